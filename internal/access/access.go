@@ -1,0 +1,158 @@
+// Package access says who may do what and who may see what: one table of
+// actions and one rule of audiences, for every service, page and interface.
+//
+// It denies by default. An action that has no row in the table is refused, and
+// so is an actor whom no row admits. Services ask it once, at the start of
+// each call; transports never decide.
+package access
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/siaga-crp/siaga/internal/problem"
+)
+
+// PartnerKind is what sort of organisation a partner is.
+type PartnerKind string
+
+// The closed list of partner kinds.
+const (
+	Government        PartnerKind = "government"
+	Intergovernmental PartnerKind = "intergovernmental"
+	Platform          PartnerKind = "platform"
+	CivilSociety      PartnerKind = "civil_society"
+	Research          PartnerKind = "research"
+)
+
+// PartnerKinds lists every kind.
+func PartnerKinds() []PartnerKind {
+	return []PartnerKind{Government, Intergovernmental, Platform, CivilSociety, Research}
+}
+
+// Role is what a member does for a partner. A member may have several.
+type Role string
+
+// The closed list of roles.
+const (
+	Administrator Role = "administrator" // members, tokens, roster of its own partner
+	Officer       Role = "officer"       // notify, assess, vote, update, order
+	Analyst       Role = "analyst"       // assets, proposals, variants
+	Approver      Role = "approver"      // approve, refuse, suspend, resume, withdraw
+	Reviewer      Role = "reviewer"      // cases, appeals
+	Observer      Role = "observer"      // reads and verifies in its scope
+	Operator      Role = "operator"      // health, backup, peers; no incident content
+	Edge          Role = "edge"          // a machine: feed and tallies
+)
+
+// Roles lists every role.
+func Roles() []Role {
+	return []Role{Administrator, Officer, Analyst, Approver, Reviewer, Observer, Operator, Edge}
+}
+
+// TokenScope limits what an API token may be used for, besides the roles of
+// the member or machine that it stands for.
+type TokenScope string
+
+// The closed list of token scopes.
+const (
+	ScopeRead    TokenScope = "read"
+	ScopePropose TokenScope = "propose"
+	ScopeDecide  TokenScope = "decide" // vote, approve, withdraw; made only with a step-up
+	ScopeFeed    TokenScope = "feed"
+	ScopeAdmin   TokenScope = "admin"
+)
+
+// TokenScopes lists every scope.
+func TokenScopes() []TokenScope {
+	return []TokenScope{ScopeRead, ScopePropose, ScopeDecide, ScopeFeed, ScopeAdmin}
+}
+
+// Actor is who asks. The zero value is nobody, who may do nothing.
+type Actor struct {
+	Partner string       // partner's ID
+	Kind    PartnerKind  // of the partner
+	Country string       // of the partner, ISO 3166-1 alpha-2
+	Member  string       // member's ID; "" for a machine's token
+	Name    string       // to show; not an identifier
+	Roles   []Role       // of the member in this partner
+	Scopes  []TokenScope // of the token; nil when signed in, which means all
+	Token   string       // token's ID, for machines and scripts
+	StepUp  time.Time    // last time that the person proved their presence; zero if never
+	System  bool         // the node itself: clocks and expiry. Never set from a request
+	Shell   bool         // the operator's shell on the node's own machine
+}
+
+// Has reports whether the actor has the role.
+func (a Actor) Has(r Role) bool { return slices.Contains(a.Roles, r) }
+
+// Action is one thing that can be done. Its text appears in journal entries
+// and in the API's documentation.
+type Action string
+
+// Rule is one row of the table: who may do an action.
+type Rule struct {
+	Action Action
+	Roles  []Role        // any of these
+	Scope  TokenScope    // a token needs this
+	Kinds  []PartnerKind // of these partner kinds; nil: all
+	StepUp bool          // a person's presence must be fresh
+	What   string        // in words, for the page "what role is needed"
+}
+
+// StepUpFresh is how long a step-up lasts.
+const StepUpFresh = 5 * time.Minute
+
+// Allow returns nil if the actor may do the action now, and else a problem:
+// SignIn for nobody, Denied with the roles that would do, or StepUp. What the
+// action applies to (audience, own partner, protocol's authority) is for the
+// service to check.
+func Allow(a Actor, do Action, now time.Time) error {
+	if a.System {
+		return nil
+	}
+	r, ok := rules[do]
+	if !ok {
+		return problem.Newf(problem.Denied, "the action %q is not in the table of rights", do).WithFix("tell the operator: this is a fault of the program")
+	}
+	if a.Partner == "" {
+		return problem.New(problem.SignIn, "this needs someone who is signed in", "sign in, or send an API token")
+	}
+	if !slices.ContainsFunc(r.Roles, a.Has) || (r.Kinds != nil && !slices.Contains(r.Kinds, a.Kind)) {
+		return problem.Newf(problem.Denied, "to %s, the role %s is needed", r.What, r.need()).
+			WithFix("ask an administrator of your partner for it")
+	}
+	if a.Token != "" && !slices.Contains(a.Scopes, r.Scope) {
+		return problem.Newf(problem.Denied, "to %s, a token with the scope %s is needed", r.What, r.Scope).
+			WithFix("use a token with that scope")
+	}
+	if r.StepUp && a.Token == "" && !a.Shell && now.Sub(a.StepUp) > StepUpFresh {
+		return problem.Newf(problem.StepUp, "to %s, prove again that it is you", r.What).
+			WithFix("enter a fresh code, then send again")
+	}
+	return nil
+}
+
+func (r Rule) need() string {
+	names := make([]string, len(r.Roles))
+	for i, role := range r.Roles {
+		names[i] = string(role)
+	}
+	s := strings.Join(names, " or ")
+	if r.Kinds != nil {
+		kinds := make([]string, len(r.Kinds))
+		for i, k := range r.Kinds {
+			kinds[i] = string(k)
+		}
+		s += " of a partner of kind " + strings.Join(kinds, " or ")
+	}
+	return s
+}
+
+// NeedsStepUp reports whether the action asks a signed-in person for a fresh
+// proof of presence.
+func NeedsStepUp(do Action) bool { return rules[do].StepUp }
+
+// Rules returns the table, in the order in which it is written.
+func Rules() []Rule { return slices.Clone(table) }

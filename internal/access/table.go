@@ -1,0 +1,71 @@
+package access
+
+// The actions. A new action needs a row in the table below.
+const (
+	ReadIncidents Action = "incident.read"
+	Notify        Action = "incident.notify"
+	Assess        Action = "incident.assess"
+	Activate      Action = "activation.propose" // also: emergency authority, renewal, stand-down
+	Vote          Action = "activation.vote"
+	PostUpdate    Action = "update.post"
+	Acknowledge   Action = "incident.acknowledge"
+	DoTask        Action = "task.do"
+	ReadSignals   Action = "signal.read"
+	AddAsset      Action = "asset.add"
+	Propose       Action = "signal.propose"
+	Decide        Action = "signal.decide" // approve, refuse, resume
+	Suspend       Action = "signal.suspend"
+	Withdraw      Action = "signal.withdraw"
+	ReadPartners  Action = "partner.read"
+	AddPartner    Action = "partner.add"
+	ManageMembers Action = "member.manage"
+	ManageTokens  Action = "token.manage"
+	ReadEdges     Action = "edge.read"
+	FollowFeed    Action = "feed.follow"
+	ReportTallies Action = "feed.tally"
+	ReadJournal   Action = "journal.read"
+	ErasePayload  Action = "journal.erase"
+	ReadHealth    Action = "health.read"
+)
+
+var (
+	people   = []Role{Administrator, Officer, Analyst, Approver, Reviewer, Observer}
+	deciders = []PartnerKind{Government, Intergovernmental, Platform}
+)
+
+// table is the whole of who may do what. Roles without a row here may do
+// nothing; the matrix test walks it.
+var table = []Rule{
+	{ReadIncidents, people, ScopeRead, nil, false, "read incidents"},
+	{Notify, []Role{Officer, Analyst, Reviewer}, ScopePropose, nil, false, "notify an incident"},
+	{Assess, []Role{Officer}, ScopePropose, nil, false, "assess an incident"},
+	{Activate, []Role{Officer}, ScopeDecide, deciders, false, "propose or renew an activation"},
+	{Vote, []Role{Officer}, ScopeDecide, deciders, true, "vote"},
+	{PostUpdate, []Role{Officer}, ScopePropose, nil, false, "post a situation update"},
+	{Acknowledge, []Role{Officer, Analyst, Approver, Reviewer, Administrator, Observer}, ScopePropose, nil, false, "acknowledge"},
+	{DoTask, []Role{Officer, Analyst, Reviewer}, ScopePropose, nil, false, "report a task"},
+	{ReadSignals, people, ScopeRead, nil, false, "read signals"},
+	{AddAsset, []Role{Analyst, Officer}, ScopePropose, nil, false, "add an asset"},
+	{Propose, []Role{Analyst, Officer}, ScopePropose, nil, false, "propose a signal"},
+	{Decide, []Role{Approver}, ScopeDecide, nil, true, "approve or refuse a signal"},
+	{Suspend, []Role{Approver, Reviewer}, ScopeDecide, nil, false, "suspend a signal"},
+	{Withdraw, []Role{Approver}, ScopeDecide, nil, true, "withdraw a signal"},
+	{ReadPartners, append([]Role{Operator}, people...), ScopeRead, nil, false, "read the directory of partners"},
+	{AddPartner, []Role{Administrator, Operator}, ScopeAdmin, nil, true, "add a partner"},
+	{ManageMembers, []Role{Administrator}, ScopeAdmin, nil, true, "manage members"},
+	{ManageTokens, []Role{Administrator}, ScopeAdmin, nil, true, "manage tokens"},
+	{ReadEdges, append([]Role{Operator}, people...), ScopeRead, nil, false, "read the state of edges"},
+	{FollowFeed, []Role{Edge}, ScopeFeed, nil, false, "follow the feed"},
+	{ReportTallies, []Role{Edge}, ScopeFeed, nil, false, "report tallies"},
+	{ReadJournal, people, ScopeRead, nil, false, "read the journal"},
+	{ErasePayload, []Role{Administrator}, ScopeAdmin, nil, true, "erase a payload"},
+	{ReadHealth, []Role{Operator, Administrator}, ScopeRead, nil, false, "read the node's health"},
+}
+
+var rules = func() map[Action]Rule {
+	m := make(map[Action]Rule, len(table))
+	for _, r := range table {
+		m[r.Action] = r
+	}
+	return m
+}()
