@@ -54,3 +54,23 @@ func (h Hash) Distance(o Hash) int {
 	}
 	return n
 }
+
+// The numbers of set bits of a hash that can be matched. Half of a hash's
+// bits are set, as it compares with the median: 128, or a few less where
+// frequencies are equal.
+const (
+	minSetBits = 96
+	maxSetBits = 160
+)
+
+// SetBits returns the number of set bits, from 0 to 256.
+func (h Hash) SetBits() int { return h.Distance(Hash{}) }
+
+// Degenerate reports whether h cannot be the hash of a picture with detail:
+// all zero, as of a picture under 5 by 5 pixels or of one colour, or with less
+// than 96 or more than 160 bits set (128 in real pictures). It would match
+// unrelated pictures of that kind, and must be refused as a signal.
+func Degenerate(h Hash) bool {
+	n := h.SetBits()
+	return n < minSetBits || n > maxSetBits
+}

@@ -1,0 +1,206 @@
+package pdq
+
+import "math"
+
+// frequencies is the number of cosine frequencies kept along each dimension:
+// 1 to 16, without the constant one.
+const frequencies = 16
+
+// cosines[u][k] is the weight of pixel k, of 64, in frequency u+1. The
+// reference keeps its matrix in 32 bits, and so do we; they are stored in 64 so
+// that products are exact.
+//
+// Only the first half of an odd frequency is needed, as the second mirrors it
+// with the other sign, and less of the others (see dct64to16).
+var cosines = func() (c [frequencies][side / 2]float64) {
+	scale := float64(float32(math.Sqrt(2.0 / side)))
+	for u := range c {
+		for k := range c[u] {
+			angle := math.Pi / 2 / side * float64((u+1)*(2*k+1))
+			c[u][k] = float64(float32(scale * math.Cos(angle)))
+		}
+	}
+	return c
+}()
+
+// dct64to16 returns the frequencies 1 to 16 of v, and destroys v.
+//
+// A cosine of even frequency is symmetric about the middle and one of odd
+// frequency antisymmetric, so folding v into sums and differences of mirrored
+// pixels halves the work; the sums are again such a transform, of half the
+// length and half the frequency. Folding takes 342 products instead of 1,024.
+//
+// Every product is rounded on its own (the conversions forbid fusing it with
+// the sum), so that all processors return the same bits.
+func dct64to16(v *[side]float64, out *[frequencies]float64) {
+	step := 1 // frequencies of this round are step, 3*step, 5*step …
+	for n := side; step <= frequencies; n, step = n/2, step*2 {
+		var diff [side / 2]float64
+		for k := range n / 2 {
+			a, b := v[k], v[n-1-k]
+			v[k], diff[k] = a+b, a-b
+		}
+		d := diff[:n/2]
+		for u := step; u <= frequencies; u += 2 * step {
+			c := cosines[u-1][:len(d)]
+			sum := 0.0
+			for k, x := range d {
+				sum += float64(c[k] * x)
+			}
+			out[u-1] = sum
+		}
+	}
+}
+
+// spectrum is the 16 by 16 lowest frequencies of a thumbnail, row by row, the
+// vertical frequency choosing the row.
+type spectrum [frequencies * frequencies]float64
+
+func (s *spectrum) transform(t *thumbnail) {
+	var vertical [frequencies][side]float64
+	var v [side]float64
+	var out [frequencies]float64
+	for j := range side {
+		for i := range side {
+			v[i] = t[i][j]
+		}
+		dct64to16(&v, &out)
+		for u := range out {
+			vertical[u][j] = out[u]
+		}
+	}
+	for u := range vertical {
+		dct64to16(&vertical[u], &out)
+		copy(s[u*frequencies:], out[:])
+	}
+}
+
+// hash sets a bit for each frequency above the median. The median of an even
+// number of values is the lower of the two in the middle, as in the reference.
+func (s *spectrum) hash() (h Hash) {
+	values := *s
+	median := nth(values[:], len(values)/2-1)
+	for k, x := range s {
+		if x > median {
+			h[len(h)-1-k/8] |= 1 << (k % 8)
+		}
+	}
+	return h
+}
+
+// dihedral returns the hashes of the picture turned and mirrored, which are
+// those of its spectrum transposed and with the signs of odd or even
+// frequencies changed.
+func (s *spectrum) dihedral() (hashes [8]Hash) {
+	const (
+		negateEvenRows    = 1 // rows and columns counted from 0
+		negateEvenColumns = 2
+		negateOddSum      = 3
+		transpose         = 4
+	)
+	for i, how := range [8]int{
+		0, negateEvenColumns | transpose, negateOddSum, negateEvenRows | transpose,
+		negateEvenRows, negateEvenColumns, transpose, negateOddSum | transpose,
+	} {
+		var o spectrum
+		for r := range frequencies {
+			for c := range frequencies {
+				x := s[r*frequencies+c]
+				negate := false
+				switch how &^ transpose {
+				case negateEvenRows:
+					negate = r%2 == 0
+				case negateEvenColumns:
+					negate = c%2 == 0
+				case negateOddSum:
+					negate = (r+c)%2 == 1
+				}
+				if negate {
+					x = -x
+				}
+				if how&transpose != 0 {
+					o[c*frequencies+r] = x
+				} else {
+					o[r*frequencies+c] = x
+				}
+			}
+		}
+		hashes[i] = o.hash()
+	}
+	return hashes
+}
+
+// nth returns the value that would stand at index k if v were sorted. It
+// reorders v, which must hold no NaN.
+func nth(v []float64, k int) float64 {
+	lo, hi := 0, len(v)-1
+	for lo < hi {
+		pivot := v[lo+(hi-lo)/2]
+		i, j := lo, hi
+		for i <= j {
+			for v[i] < pivot {
+				i++
+			}
+			for v[j] > pivot {
+				j--
+			}
+			if i <= j {
+				v[i], v[j] = v[j], v[i]
+				i++
+				j--
+			}
+		}
+		switch {
+		case k <= j:
+			hi = j
+		case k >= i:
+			lo = i
+		default:
+			return v[k]
+		}
+	}
+	return v[k]
+}
+
+// thumbnail is the blurred picture at 64 by 64 points, row by row, 0 black to
+// 255 white.
+type thumbnail [side][side]float64
+
+// quality is the reference's measure of detail: the sum of the steps between
+// neighbours, in whole percent of the full range each, so that noise and
+// gentle slopes count for nothing.
+func (t *thumbnail) quality() int {
+	sum := 0.0
+	for i := range side {
+		for j := range side {
+			u := float32(t[i][j])
+			if i+1 < side {
+				sum += step(u, float32(t[i+1][j]))
+			}
+			if j+1 < side {
+				sum += step(u, float32(t[i][j+1]))
+			}
+		}
+	}
+	return int(min(math.Trunc(sum/90), 100))
+}
+
+// step is the size of one step in whole percent, computed in 32 bits as the
+// reference does.
+func step(u, v float32) float64 {
+	d := float32(float32(u-v)*100) / 255
+	return math.Abs(math.Trunc(float64(d)))
+}
+
+// finite reports whether the thumbnail has neither an infinity nor a NaN,
+// which only a plane of 32-bit luma can bring in.
+func (t *thumbnail) finite() bool {
+	for i := range t {
+		for _, x := range t[i] {
+			if x-x != 0 {
+				return false
+			}
+		}
+	}
+	return true
+}
