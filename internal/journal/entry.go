@@ -7,7 +7,7 @@ import (
 	"github.com/siaga-crp/siaga/internal/access"
 )
 
-// Entry is one thing that happened. Number, Salt and Erased are set by the
+// Entry is one thing that happened. Number and Erased are set by the
 // journal; all else by the service that appends it. An entry is never changed.
 type Entry struct {
 	Number   int64           `json:"-"`                  // position in the journal and index of its leaf, from 0, without gaps
@@ -23,7 +23,9 @@ type Entry struct {
 	Exercise bool            `json:"exercise,omitempty"` // practice: carried by everything that follows from it
 	Body     json.RawMessage `json:"body,omitempty"`     // the type's own data
 
-	Erased bool `json:"-"` // the payload was erased: only Number, Type, At and About remain
+	// Erased: the payload was erased; Member, Token, Under, Why and Body are
+	// gone, all else remains.
+	Erased bool `json:"-"`
 }
 
 // Ref names an object: the kind of its fold and its ID.

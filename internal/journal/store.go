@@ -15,83 +15,125 @@ import (
 // once Update returns nil everything survives a crash of the process and of
 // the machine. Transactions are serialised, so entries have one order. Several
 // calls may share one commit on disk (group commit), and fn may be run again
-// after a conflict, so fn has no effects besides those on tx. View sees one
-// consistent state and writes nothing. All methods may be called concurrently.
+// after a conflict, so fn has no effects besides those on tx. A panic in fn
+// undoes its transaction and goes on to the caller; it harms no other one.
+// View sees one consistent state and writes nothing. Neither may be called
+// from within fn. All methods may be called concurrently.
+//
+// Update returns a problem of kind Busy when too many calls wait, and of kind
+// Unavailable when the disk is full or the database is away; nothing is kept
+// then, and the next call tries afresh. If ctx ends before fn has begun,
+// Update returns its error and does nothing; later it waits for the commit.
 type Store interface {
 	Update(ctx context.Context, fn func(tx StoreTx) error) error
 	View(ctx context.Context, fn func(tx StoreReader) error) error
 
 	// Committed returns a channel that is closed at the next commit that
-	// appended an entry or a feed operation, by this process or another one.
-	// Read it before looking at the state, wait on it after.
+	// appended an entry or a feed operation, by this process or, while Watch
+	// runs, another one. Read it before looking at the state, wait on it after.
 	Committed() <-chan struct{}
 
+	// Watch follows the commits of other processes until ctx ends, and then
+	// returns nil. One call serves all users of Committed.
+	Watch(ctx context.Context) error
+
+	// Close waits for calls under way. Later ones return a problem of kind
+	// Unavailable.
 	Close() error
 }
 
 // StoreReader reads one consistent state. What it returns belongs to the
-// caller. A missing object is a problem of kind NotFound.
+// caller. A missing object, row or piece of private data is a problem of kind
+// NotFound.
 type StoreReader interface {
 	// Size is the number of entries.
 	Size() (int64, error)
 	Row(number int64) (Row, error)
 	// Rows returns rows in order of number (descending if q.Newest), at most q.Limit.
 	Rows(q RowQuery) ([]Row, error)
-	// Hashes returns stored tree hashes by tlog's stored hash index.
+	// ScanRows calls fn for rows from the first number up to, not including,
+	// the second, in order. What fn is given is valid during the call only.
+	ScanRows(from, before int64, fn func(row *Row) error) error
+	// ScanAbout calls fn for each pair of entry and object that Rows can be
+	// selected by, for entries below before, in any order.
+	ScanAbout(before int64, fn func(number int64, about Ref) error) error
+	// Hashes returns stored tree hashes by tlog's stored hash index, in the
+	// order asked for. A missing one is an error.
 	Hashes(indexes []int64) ([]tlog.Hash, error)
+	// ScanHashes calls fn for stored hashes from the first index up to, not
+	// including, the second, in order.
+	ScanHashes(from, before int64, fn func(index int64, h tlog.Hash) error) error
 	// Checkpoint returns the last signed checkpoint and its size; nil if none.
 	Checkpoint() (note []byte, size int64, err error)
 
 	Object(ref Ref) (Object, error)
 	Objects(q ObjectQuery) ([]Object, error)
+	// ScanObjects calls fn for every object, by kind, then ID. What fn is given
+	// is valid during the call only.
+	ScanObjects(fn func(o *Object) error) error
 
 	// Private data is not folded from the journal: sessions, one-time codes,
-	// password hashes, idempotency records.
+	// password hashes, idempotency records. What has expired is returned until
+	// DeleteExpired removes it: the caller looks at Expires.
 	Private(kind, id string) (Private, error)
+	// Privates returns an owner's private data of one kind, ordered by ID.
 	Privates(kind, owner string) ([]Private, error)
 
-	// Feed returns operations of one chain after a sequence number, in order.
+	// Feed returns operations of one chain after a sequence number, in order,
+	// at most limit.
 	Feed(chain string, after uint64, limit int) ([]FeedRow, error)
 	// FeedHead returns the last operation of a chain; ok is false if it is empty.
 	FeedHead(chain string) (head FeedRow, ok bool, err error)
 }
 
-// StoreTx also writes.
+// StoreTx also writes. It is used by one goroutine at a time and not after fn
+// has returned.
 type StoreTx interface {
 	StoreReader
-	// Append stores the row at row.Number, which must be Size(), and the tree
+	// PutRow stores the row at row.Number, which must be Size(), and the tree
 	// hashes that become known with it (tlog.StoredHashesForRecordHash).
-	Append(row Row, hashes []tlog.Hash) error
-	// Erase removes payload and salt of a row, so that their bytes are no
-	// longer on disk, and keeps its commitment.
-	Erase(number int64) error
+	PutRow(row Row, hashes []tlog.Hash) error
+	// EraseRow removes payload and salt of a row and keeps the seal in their
+	// place. When Update has returned, their bytes are no longer in the
+	// store's files.
+	EraseRow(number int64, seal [32]byte) error
+	// PutCheckpoint replaces the signed checkpoint.
 	PutCheckpoint(note []byte, size int64) error
 
 	PutObject(o Object) error
+	// DeleteObject removes an object if it exists.
 	DeleteObject(ref Ref) error
 
 	PutPrivate(p Private) error
+	// DeletePrivate removes private data if it exists.
 	DeletePrivate(kind, id string) error
-	// DeleteExpired removes private data whose Expires is not after t.
+	// DeleteExpired removes private data whose Expires is not after t, and
+	// returns how many pieces.
 	DeleteExpired(t time.Time) (int64, error)
 
 	// Next counts up the named counter and returns it; the first is 1.
 	Next(counter string) (int64, error)
 
-	// PutFeed appends an operation; its Seq must be the head's plus one, or 1.
+	// PutFeed appends an operation; its Seq must be the head's plus one, or 1;
+	// anything else is a problem of kind Conflict.
 	PutFeed(row FeedRow) error
 }
 
-// Row is a stored entry.
+// Row is a stored entry. Head, Payload, Salt, Seal and Commitment are defined
+// by the format (docs/format/journal.md); the other fields copy parts of Head,
+// so that entries can be selected by them. About is written and not read back:
+// Head has it.
 type Row struct {
 	Number     int64
 	Type       string
 	AtMillis   int64
 	Partner    string
 	About      []Ref
-	Commitment [32]byte // leaf of the tree: see Commit
-	Payload    []byte   // canonical bytes of the entry; nil once erased
+	Head       []byte   // canonical bytes of what remains when the payload is erased
+	Payload    []byte   // canonical bytes of the rest; nil once erased
 	Salt       []byte   // 16 random bytes; nil once erased
+	Seal       []byte   // 32 bytes that stand for salt and payload; nil until erased
+	Commitment [32]byte // the record of the Merkle tree
 }
 
 // RowQuery selects rows. Empty fields do not restrict.
@@ -120,8 +162,8 @@ type Keys struct {
 	State   string // exact
 	Partner string // exact: owner
 	Parent  string // exact: the object that it belongs to
-	Unique  string // exact: a natural key such as a fingerprint or an address
-	Sort    string // lists are ordered by Sort, then ID
+	Unique  string // exact: a natural key such as a fingerprint or an address; not enforced
+	Sort    string // lists are ordered by Sort, then ID, both by bytes
 	Text    string // searched by substring, lower case
 	DueMS   int64  // next moment at which something is due, Unix milliseconds; 0: never
 }
@@ -134,11 +176,18 @@ type ObjectQuery struct {
 	Parent  string
 	Unique  string
 	Text    string // substring of Keys.Text
-	DueBy   int64  // objects with 0 < DueMS <= DueBy, ordered by DueMS
-	After   string // cursor: Sort + "\x00" + ID of the last object seen
+	DueBy   int64  // objects with 0 < DueMS <= DueBy, ordered by DueMS, then ID; After and Newest do not apply
+	After   string // cursor: Sort + "\x00" + ID of the last object seen; see Object.Cursor
 	Newest  bool   // descending by Sort, then ID
 	Limit   int    // 0: 100
 }
+
+// Cursor returns the value of ObjectQuery.After that continues after o.
+func (o Object) Cursor() string { return o.Keys.Sort + "\x00" + o.ID }
+
+// DefaultLimit is the number of rows or objects returned when no limit is
+// given.
+const DefaultLimit = 100
 
 // Private is one piece of private data.
 type Private struct {
@@ -146,7 +195,7 @@ type Private struct {
 	ID      string // often the hash of a secret
 	Owner   string // whom it belongs to
 	Doc     []byte
-	Expires time.Time // zero: never
+	Expires time.Time // whole milliseconds; zero: never
 }
 
 // FeedRow is one operation of one chain of the edge feed.
