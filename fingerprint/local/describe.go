@@ -1,0 +1,175 @@
+package local
+
+// Fields are the receptive fields of a descriptor: means of square boxes on
+// rings around the keypoint, as in FREAK and BRISK. The arrangement is its own
+// mirror image, so the descriptor of a mirrored picture is a rearrangement of
+// bits (see Descriptor.Mirror).
+const (
+	fieldCount = 1 + 8 + 12 + 12 + 12
+	angleCount = 64 // orientations that are told apart
+)
+
+type field struct{ ring, step int } // step in 1/24 turn
+
+var (
+	rings = [5]struct {
+		radius int // in 1/16 level pixel
+		half   int // box is 2*half+1 pixels wide
+		n      int
+		shift  int // of the first field, in 1/24 turn
+	}{
+		{0, 1, 1, 0},
+		{4 * 16, 1, 8, 0},
+		{7*16 + 8, 1, 12, 1},
+		{11 * 16, 2, 12, 0},
+		{15*16 + 8, 3, 12, 1},
+	}
+	fields  [fieldCount]field
+	offsets [angleCount][fieldCount][2]int8
+	centre  [fieldCount][2]int32 // unrotated place, 1/16 pixel, for the orientation
+	cosines [angleCount]int32    // times 1<<14
+)
+
+func init() {
+	// A quarter wave of cos(2*pi*k/64)*2^14 written out, so that no machine's
+	// floating point has a say.
+	quarter := [17]int32{16384, 16305, 16069, 15679, 15137, 14449, 13623, 12665, 11585, 10394, 9102, 7723, 6270, 4756, 3196, 1606, 0}
+	for k := range cosines {
+		switch q := k % 16; k / 16 {
+		case 0:
+			cosines[k] = quarter[q]
+		case 1:
+			cosines[k] = -quarter[16-q]
+		case 2:
+			cosines[k] = -quarter[q]
+		case 3:
+			cosines[k] = quarter[16-q]
+		}
+	}
+	// The same for 24 steps a turn.
+	turn := [7]int32{16384, 15826, 14189, 11585, 8192, 4240, 0}
+	cos24 := func(k int) int32 {
+		k = ((k % 24) + 24) % 24
+		switch {
+		case k <= 6:
+			return turn[k]
+		case k <= 12:
+			return -turn[12-k]
+		case k <= 18:
+			return -turn[k-12]
+		default:
+			return turn[24-k]
+		}
+	}
+	i := 0
+	for r, ring := range rings {
+		for k := range ring.n {
+			fields[i] = field{r, (ring.shift + k*24/ring.n) % 24}
+			i++
+		}
+	}
+	for i, f := range fields {
+		px := int64(rings[f.ring].radius) * int64(cos24(f.step))
+		py := int64(rings[f.ring].radius) * int64(cos24(f.step-6))
+		centre[i] = [2]int32{int32(px >> 14), int32(py >> 14)}
+		for a := range angleCount {
+			c, s := int64(cosines[a]), int64(cosines[(a+48)%64])
+			offsets[a][i] = [2]int8{roundOff(px*c - py*s), roundOff(px*s + py*c)}
+		}
+	}
+	for i := range centre { // symmetric about zero
+		f := fields[i]
+		centre[i] = [2]int32{
+			int32(rings[f.ring].radius) * cos24(f.step) / 16384,
+			int32(rings[f.ring].radius) * cos24(f.step-6) / 16384,
+		}
+	}
+}
+
+// roundOff rounds v/2^32 (1/16 pixel times two cosines) to whole pixels,
+// halves away from zero.
+func roundOff(v int64) int8 {
+	const one = int64(16) << 28
+	if v < 0 {
+		return -int8((-v + one/2) / one)
+	}
+	return int8((v + one/2) / one)
+}
+
+// sample reads the fields around (x, y) at orientation a: means times 16.
+func (p *plane) sample(x, y, a int, out *[fieldCount]int32) {
+	w1 := p.w + 1
+	i := 0
+	for r := range rings {
+		half := rings[r].half
+		for range rings[r].n {
+			o := offsets[a][i]
+			cx, cy := x+int(o[0]), y+int(o[1])
+			x0, x1 := max(cx-half, 0), min(cx+half+1, p.w)
+			y0, y1 := max(cy-half, 0), min(cy+half+1, p.h)
+			if x1 <= x0 { // wholly outside: the nearest column
+				x0 = min(max(x0, 0), p.w-1)
+				x1 = x0 + 1
+			}
+			if y1 <= y0 {
+				y0 = min(max(y0, 0), p.h-1)
+				y1 = y0 + 1
+			}
+			s := p.sum[y1*w1+x1] - p.sum[y1*w1+x0] - p.sum[y0*w1+x1] + p.sum[y0*w1+x0]
+			n := uint32((x1 - x0) * (y1 - y0))
+			out[i] = int32((s*16 + n/2) / n)
+			i++
+		}
+	}
+}
+
+// angle returns the direction of (x, y) in 64ths of a turn.
+func angle(x, y int64) int {
+	best, bestDot := 0, int64(-1<<62)
+	for a := range cosines {
+		if d := x*int64(cosines[a]) + y*int64(cosines[(a+48)%64]); d > bestDot {
+			best, bestDot = a, d
+		}
+	}
+	return best
+}
+
+// describe computes the orientation and descriptor of a candidate. weak has a
+// bit set for each of the first 64 tests whose two sides are almost equal.
+func (p *plane) describe(c candidate, d *Descriptor) (a int, weak uint64) {
+	var v [fieldCount]int32
+	x, y := int(c.x), int(c.y)
+	p.sample(x, y, 0, &v)
+	var mx, my int64
+	for i, f := range v {
+		mx += int64(f) * int64(centre[i][0])
+		my += int64(f) * int64(centre[i][1])
+	}
+	if c.dark {
+		mx, my = -mx, -my
+	}
+	a = angle(mx, my)
+	p.sample(x, y, a, &v)
+	if c.dark {
+		for i := range v {
+			v[i] = 4080 - v[i]
+		}
+	}
+	var spread int32
+	mean := v[0]
+	for _, f := range v {
+		spread += max(f-mean, mean-f)
+	}
+	limit := spread / fieldCount / 5
+	*d = Descriptor{}
+	for i, t := range tests {
+		diff := v[t[0]] - v[t[1]]
+		if diff > 0 {
+			d[i>>6] |= 1 << (i & 63)
+		}
+		if i < 64 && diff < limit && -diff < limit {
+			weak |= 1 << i
+		}
+	}
+	return a, weak
+}

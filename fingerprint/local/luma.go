@@ -1,0 +1,166 @@
+package local
+
+import (
+	"image"
+	"image/color"
+)
+
+// Luma is an 8-bit brightness plane, rows from the top, W*H bytes with no
+// padding.
+type Luma struct {
+	W, H int
+	Pix  []byte
+}
+
+// FromImage returns the brightness of img as ITU-R BT.601 defines it
+// (0.299 R + 0.587 G + 0.114 B, rounded), computed in integers so that every
+// machine gets the same bytes. Transparent pixels are laid on white.
+func FromImage(img image.Image) Luma {
+	b := img.Bounds()
+	l := Luma{W: b.Dx(), H: b.Dy(), Pix: make([]byte, b.Dx()*b.Dy())}
+	switch m := img.(type) {
+	case *image.Gray:
+		for y := range l.H {
+			copy(l.Pix[y*l.W:(y+1)*l.W], m.Pix[m.PixOffset(b.Min.X, b.Min.Y+y):])
+		}
+	case *image.YCbCr:
+		for y := range l.H {
+			copy(l.Pix[y*l.W:(y+1)*l.W], m.Y[m.YOffset(b.Min.X, b.Min.Y+y):])
+		}
+	case *image.RGBA:
+		for y := range l.H {
+			row := m.Pix[m.PixOffset(b.Min.X, b.Min.Y+y):][:4*l.W]
+			out := l.Pix[y*l.W:][:l.W]
+			for x := range out {
+				p := row[4*x : 4*x+4 : 4*x+4]
+				// Premultiplied: what is missing to full opacity is white.
+				v := (299*uint32(p[0]) + 587*uint32(p[1]) + 114*uint32(p[2]) + 500) / 1000
+				out[x] = byte(min(255, v+255-uint32(p[3])))
+			}
+		}
+	case *image.NRGBA:
+		for y := range l.H {
+			row := m.Pix[m.PixOffset(b.Min.X, b.Min.Y+y):][:4*l.W]
+			out := l.Pix[y*l.W:][:l.W]
+			for x := range out {
+				p := row[4*x : 4*x+4 : 4*x+4]
+				v := (299*uint32(p[0]) + 587*uint32(p[1]) + 114*uint32(p[2]) + 500) / 1000
+				if a := uint32(p[3]); a != 255 {
+					v = (v*a + 255*(255-a) + 127) / 255
+				}
+				out[x] = byte(v)
+			}
+		}
+	default:
+		for y := range l.H {
+			for x := range l.W {
+				c := color.NRGBAModel.Convert(img.At(b.Min.X+x, b.Min.Y+y)).(color.NRGBA)
+				v := (299*uint32(c.R) + 587*uint32(c.G) + 114*uint32(c.B) + 500) / 1000
+				a := uint32(c.A)
+				l.Pix[y*l.W+x] = byte((v*a + 255*(255-a) + 127) / 255)
+			}
+		}
+	}
+	return l
+}
+
+// Sub returns a copy of the rectangle r of l, clipped to l.
+func (l Luma) Sub(r image.Rectangle) Luma {
+	r = r.Intersect(image.Rect(0, 0, l.W, l.H))
+	s := Luma{W: r.Dx(), H: r.Dy(), Pix: make([]byte, r.Dx()*r.Dy())}
+	for y := range s.H {
+		copy(s.Pix[y*s.W:(y+1)*s.W], l.Pix[(r.Min.Y+y)*l.W+r.Min.X:])
+	}
+	return s
+}
+
+// Resize returns l at w by h pixels (each at least 1), every output pixel the
+// mean of the input area under it. It enlarges by repeating pixels; callers
+// that enlarge should smooth afterwards.
+func (l Luma) Resize(w, h int) Luma {
+	if w == l.W && h == l.H {
+		return Luma{W: w, H: h, Pix: append([]byte(nil), l.Pix...)}
+	}
+	if 2*w == l.W && 2*h == l.H {
+		return l.half()
+	}
+	out := Luma{W: w, H: h, Pix: make([]byte, w*h)}
+	xs, ys := spans(l.W, w), spans(l.H, h)
+	rows := make([]uint32, w) // the current output row, weights summing to 1<<24
+	for oy := range h {
+		clear(rows)
+		s := ys[oy]
+		for iy := s.lo; iy <= s.hi; iy++ {
+			wy := uint32(s.full)
+			if iy == s.lo {
+				wy = uint32(s.first)
+			} else if iy == s.hi {
+				wy = uint32(s.last)
+			}
+			if wy == 0 {
+				continue
+			}
+			in := l.Pix[iy*l.W:][:l.W]
+			for ox := range rows {
+				t := &xs[ox]
+				var acc uint32
+				if t.hi > t.lo {
+					acc = uint32(in[t.lo])*uint32(t.first) + uint32(in[t.hi])*uint32(t.last)
+					var mid uint32
+					for _, v := range in[t.lo+1 : t.hi] {
+						mid += uint32(v)
+					}
+					acc += mid * uint32(t.full)
+				} else {
+					acc = uint32(in[t.lo]) * uint32(t.first)
+				}
+				rows[ox] += ((acc + 8) >> 4) * wy
+			}
+		}
+		o := out.Pix[oy*w:][:w]
+		for ox := range o {
+			o[ox] = byte(min(255, (rows[ox]+(1<<19))>>20))
+		}
+	}
+	return out
+}
+
+// span is the input under one output pixel: its first and last input pixel
+// with their weights, and the weight of those between. Weights sum to 4096.
+type span struct {
+	lo, hi            int
+	first, full, last int
+}
+
+func spans(in, out int) []span {
+	ss := make([]span, out)
+	for o := range ss {
+		// The output pixel covers [o*in, (o+1)*in) in units of 1/out pixel.
+		a, b := o*in, (o+1)*in
+		lo, hi := a/out, (b-1)/out
+		s := span{lo: lo, hi: hi}
+		if lo == hi {
+			s.first = 4096
+		} else {
+			s.first = ((lo+1)*out - a) * 4096 / in
+			s.full = out * 4096 / in
+			s.last = 4096 - s.first - s.full*(hi-lo-1)
+		}
+		ss[o] = s
+	}
+	return ss
+}
+
+func (l Luma) half() Luma {
+	w, h := l.W/2, l.H/2
+	out := Luma{W: w, H: h, Pix: make([]byte, w*h)}
+	for y := range h {
+		a := l.Pix[2*y*l.W:][:2*w]
+		b := l.Pix[(2*y+1)*l.W:][:2*w]
+		o := out.Pix[y*w:][:w]
+		for x := range o {
+			o[x] = byte((uint(a[2*x]) + uint(a[2*x+1]) + uint(b[2*x]) + uint(b[2*x+1]) + 2) >> 2)
+		}
+	}
+	return out
+}

@@ -1,0 +1,479 @@
+package local
+
+import "math"
+
+// view is one form of a queried fingerprint, straight or mirrored, laid out
+// for the geometric check.
+type view struct {
+	w, h     int
+	mirrored bool
+	points   []point
+	descs    []Descriptor
+	weak     []uint64
+	fp       *Fingerprint
+	// cells hold the keypoints by place: those of cell c are
+	// order[start[c]:start[c+1]].
+	nx, ny int
+	start  []int32
+	order  []int32
+}
+
+const cellPx = 24
+
+func (v *view) set(f *Fingerprint, mirrored bool) {
+	v.w, v.h, v.fp, v.mirrored = f.w, f.h, f, mirrored
+	v.points = append(v.points[:0], f.points...)
+	v.descs = append(v.descs[:0], f.descs...)
+	if f.weak != nil {
+		v.weak = append(v.weak[:0], f.weak...)
+	} else {
+		v.weak = append(v.weak[:0], make([]uint64, len(f.points))...)
+	}
+	if mirrored {
+		for i := range v.points {
+			p := &v.points[i]
+			p.x = uint16(2*f.w-1) - p.x
+			p.angle = (32 - p.angle) & 63
+			v.descs[i] = v.descs[i].Mirror()
+			v.weak[i] = swapPairs(v.weak[i])
+		}
+	}
+	v.nx, v.ny = f.w/cellPx+1, f.h/cellPx+1
+	v.start = append(v.start[:0], make([]int32, v.nx*v.ny+1)...)
+	cell := func(p *point) int { return int(p.y)/2/cellPx*v.nx + int(p.x)/2/cellPx }
+	for i := range v.points {
+		v.start[cell(&v.points[i])+1]++
+	}
+	for c := range v.nx * v.ny {
+		v.start[c+1] += v.start[c]
+	}
+	v.order = append(v.order[:0], make([]int32, len(v.points))...)
+	fill := append([]int32(nil), v.start...)
+	for i := range v.points {
+		c := cell(&v.points[i])
+		v.order[fill[c]] = int32(i)
+		fill[c]++
+	}
+}
+
+type pair struct {
+	k, q int
+	dist int
+}
+
+var levelScale = [levelCount]float64{1, 1.2599210498948732, 1.5874010519681994, 2, 2.5198420997897464, 3.1748021039363987, 4, 5.039684199579493}
+
+func (p point) xy() (float64, float64) { return float64(p.x) / 2, float64(p.y) / 2 }
+
+type transform [9]float64
+
+func (t *transform) apply(x, y float64) (float64, float64) {
+	d := t[6]*x + t[7]*y + t[8]
+	if d < 1e-9 && d > -1e-9 {
+		return math.Inf(1), math.Inf(1)
+	}
+	return (t[0]*x + t[1]*y + t[2]) / d, (t[3]*x + t[4]*y + t[5]) / d
+}
+
+// local scale and rotation of t at (x, y), the rotation in 64ths of a turn.
+func (t *transform) at(x, y float64) (scale, turn float64) {
+	x0, y0 := t.apply(x, y)
+	x1, y1 := t.apply(x+1, y)
+	x2, y2 := t.apply(x, y+1)
+	det := (x1-x0)*(y2-y0) - (x2-x0)*(y1-y0)
+	if det <= 0 {
+		return 0, 0
+	}
+	// The rotation nearest to the Jacobian.
+	return math.Sqrt(det), math.Atan2((y1-y0)-(x2-x0), (x1-x0)+(y2-y0)) * 64 / (2 * math.Pi)
+}
+
+func similarity(k, q point) transform {
+	kx, ky := k.xy()
+	qx, qy := q.xy()
+	s := levelScale[q.level] / levelScale[k.level]
+	a := float64(int(q.angle)-int(k.angle)) * 2 * math.Pi / 64
+	c, n := s*math.Cos(a), s*math.Sin(a)
+	return transform{c, -n, qx - c*kx + n*ky, n, c, qy - n*kx - c*ky, 0, 0, 1}
+}
+
+// verify looks for the transform under which most keypoints of k agree with
+// those of q, starting from hits.
+func verify(k *Fingerprint, q *view, hits []hit, negative bool) (Match, bool) {
+	diag := math.Hypot(float64(k.w), float64(k.h))
+	// Rank hypotheses, one a hit, by how many other hits they explain.
+	type scored struct {
+		t transform
+		n int
+	}
+	var top [3]scored
+	for i, h := range hits {
+		if i >= 200 {
+			break
+		}
+		t := similarity(k.points[h.ki], q.points[h.qi])
+		s := levelScale[q.points[h.qi].level] / levelScale[k.points[h.ki].level]
+		tol := 0.08 * diag * s
+		n := 0
+		for _, g := range hits {
+			if da := int8((g.dAngle-h.dAngle)<<2) >> 2; da > 6 || da < -6 {
+				continue
+			}
+			if dl := g.dLevel - h.dLevel; dl > 2 || dl < -2 {
+				continue
+			}
+			x, y := t.apply(k.points[g.ki].xy())
+			qx, qy := q.points[g.qi].xy()
+			if math.Abs(x-qx) <= tol && math.Abs(y-qy) <= tol {
+				n++
+			}
+		}
+		for j := range top {
+			if n > top[j].n {
+				copy(top[j+1:], top[j:])
+				top[j] = scored{t, n}
+				break
+			}
+		}
+	}
+	var best Match
+	found := false
+	var ps []pair
+	for _, c := range top {
+		if c.n < 3 {
+			break
+		}
+		t := c.t
+		ps = guided(k, q, &t, 0.06*diag, 72, negative, ps[:0])
+		ok := len(ps) >= 4
+		for _, step := range []struct {
+			tol  float64
+			max  int
+			proj bool
+		}{{0.04, 76, false}, {0.025, 80, true}, {0.02, 80, true}} {
+			if !ok {
+				break
+			}
+			if step.proj && len(ps) >= 14 {
+				ok = fitProjective(k, q, ps, &t)
+			} else {
+				ok = fitAffine(k, q, ps, &t)
+			}
+			if !ok || !sane(k, q, &t) {
+				ok = false
+				break
+			}
+			ps = guided(k, q, &t, step.tol*diag, step.max, negative, ps[:0])
+			ok = len(ps) >= 4
+		}
+		if !ok {
+			continue
+		}
+		m := judge(k, q, &t, ps, negative)
+		if !found || better(m, best) {
+			best, found = m, true
+		}
+	}
+	return best, found && best.Score >= minScore
+}
+
+// guided pairs every keypoint of k with the most alike keypoint of q near to
+// where t puts it. tol is in pixels of k.
+func guided(k *Fingerprint, q *view, t *transform, tol float64, maxDist int, negative bool, ps []pair) []pair {
+	var taken [MaxPoints]int16 // 1 + index in ps
+	for ki := range k.points {
+		kp := &k.points[ki]
+		kx, ky := kp.xy()
+		x, y := t.apply(kx, ky)
+		if !(x > -tol && y > -tol && x < float64(q.w)+tol && y < float64(q.h)+tol) {
+			continue
+		}
+		s, turn := t.at(kx, ky)
+		if s <= 0 {
+			continue
+		}
+		r := min(max(tol*s, 3), 60)
+		level := float64(kp.level) + 3*math.Log2(s)
+		if level < -1.7 || level > levelCount-1+1.7 {
+			continue
+		}
+		ang := int(math.Floor(float64(kp.angle)+turn+0.5)) & 63
+		x0, x1 := max(0, int(x-r)/cellPx), min(q.nx-1, int(x+r)/cellPx)
+		y0, y1 := max(0, int(y-r)/cellPx), min(q.ny-1, int(y+r)/cellPx)
+		best, bestDist := -1, maxDist+1
+		for cy := y0; cy <= y1; cy++ {
+			for cx := x0; cx <= x1; cx++ {
+				c := cy*q.nx + cx
+				for _, qi := range q.order[q.start[c]:q.start[c+1]] {
+					qp := &q.points[qi]
+					if (qp.dark != kp.dark) != negative {
+						continue
+					}
+					if da := int8((qp.angle-uint8(ang))<<2) >> 2; da > 5 || da < -5 {
+						continue
+					}
+					if dl := float64(qp.level) - level; dl > 1.7 || dl < -1.7 {
+						continue
+					}
+					qx, qy := qp.xy()
+					if dx, dy := qx-x, qy-y; dx*dx+dy*dy > r*r {
+						continue
+					}
+					if d := q.descs[qi].Distance(&k.descs[ki]); d < bestDist {
+						best, bestDist = int(qi), d
+					}
+				}
+			}
+		}
+		if best < 0 {
+			continue
+		}
+		if at := taken[best]; at > 0 {
+			if ps[at-1].dist > bestDist {
+				ps[at-1] = pair{ki, best, bestDist}
+			}
+			continue
+		}
+		ps = append(ps, pair{ki, best, bestDist})
+		taken[best] = int16(len(ps))
+	}
+	return ps
+}
+
+// sane refuses transforms that no copy has: collapsed, flipped, or strongly
+// sheared.
+func sane(k *Fingerprint, q *view, t *transform) bool {
+	w, h := float64(k.w), float64(k.h)
+	var lo, hi float64 = math.Inf(1), 0
+	for _, c := range [5][2]float64{{0, 0}, {w, 0}, {0, h}, {w, h}, {w / 2, h / 2}} {
+		if t[6]*c[0]+t[7]*c[1]+t[8] <= 1e-6 {
+			return false
+		}
+		s, _ := t.at(c[0], c[1])
+		if s <= 0 {
+			return false
+		}
+		lo, hi = min(lo, s), max(hi, s)
+	}
+	if lo < 0.1 || hi > 10 || hi > 3*lo {
+		return false
+	}
+	x0, y0 := t.apply(w/2, h/2)
+	x1, y1 := t.apply(w/2+1, h/2)
+	x2, y2 := t.apply(w/2, h/2+1)
+	a, b := math.Hypot(x1-x0, y1-y0), math.Hypot(x2-x0, y2-y0)
+	cos := ((x1-x0)*(x2-x0) + (y1-y0)*(y2-y0)) / (a * b)
+	return a < 2.6*b && b < 2.6*a && math.Abs(cos) < 0.5
+}
+
+func fitAffine(k *Fingerprint, q *view, ps []pair, t *transform) bool {
+	// Normal equations, about the means.
+	var mx, my, mu, mv float64
+	for _, p := range ps {
+		x, y := k.points[p.k].xy()
+		u, v := q.points[p.q].xy()
+		mx, my, mu, mv = mx+x, my+y, mu+u, mv+v
+	}
+	n := float64(len(ps))
+	mx, my, mu, mv = mx/n, my/n, mu/n, mv/n
+	var xx, xy, yy, xu, yu, xv, yv float64
+	for _, p := range ps {
+		x, y := k.points[p.k].xy()
+		u, v := q.points[p.q].xy()
+		x, y, u, v = x-mx, y-my, u-mu, v-mv
+		xx, xy, yy = xx+x*x, xy+x*y, yy+y*y
+		xu, yu, xv, yv = xu+x*u, yu+y*u, xv+x*v, yv+y*v
+	}
+	// A few points or a thin cloud fit a similarity only: shrink towards it.
+	det := xx*yy - xy*xy
+	sim := [2]float64{(xu + yv) / (xx + yy), (xv - yu) / (xx + yy)}
+	if len(ps) < 6 || det < 0.02*(xx+yy)*(xx+yy) {
+		c, s := sim[0], sim[1]
+		*t = transform{c, -s, mu - c*mx + s*my, s, c, mv - s*mx - c*my, 0, 0, 1}
+		return xx+yy > 0
+	}
+	a, b := (xu*yy-yu*xy)/det, (yu*xx-xu*xy)/det
+	c, d := (xv*yy-yv*xy)/det, (yv*xx-xv*xy)/det
+	*t = transform{a, b, mu - a*mx - b*my, c, d, mv - c*mx - d*my, 0, 0, 1}
+	return true
+}
+
+// fitProjective refines t by least squares on the algebraic error weighted to
+// be the geometric one at t (one step of iterative reweighting).
+func fitProjective(k *Fingerprint, q *view, ps []pair, t *transform) bool {
+	const n = 8
+	var m [n][n + 1]float64
+	// Scale coordinates to keep the system well conditioned.
+	s := 1 / float64(max(k.w, k.h, q.w, q.h))
+	for _, p := range ps {
+		x, y := k.points[p.k].xy()
+		u, v := q.points[p.q].xy()
+		wt := 1 / (t[6]*x + t[7]*y + t[8])
+		x, y, u, v = x*s, y*s, u*s, v*s
+		for _, r := range [2][n + 1]float64{
+			{x, y, 1, 0, 0, 0, -u * x, -u * y, u},
+			{0, 0, 0, x, y, 1, -v * x, -v * y, v},
+		} {
+			for i := range n {
+				for j := range n + 1 {
+					m[i][j] += wt * wt * r[i] * r[j]
+				}
+			}
+		}
+	}
+	// A little pull of the two projective terms to zero.
+	m[6][6] += 1e-3 * float64(len(ps))
+	m[7][7] += 1e-3 * float64(len(ps))
+	for i := range n {
+		p := i
+		for j := i + 1; j < n; j++ {
+			if math.Abs(m[j][i]) > math.Abs(m[p][i]) {
+				p = j
+			}
+		}
+		if math.Abs(m[p][i]) < 1e-12 {
+			return false
+		}
+		m[i], m[p] = m[p], m[i]
+		for j := range n {
+			if j == i {
+				continue
+			}
+			f := m[j][i] / m[i][i]
+			for c := i; c <= n; c++ {
+				m[j][c] -= f * m[i][c]
+			}
+		}
+	}
+	var v [n]float64
+	for i := range n {
+		v[i] = m[i][n] / m[i][i]
+	}
+	*t = transform{v[0], v[1], v[2] / s, v[3], v[4], v[5] / s, v[6] * s, v[7] * s, 1}
+	return true
+}
+
+const (
+	minScore   = 5
+	blockScore = 9
+)
+
+// judge scores a transform and its pairs.
+func judge(k *Fingerprint, q *view, t *transform, ps []pair, negative bool) Match {
+	m := Match{Inliers: len(ps), Mirrored: q.mirrored, Negative: negative, Transform: *t}
+	// The part of the known picture that lies in the copy, on a 32 by 32 grid.
+	z, seen, area := warp(k, q, t)
+	lo, hi := [2]float64{math.Inf(1), math.Inf(1)}, [2]float64{}
+	for i, ok := range seen {
+		if !ok {
+			continue
+		}
+		x, y := float64(i%sketchSide)*float64(k.w)/sketchSide, float64(i/sketchSide)*float64(k.h)/sketchSide
+		lo[0], lo[1] = min(lo[0], x), min(lo[1], y)
+		hi[0], hi[1] = max(hi[0], x), max(hi[1], y)
+	}
+	near := 0.03 * math.Hypot(hi[0]-lo[0], hi[1]-lo[1])
+	var places [][2]float64
+	var blocks [8][8]bool
+	for _, p := range ps {
+		x, y := k.points[p.k].xy()
+		blocks[min(7, int(y)*8/k.h)][min(7, int(x)*8/k.w)] = true
+		distinct := true
+		for _, o := range places {
+			if math.Hypot(o[0]-x, o[1]-y) < near {
+				distinct = false
+				break
+			}
+		}
+		if distinct {
+			places = append(places, [2]float64{x, y})
+		}
+	}
+	m.Score = len(places)
+	_ = area
+	// Coverage: of the blocks of the common area that hold keypoints of the
+	// known picture, those that hold agreeing ones.
+	var have [8][8]bool
+	for _, p := range k.points {
+		x, y := p.xy()
+		if seen[min(31, int(y)*32/k.h)*sketchSide+min(31, int(x)*32/k.w)] {
+			have[min(7, int(y)*8/k.h)][min(7, int(x)*8/k.w)] = true
+		}
+	}
+	var n, of int
+	for y := range have {
+		for x := range have[y] {
+			if have[y][x] {
+				of++
+				if blocks[y][x] {
+					n++
+				}
+			}
+		}
+	}
+	if of > 0 {
+		m.Coverage = float64(n) / float64(of)
+	}
+	var ab, aa, bb float64
+	for i := range z {
+		if seen[i] {
+			a, b := float64(k.sketch[i]), float64(z[i])
+			ab, aa, bb = ab+a*b, aa+a*a, bb+b*b
+		}
+	}
+	if aa > 0 && bb > 0 {
+		m.Agreement = ab / math.Sqrt(aa*bb)
+	}
+	if negative {
+		m.Agreement = -m.Agreement
+	}
+	m.Weak = m.Score < blockScore || m.Agreement < 0.25
+	return m
+}
+
+// warp lays the copy back onto the known picture's sketch grid.
+func warp(k *Fingerprint, q *view, t *transform) (z [sketchSide * sketchSide]int8, seen [sketchSide * sketchSide]bool, area float64) {
+	th := q.fp.thumb
+	if th.W == 0 {
+		return z, seen, 0
+	}
+	var v [sketchSide * sketchSide]int32
+	sx, sy := float64(th.W)/float64(q.w), float64(th.H)/float64(q.h)
+	n := 0
+	for i := range v {
+		v[i] = hole
+		kx := (float64(i%sketchSide) + 0.5) * float64(k.w) / sketchSide
+		ky := (float64(i/sketchSide) + 0.5) * float64(k.h) / sketchSide
+		x, y := t.apply(kx, ky)
+		if !(x >= 0 && y >= 0 && x < float64(q.w) && y < float64(q.h)) {
+			continue
+		}
+		if q.mirrored {
+			x = float64(q.w) - x
+		}
+		s, _ := t.at(kx, ky)
+		rx := max(0.5, s*float64(k.w)/sketchSide*sx/2)
+		ry := max(0.5, s*float64(k.h)/sketchSide*sy/2)
+		x, y = x*sx, y*sy
+		x0, x1 := max(0, int(x-rx+0.5)), min(th.W, int(x+rx+0.5))
+		y0, y1 := max(0, int(y-ry+0.5)), min(th.H, int(y+ry+0.5))
+		if x1 <= x0 {
+			x0 = min(int(x), th.W-1)
+			x1 = x0 + 1
+		}
+		if y1 <= y0 {
+			y0 = min(int(y), th.H-1)
+			y1 = y0 + 1
+		}
+		sum := 0
+		for yy := y0; yy < y1; yy++ {
+			for _, p := range th.Pix[yy*th.W+x0 : yy*th.W+x1] {
+				sum += int(p)
+			}
+		}
+		v[i] = int32(sum * 16 / ((x1 - x0) * (y1 - y0)))
+		seen[i] = true
+		n++
+	}
+	return contrast(&v), seen, float64(n) / (sketchSide * sketchSide)
+}
