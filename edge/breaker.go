@@ -8,21 +8,29 @@ import (
 	"github.com/siaga-crp/siaga/fingerprint/pdq"
 )
 
-// Trip says that the circuit breaker turned a signal to review at this edge:
+// Trip says that this edge turned a signal to review by itself. CauseBreaker:
 // it matched many pictures that are unlike each other, as a hash does that was
 // made, or happens, to hit lawful content. Copies of one picture resemble each
-// other and trip nothing, however many there are.
+// other and trip nothing, however many there are. CauseEpoch: the node was
+// restored from a backup and has forgotten that the signal was removed. Any
+// later operation on the signal is a person's answer and ends the trip.
 type Trip struct {
 	Number   uint64    `json:"n"`
 	Signal   string    `json:"signal"`
+	Cause    string    `json:"cause"` // CauseBreaker or CauseEpoch
 	Entry    int64     `json:"entry"` // of the operation that it was tripped under; a later one resets it
 	At       time.Time `json:"at"`
 	Matches  int       `json:"matches"`         // distinct ones within a minute
 	Distance int       `json:"median_distance"` // between them
 }
 
+// The closed list of causes of a Trip.
 const (
-	breakerWindow = time.Minute
+	CauseBreaker = "breaker"
+	CauseEpoch   = "epoch"
+)
+
+const (
 	breakerSample = 64 // distinct matches that are compared
 	breakerFactor = 20 // times the expected rate
 )
@@ -125,7 +133,7 @@ func (m *Matcher) observe(x *Match) bool {
 	if median <= m.o.BreakerDistance {
 		return false
 	}
-	t := Trip{Number: x.Number, Signal: x.Signal.String(), Entry: x.Entry, At: now.UTC().Truncate(time.Millisecond), Matches: n, Distance: median}
+	t := Trip{Number: x.Number, Signal: x.Signal.String(), Cause: CauseBreaker, Entry: x.Entry, At: now.UTC().Truncate(time.Millisecond), Matches: n, Distance: median}
 	m.apply.Lock()
 	_, before := m.trips[x.Number]
 	v := m.view.Load()

@@ -2,6 +2,7 @@ package edge
 
 import (
 	"crypto/ed25519"
+	"crypto/rand"
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/base64"
@@ -198,5 +199,9 @@ func parseSigned(k *Keys, domain string, wire []byte, into any, who func() (KeyI
 	return k.verify(id, at, domain, body, sig[:])
 }
 
-// NewNonce is the text form of random bytes for a Hello.
-func newNonce(b []byte) string { return base64.RawURLEncoding.EncodeToString(b) }
+// newID returns 16 random bytes as text.
+func newID() string {
+	b := make([]byte, 16)
+	_, _ = rand.Read(b) // never fails (crypto/rand, since Go 1.24)
+	return base64.RawURLEncoding.EncodeToString(b)
+}

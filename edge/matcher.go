@@ -60,6 +60,8 @@ type view struct {
 	pdq   hamming // by slotID
 	exact map[exactKey]uint32
 	limp  map[fingerprint.Kind]int // signals of kinds that nothing here can match
+
+	cursor atomic.Pointer[string] // text of the cursor; nil: to be made
 }
 
 type exactKey struct {
@@ -128,6 +130,7 @@ func (m *Matcher) Apply(op *Sealed) error {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	c.pos = op.Position()
+	v.cursor.Store(nil)
 	if slot, ok := c.by[op.Number]; ok {
 		m.unindex(v, slot)
 		v.t.drop(c, slot)
@@ -438,4 +441,21 @@ func (m *Matcher) now() (t time.Time, age time.Duration, ready bool) {
 func (m *Matcher) Age() (time.Duration, bool) {
 	_, age, ok := m.now()
 	return age, ok
+}
+
+// cursorText is Cursor's text, made once for each change.
+func (m *Matcher) cursorText() string {
+	v := m.view.Load()
+	v.mu.RLock()
+	defer v.mu.RUnlock()
+	if c := v.cursor.Load(); c != nil {
+		return *c
+	}
+	c := Cursor{}
+	for _, ch := range v.t.chains {
+		c[ch.name] = ch.pos
+	}
+	s := c.String()
+	v.cursor.Store(&s)
+	return s
 }

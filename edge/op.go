@@ -238,7 +238,12 @@ type Sealed struct {
 	Hash Hash   // of the body
 	Body []byte // part of the wire form given to ParseOperation
 	Sig  [ed25519.SignatureSize]byte
+
+	whole []byte // wire form
 }
+
+// wire returns the wire form that it was parsed from.
+func (s *Sealed) wire() []byte { return s.whole }
 
 // ParseOperation reads the wire form. It checks form and limits and computes
 // the hash; the signature is checked by Keys.Verify.
@@ -257,7 +262,7 @@ func ParseOperation(wire []byte) (Sealed, error) {
 	if err := s.Check(); err != nil {
 		return s, err
 	}
-	s.Hash = hashOf(domainOperation, s.Body)
+	s.Hash, s.whole = hashOf(domainOperation, s.Body), wire
 	return s, nil
 }
 

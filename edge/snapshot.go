@@ -117,18 +117,12 @@ func (w hashWriter) Write(p []byte) (int, error) {
 // writeChain writes one chain. With a nil signer it ends with the digest alone.
 func (t *table) writeChain(dst io.Writer, c *chain, h SnapshotHeader, signer Signer) error {
 	w := hashWriter{bufio.NewWriterSize(dst, 64<<10), sha256.New()}
-	h.Signals = len(c.by)
+	slots := t.slots(c)
+	h.Signals = len(slots)
 	head, err := json.Marshal(h)
 	if err != nil {
 		return fmt.Errorf("writing a snapshot: %w", err)
 	}
-	slots := make([]uint32, 0, len(c.by))
-	for _, slot := range c.by {
-		slots = append(slots, slot)
-	}
-	slices.SortFunc(slots, func(a, b uint32) int {
-		return cmpUint(t.recs[a].num, t.recs[b].num)
-	})
 	// Only the classes in use, the most frequent first, so that their numbers
 	// take one byte.
 	uses := map[uint32]int{}
@@ -212,6 +206,20 @@ func (t *table) writeChain(dst io.Writer, c *chain, h SnapshotHeader, signer Sig
 		return fmt.Errorf("writing a snapshot: %w", err)
 	}
 	return nil
+}
+
+// slots returns the slots of a chain in order of their signals' numbers.
+func (t *table) slots(c *chain) []uint32 {
+	slots := make([]uint32, 0, len(c.by))
+	for slot := range t.recs {
+		if r := &t.recs[slot]; r.chain == c.index && r.flags&flagLive != 0 {
+			slots = append(slots, uint32(slot)) //nolint:gosec // a slot
+		}
+	}
+	slices.SortFunc(slots, func(a, b uint32) int {
+		return cmpUint(t.recs[a].num, t.recs[b].num)
+	})
+	return slots
 }
 
 func cmpUint(a, b uint64) int {

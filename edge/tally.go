@@ -69,12 +69,16 @@ func (t *tallies) add(now time.Time, ms []Match, exercise bool) {
 	}
 }
 
-// take removes and returns the counts of all minutes before the given one.
-func (t *tallies) take(before int64) []Tally {
+// take removes and returns counts of minutes before the given one, at most
+// limit.
+func (t *tallies) take(before int64, limit int) []Tally {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	var out []Tally
 	for k, x := range t.by {
+		if len(out) == limit {
+			break
+		}
 		if k.minute >= before {
 			continue
 		}

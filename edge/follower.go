@@ -1,0 +1,801 @@
+package edge
+
+import (
+	"bufio"
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	mrand "math/rand/v2"
+	"net"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+)
+
+// FollowerOptions configure a Follower. Upstream and Token are needed.
+type FollowerOptions struct {
+	// Upstream is the node's address, for example "https://node.example". With
+	// several (nodes of one partnership), the next is tried when one fails.
+	Upstream []string
+	// Token is the text of the edge's token. It pins the node's key.
+	Token string
+	// Dir is the folder for the edge's state; "" keeps it in memory only: the
+	// edge starts cold then and acknowledges what no disk has.
+	Dir string
+
+	HTTP    *http.Client // must have no Timeout, as a stream stays open; nil: one with sane limits
+	Log     *slog.Logger // nil: none
+	Now     func() time.Time
+	Version string // of the program, for the node's page of edges
+
+	// Retry is the longest pause between two attempts to connect; 0 means 750 ms.
+	Retry time.Duration
+	// OnChange is called after signals changed, by the goroutine of Run. It
+	// must not block. Nil: nobody.
+	OnChange func(ops []Sealed)
+	// Few is the least count of matches that is told to the node as a number;
+	// smaller ones are told as "few". 0 tells all.
+	Few int64
+}
+
+// Follower keeps a Matcher up to date with a node's feed.
+type Follower struct {
+	o    FollowerOptions
+	m    *Matcher
+	pin  string
+	dir  *folder
+	url  int // of Upstream, that is used now; owned by Run
+	boot time.Time
+
+	// Owned by Run's goroutine.
+	keys     *Keys
+	sealed   string // keys as they came
+	partner  string
+	name     string
+	gone     map[string][]goneAt
+	lastBeat time.Time // node's time of the newest heartbeat or hello
+	noteText string    // newest checkpoint
+	want     Cursor    // heads that the node named …
+	wantAt   time.Time // … and the local moment at which they were
+	sent     time.Time // when the stream was asked for
+	nodeAt   time.Time // node's time in its hello
+	ackEvery time.Duration
+	beat     time.Duration
+	freshPut time.Time
+
+	pending TallyBatch // sent, not acknowledged; owned by the reporter
+
+	report chan struct{} // capacity 1: the node should be told
+	saves  chan save     // capacity 1: a state to be written
+
+	mu        sync.Mutex
+	alarms    map[AlarmKind]*Alarm
+	connected string // address of the node; "" while away
+	durable   Cursor // on disk
+	skew      time.Duration
+	writable  bool
+	stats     FollowerStats
+	heard     time.Time // local moment of the last valid heartbeat
+	tried     time.Time // when a state was last handed to the saver
+	ackMS     time.Duration
+}
+
+// FollowerStats counts what arrived since the follower was made.
+type FollowerStats struct {
+	Applied    int64 // operations
+	Duplicates int64 // operations that arrived again and were ignored
+	Snapshots  int64
+	Connects   int64
+	Refused    int64 // operations, events and snapshots that were not accepted
+}
+
+// save is a state to be written.
+type save struct {
+	t *table
+	m meta
+}
+
+// NewFollower opens the folder, loads what is there into the matcher and
+// returns the follower, which does nothing until Run. An error says what is
+// wrong with the options or that the folder cannot be used at all; a damaged
+// state is no error: it is named in an alarm and fetched again.
+func NewFollower(m *Matcher, o FollowerOptions) (*Follower, error) {
+	pin, err := PinOf(o.Token)
+	if err != nil {
+		return nil, err
+	}
+	if len(o.Upstream) == 0 {
+		return nil, fmt.Errorf("%w: no upstream is named; give the node's address, such as https://node.example", ErrSyntax)
+	}
+	for _, u := range o.Upstream {
+		if p, err := url.Parse(u); err != nil || (p.Scheme != "http" && p.Scheme != "https") || p.Host == "" {
+			return nil, fmt.Errorf("%w: upstream %q is not an address such as https://node.example", ErrSyntax, u)
+		}
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Retry == 0 {
+		o.Retry = 750 * time.Millisecond
+	}
+	if o.HTTP == nil {
+		o.HTTP = &http.Client{Transport: &http.Transport{
+			Proxy: http.ProxyFromEnvironment, DialContext: (&net.Dialer{Timeout: 2 * time.Second, KeepAlive: 15 * time.Second}).DialContext,
+			TLSHandshakeTimeout: 5 * time.Second, ResponseHeaderTimeout: 15 * time.Second, IdleConnTimeout: 90 * time.Second, MaxIdleConnsPerHost: 2,
+			WriteBufferSize: 4 << 10, ReadBufferSize: 4 << 10,
+		}}
+	}
+	f := &Follower{o: o, m: m, pin: pin, boot: o.Now(), gone: map[string][]goneAt{}, report: make(chan struct{}, 1), saves: make(chan save, 1),
+		alarms: map[AlarmKind]*Alarm{}, durable: Cursor{}, ackEvery: 200 * time.Millisecond, ackMS: 200 * time.Millisecond, beat: 5 * time.Second}
+	if o.Dir == "" {
+		return f, nil
+	}
+	if f.dir, err = openFolder(o.Dir, strings.TrimSpace(o.Token)); err != nil {
+		return nil, err
+	}
+	if err := f.load(); err != nil {
+		return nil, err
+	}
+	return f, nil
+}
+
+// load takes the state from the folder.
+func (f *Follower) load() error {
+	t, m, err := f.dir.load()
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case errors.Is(err, errNewer):
+		return err
+	case err != nil:
+		f.alarm(AlarmDamaged, "the stored signals could not be read and are fetched again; check the disk if the token is the same as before")
+		f.o.Log.Warn("edge's state cannot be read; starting from the node", "err", err)
+		return nil
+	}
+	keys, err := ParseKeys([]byte(m.Keys), f.pin)
+	if err != nil {
+		f.alarm(AlarmDamaged, "the stored signals are of another node and are not used")
+		return nil //nolint:nilerr // told by the alarm
+	}
+	f.keys, f.sealed, f.partner, f.name = keys, m.Keys, m.Partner, m.Edge
+	f.noteText, f.lastBeat = m.Checkpoint, m.LastBeat
+	if m.Gone != nil {
+		f.gone = m.Gone
+	}
+	f.m.adopt(t, m.Trips)
+	// What follows in the tail: each operation must follow, and the last of
+	// each chain must be signed.
+	var ops []Sealed
+	at := f.m.Cursor()
+	err = f.dir.replay(func(wire []byte) error {
+		op, err := ParseOperation(wire)
+		if err != nil {
+			return err
+		}
+		p := at[op.Chain]
+		if op.Seq <= p.Seq {
+			return nil
+		}
+		if err := op.Follows(p); err != nil {
+			return err
+		}
+		at[op.Chain] = op.Position()
+		ops = append(ops, op)
+		return nil
+	})
+	if err != nil {
+		f.alarm(AlarmDamaged, "a part of the stored operations could not be read; what is missing is fetched again")
+		f.o.Log.Warn("edge's tail cannot be read to its end", "err", err)
+	}
+	ops, _ = f.verify(ops)
+	for i := range ops {
+		if err := f.m.Apply(&ops[i]); err != nil && !errors.Is(err, ErrSyntax) {
+			break
+		}
+		f.bury(&ops[i])
+	}
+	f.durable = f.m.Cursor()
+	// Its age is counted from the last moment at which all was known.
+	known := m.Saved
+	if b, err := f.dir.get("fresh"); err == nil {
+		if t, err := time.Parse(time.RFC3339Nano, string(b)); err == nil && t.After(known) {
+			known = t
+		}
+	}
+	f.m.FreshAt(known)
+	f.m.NodeTime(known, f.o.Now())
+	// The tail is written anew, as nobody knows what its last bytes are.
+	f.persist()
+	return nil
+}
+
+// verify returns the longest part of ops, which follow each other chain by
+// chain, that signatures cover, and the error of what comes after it.
+func (f *Follower) verify(ops []Sealed) ([]Sealed, error) {
+	var firstErr error
+	for {
+		last := map[string]int{}
+		for i := range ops {
+			last[ops[i].Chain] = i
+		}
+		cut := len(ops)
+		for _, i := range last {
+			if err := f.keys.Verify(&ops[i]); err != nil {
+				if i < cut {
+					cut = i
+				}
+				firstErr = err
+			}
+		}
+		if cut == len(ops) {
+			return ops, firstErr
+		}
+		ops = ops[:cut]
+	}
+}
+
+// Matcher returns the matcher that it keeps.
+func (f *Follower) Matcher() *Matcher { return f.m }
+
+// Run follows the feed until ctx ends. It returns nil then; everything else
+// that can go wrong is tried again and shown as an alarm.
+func (f *Follower) Run(ctx context.Context) error {
+	var wg sync.WaitGroup
+	rctx, cancel := context.WithCancel(ctx)
+	wg.Go(func() { f.reporter(rctx) })
+	wg.Go(func() { f.saver(rctx) })
+	defer func() {
+		cancel()
+		wg.Wait()
+		if f.dir != nil {
+			f.dir.close()
+		}
+	}()
+	pause := time.Duration(0)
+	for ctx.Err() == nil {
+		began := f.o.Now()
+		err := f.connect(ctx)
+		f.setConnected("")
+		if ctx.Err() != nil {
+			return nil
+		}
+		f.o.Log.InfoContext(ctx, "feed interrupted", "upstream", f.o.Upstream[f.url], "err", err)
+		if f.o.Now().Sub(began) > 5*time.Second {
+			pause = 0
+		}
+		f.url = (f.url + 1) % len(f.o.Upstream)
+		// Jitter, so that a thousand edges do not come back as one.
+		pause = min(f.o.Retry, max(50*time.Millisecond, 2*pause))
+		select {
+		case <-ctx.Done():
+		case <-time.After(pause/2 + mrand.N(pause/2)): //nolint:gosec // not a secret
+		}
+	}
+	return nil
+}
+
+// get asks the node. The body must be closed.
+func (f *Follower) get(ctx context.Context, path string, q url.Values) (*http.Response, error) {
+	u := strings.TrimRight(f.o.Upstream[f.url], "/") + path
+	if len(q) > 0 {
+		u += "?" + q.Encode()
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u, nil)
+	if err != nil {
+		return nil, err
+	}
+	f.head(req)
+	return f.o.HTTP.Do(req)
+}
+
+func (f *Follower) head(req *http.Request) {
+	req.Header.Set("Authorization", "Bearer "+strings.TrimSpace(f.o.Token))
+	if f.o.Version != "" {
+		req.Header.Set("User-Agent", "siaga-edge/"+f.o.Version)
+	}
+}
+
+// refused turns an answer other than 200 into an error.
+func (f *Follower) refused(resp *http.Response) error {
+	b, _ := io.ReadAll(io.LimitReader(resp.Body, 4<<10)) // only for the message
+	var p struct{ Detail, Fix string }
+	_ = json.Unmarshal(b, &p) // only for the message
+	if resp.StatusCode == http.StatusUnauthorized || resp.StatusCode == http.StatusForbidden {
+		f.alarm(AlarmToken, "the node refuses this edge's token; make a new one on the node with siaga token create --roles edge")
+	}
+	return fmt.Errorf("the node answers %s: %s; %s", resp.Status, p.Detail, p.Fix)
+}
+
+// errAgain means: connect again at once, as something was mended.
+var errAgain = errors.New("connecting again")
+
+// connect opens one stream and follows it to its end.
+func (f *Follower) connect(ctx context.Context) error {
+	if f.keys == nil {
+		if err := f.fetchKeys(ctx); err != nil {
+			return err
+		}
+	}
+	if len(f.m.Cursor()) == 0 {
+		if err := f.fetchSnapshot(ctx, false); err != nil {
+			return err
+		}
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	nonce := newID()
+	f.sent = f.o.Now()
+	resp, err := f.get(ctx, "/api/v1/feed", url.Values{"cursor": {f.m.Cursor().String()}, "nonce": {nonce}, "features": {""}})
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close() //nolint:errcheck // only read
+	if resp.StatusCode != http.StatusOK {
+		err := f.refused(resp)
+		switch resp.Header.Get("Siaga-Feed") {
+		case "behind":
+			return errors.Join(err, f.fetchSnapshot(ctx, false))
+		case "future", "foreign", "garbage":
+			// The node says that it does not know our history. Only what it
+			// signs can tell whether it went back or began a new epoch.
+			return errors.Join(err, f.fetchSnapshot(ctx, true))
+		}
+		return err
+	}
+	f.mu.Lock()
+	f.stats.Connects++
+	f.mu.Unlock()
+	return f.stream(ctx, resp.Body, nonce, cancel)
+}
+
+func (f *Follower) fetchKeys(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, 15*time.Second)
+	defer cancel()
+	resp, err := f.get(ctx, "/api/v1/feed/keys", nil)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close() //nolint:errcheck // only read
+	if resp.StatusCode != http.StatusOK {
+		return f.refused(resp)
+	}
+	b, err := io.ReadAll(io.LimitReader(resp.Body, 64<<10))
+	if err != nil {
+		return err
+	}
+	return f.takeKeys(b)
+}
+
+func (f *Follower) takeKeys(wire []byte) error {
+	k, err := ParseKeys(wire, f.pin)
+	if err != nil {
+		f.alarm(AlarmSignature, "the node does not have the key that this edge's token names; is the address right? Nothing from it is used")
+		return err
+	}
+	if f.keys != nil && k.Serial <= f.keys.Serial {
+		return nil
+	}
+	before := f.keys
+	f.keys, f.sealed = k, string(wire)
+	if before != nil {
+		f.persist()
+	}
+	return nil
+}
+
+// stream reads events until the stream ends. stop aborts the request.
+func (f *Follower) stream(ctx context.Context, body io.Reader, nonce string, stop func()) error {
+	r := newEventReader(body)
+	// Three missed heartbeats end a stream that may be cut without our being
+	// told.
+	dead := time.AfterFunc(3*f.beat, stop)
+	defer dead.Stop()
+	var (
+		name, data []byte
+		err        error
+		ops        []Sealed
+		have       bool // name and data are still to be handled
+		greeted    bool
+	)
+	for {
+		if !have {
+			if name, data, err = r.next(); err != nil {
+				return err
+			}
+		}
+		have = false
+		switch {
+		case bytes.Equal(name, []byte("keys")):
+			if err := f.takeKeys(bytes.Clone(data)); err != nil {
+				return err
+			}
+			continue
+		case bytes.Equal(name, []byte("hello")):
+			if err := f.hello(data, nonce); err != nil {
+				return err
+			}
+			greeted = true
+		case !greeted:
+			return f.refuse(AlarmSignature, fmt.Errorf("%w: the stream does not begin with a hello", ErrSyntax), "")
+		case bytes.Equal(name, []byte("op")):
+			// All that has arrived is taken together: one signature and one
+			// sync for many operations.
+			var bad, cut error
+			ops = ops[:0]
+			for {
+				op, err := ParseOperation(bytes.Clone(data))
+				if err != nil {
+					bad = f.refuse(AlarmSignature, err, "an operation from the node cannot be read; it was refused, and asked for again")
+					break
+				}
+				ops = append(ops, op)
+				if len(ops) >= 512 || !r.more() {
+					break
+				}
+				if name, data, cut = r.next(); cut != nil {
+					break
+				}
+				if have = !bytes.Equal(name, []byte("op")); have {
+					break
+				}
+			}
+			if err := cmp.Or(f.take(ops), bad, cut); err != nil {
+				return err
+			}
+		case bytes.Equal(name, []byte("heartbeat")):
+			fresh, err := f.heartbeat(data)
+			if err != nil {
+				return err
+			}
+			if !fresh {
+				continue
+			}
+		default:
+			if err := f.other(ctx, name, data); err != nil {
+				return err
+			}
+			continue
+		}
+		dead.Reset(3 * f.beat)
+	}
+}
+
+// other handles the events that are not signed: they can do no more than make
+// the edge ask again.
+func (f *Follower) other(ctx context.Context, name, data []byte) error {
+	switch string(name) {
+	case "reset":
+		if err := f.fetchSnapshot(ctx, false); err != nil {
+			return err
+		}
+		return errAgain
+	case "bye":
+		var p struct{ Reason, Detail string }
+		_ = json.Unmarshal(data, &p) // only for the message
+		if p.Reason == "revoked" {
+			f.alarm(AlarmToken, "the node ended the stream: this edge's token was revoked or has expired; make a new one on the node")
+		}
+		return fmt.Errorf("the node ended the stream: %.200s", p.Detail)
+	}
+	return nil // of a later version
+}
+
+// hello checks the first event: it answers our nonce, so it is of now.
+func (f *Follower) hello(data []byte, nonce string) error {
+	h, err := f.keys.ParseHello(data)
+	if err != nil {
+		return f.refuse(AlarmSignature, err, "the node's greeting is not signed by it")
+	}
+	if h.Nonce != nonce {
+		return f.refuse(AlarmSignature, fmt.Errorf("%w: the hello answers another request", ErrRollback), "an old greeting was replayed")
+	}
+	f.partner, f.name = h.Partner, h.Edge
+	if h.HeartbeatMS >= 10 && h.HeartbeatMS <= 600_000 {
+		f.beat = time.Duration(h.HeartbeatMS) * time.Millisecond
+	}
+	if h.AckMS >= 0 && h.AckMS <= 60_000 {
+		f.ackEvery = time.Duration(h.AckMS) * time.Millisecond
+	}
+	now := f.o.Now()
+	f.nodeAt = h.At
+	f.m.NodeTime(h.At, now)
+	// This answer is of now, so its time is the one to count from, even if the
+	// node's clock was set back.
+	f.lastBeat = h.At
+	skew := now.Round(0).Sub(h.At) // wall clocks
+	f.mu.Lock()
+	f.skew, f.heard, f.ackMS = skew, now, f.ackEvery
+	f.mu.Unlock()
+	if max(skew, -skew) > 30*time.Second+now.Sub(f.sent) {
+		f.alarm(AlarmClock, fmt.Sprintf("this machine's clock differs from the node's by %s; set it", skew.Round(time.Second)))
+	}
+	if err := f.heads(h.Heads, h.Checkpoint, h.At, f.sent, false); err != nil {
+		return err
+	}
+	f.setConnected(f.o.Upstream[f.url])
+	f.tell()
+	return nil
+}
+
+// heartbeat: nothing may be missing, and its time may not be one we had. It
+// returns false for an old one, which proves nothing.
+func (f *Follower) heartbeat(data []byte) (fresh bool, err error) {
+	h, err := f.keys.ParseHeartbeat(data)
+	if err != nil {
+		return false, f.refuse(AlarmSignature, err, "a heartbeat is not signed by the node")
+	}
+	if !h.At.After(f.lastBeat) {
+		f.mu.Lock()
+		f.stats.Refused++
+		f.mu.Unlock()
+		return false, nil
+	}
+	// The local moment at which the node said so. Its delay since the hello is
+	// known whatever the clocks say.
+	at := f.sent.Add(h.At.Sub(f.nodeAt))
+	if now := f.o.Now(); at.After(now) {
+		at = now
+	}
+	if err := f.heads(h.Heads, h.Checkpoint, h.At, at, true); err != nil {
+		return false, err
+	}
+	now := f.o.Now()
+	f.m.NodeTime(h.At, now)
+	f.mu.Lock()
+	f.heard = now
+	retry := f.dir != nil && !f.writable && now.Sub(f.tried) > 10*time.Second
+	f.mu.Unlock()
+	if retry {
+		f.persist()
+	}
+	f.tell()
+	return true, nil
+}
+
+// heads compares what the node says its newest operations are with ours.
+func (f *Follower) heads(heads Cursor, note string, nodeAt, local time.Time, all bool) error {
+	mine := f.m.Cursor()
+	for chain, p := range mine {
+		h := heads[chain]
+		switch {
+		case h.Epoch < p.Epoch || (h.Epoch == p.Epoch && h.Seq < p.Seq):
+			return f.refuse(AlarmRollback, fmt.Errorf("%w: the node's chain %s is at %d, ours at %d", ErrRollback, chain, h.Seq, p.Seq),
+				fmt.Sprintf("the node went back: its chain %s ends at operation %d, this edge has %d. It may have been restored from a backup; this edge keeps what it has", chain, h.Seq, p.Seq))
+		case h.Seq == p.Seq && h.Hash != p.Hash:
+			return f.refuse(AlarmFork, fmt.Errorf("%w: operation %d of chain %s", ErrFork, p.Seq, chain),
+				fmt.Sprintf("the node shows another history: its operation %d of chain %s is not the one that this edge has. This edge keeps what it has; tell the node's operator and an observer", p.Seq, chain))
+		case all && h.Seq > p.Seq:
+			return f.refuse(AlarmGap, fmt.Errorf("%w: %d to %d of chain %s", ErrGap, p.Seq+1, h.Seq, chain), "operations did not arrive; they were asked for again")
+		}
+	}
+	if err := f.checkpoint(note); err != nil {
+		return err
+	}
+	if nodeAt.After(f.lastBeat) {
+		f.lastBeat = nodeAt
+	}
+	f.want, f.wantAt = heads, local
+	f.reached()
+	return nil
+}
+
+// reached notes how fresh the matcher is, once it has all that the node named.
+func (f *Follower) reached() {
+	if f.want == nil {
+		return
+	}
+	mine := f.m.Cursor()
+	for chain, h := range f.want {
+		if mine[chain].Seq < h.Seq {
+			return
+		}
+	}
+	f.m.FreshAt(f.wantAt)
+	f.want = nil
+	if now := f.o.Now(); f.dir != nil && now.Sub(f.freshPut) > 30*time.Second {
+		f.freshPut = now
+		if err := f.dir.put("fresh", []byte(f.wantAt.UTC().Round(0).Format(time.RFC3339Nano))); err != nil {
+			f.alarm(AlarmDisk, "the edge's folder cannot be written to; it goes on from memory. Free space or check the disk")
+		}
+	}
+}
+
+// take stores and applies operations that arrived together.
+func (f *Follower) take(ops []Sealed) error {
+	var fail error
+	at := f.m.Cursor()
+	good := ops[:0]
+	for i := range ops {
+		op := &ops[i]
+		p := at[op.Chain]
+		if op.Seq <= p.Seq {
+			f.mu.Lock()
+			f.stats.Duplicates++
+			f.mu.Unlock()
+			continue
+		}
+		if _, ok := at[op.Chain]; !ok {
+			fail = f.refuse(AlarmSignature, fmt.Errorf("%w: an operation of chain %q, which is not ours", ErrSyntax, op.Chain), "the node sent an operation for somebody else")
+			break
+		}
+		if err := op.Follows(p); err != nil {
+			kind, text := AlarmGap, "operations did not arrive; they were asked for again"
+			if errors.Is(err, ErrFork) {
+				kind, text = AlarmFork, "an operation follows another history than this edge's; it was refused, and asked for again"
+			}
+			fail = f.refuse(kind, err, text)
+			break
+		}
+		at[op.Chain] = op.Position()
+		good = append(good, *op)
+	}
+	good, err := f.verify(good)
+	if err != nil {
+		fail = f.refuse(AlarmSignature, err, "an operation was not signed by the node; it was refused, and asked for again")
+	}
+	if len(good) == 0 {
+		return fail
+	}
+	stored := f.dir != nil
+	if f.dir != nil {
+		if err := f.dir.append(good); err != nil {
+			// Protection goes on from memory; nothing is acknowledged.
+			stored = false
+			f.setWritable(false)
+			f.alarm(AlarmDisk, "the edge's folder cannot be written to; it goes on from memory and acknowledges nothing. Free space or check the disk")
+			f.o.Log.Error("edge's folder cannot be written to", "err", err)
+		}
+	}
+	for i := range good {
+		if err := f.m.Apply(&good[i]); err != nil {
+			if !errors.Is(err, ErrSyntax) {
+				return f.refuse(AlarmFork, err, "an operation does not follow; it was asked for again")
+			}
+			f.alarm(AlarmSignal, fmt.Sprintf("signal %s cannot be used by this edge: is it older than its node?", good[i].ID))
+			f.o.Log.Warn("signal cannot be used", "signal", good[i].ID, "err", err)
+		}
+		f.bury(&good[i])
+	}
+	if f.o.OnChange != nil {
+		f.o.OnChange(good)
+	}
+	f.mu.Lock()
+	f.stats.Applied += int64(len(good))
+	if f.dir == nil || (stored && f.writable) {
+		f.durable = f.m.Cursor()
+	}
+	f.mu.Unlock()
+	f.reached()
+	f.tell()
+	if stored && f.dir.length() > max(2000, f.m.Len()/4) {
+		f.persist()
+	}
+	return fail
+}
+
+// maxGone bounds the removed signals that are remembered for a chain.
+const maxGone = 50_000
+
+// bury remembers a removal, in case that the node forgets it.
+func (f *Follower) bury(op *Sealed) {
+	if op.Do == Add {
+		return
+	}
+	g := append(f.gone[op.Chain], goneAt{op.Number, op.Seq})
+	if len(g) > maxGone {
+		g = slices.Clone(g[len(g)-maxGone/2:])
+	}
+	f.gone[op.Chain] = g
+}
+
+// refuse counts and alarms, and returns the error.
+func (f *Follower) refuse(kind AlarmKind, err error, text string) error {
+	f.mu.Lock()
+	f.stats.Refused++
+	f.mu.Unlock()
+	if text == "" {
+		text = err.Error()
+	}
+	f.alarm(kind, text)
+	return err
+}
+
+// fetchSnapshot replaces the state by the node's, if that is not older. With
+// doubt, the node has said that it does not know our history: only a later
+// epoch is accepted then.
+func (f *Follower) fetchSnapshot(ctx context.Context, doubt bool) error {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Minute)
+	defer cancel()
+	mine := f.m.Cursor()
+	resp, err := f.get(ctx, "/api/v1/feed/snapshot", url.Values{"cursor": {mine.String()}})
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close() //nolint:errcheck // only read
+	if resp.StatusCode != http.StatusOK {
+		return f.refused(resp)
+	}
+	t := newTable()
+	br := bufio.NewReaderSize(resp.Body, 64<<10)
+	note := ""
+	at := time.Time{}
+	newEpoch := false
+	for {
+		if _, err := br.Peek(1); err == io.EOF { //nolint:errorlint // as bufio returns it
+			break
+		}
+		h, _, err := t.readChain(br, f.keys, nil)
+		if err != nil {
+			return f.refuse(AlarmSignature, err, "a snapshot from the node is damaged or not signed by it; it was refused, and asked for again")
+		}
+		p := mine[h.Chain]
+		switch {
+		case h.Epoch > p.Epoch && p.Seq > 0:
+			newEpoch = true
+		case h.Epoch < p.Epoch || h.Seq < p.Seq:
+			return f.refuse(AlarmRollback, fmt.Errorf("%w: the node's snapshot of chain %s is at %d, ours at %d", ErrRollback, h.Chain, h.Seq, p.Seq),
+				fmt.Sprintf("the node went back: its chain %s ends at operation %d, this edge has %d. It may have been restored from a backup; this edge keeps what it has", h.Chain, h.Seq, p.Seq))
+		case h.Seq == p.Seq && h.Hash != p.Hash:
+			return f.refuse(AlarmFork, fmt.Errorf("%w: operation %d of chain %s", ErrFork, p.Seq, h.Chain),
+				fmt.Sprintf("the node shows another history: its operation %d of chain %s is not the one that this edge has. This edge keeps what it has; tell the node's operator and an observer", p.Seq, h.Chain))
+		}
+		note, at = h.Checkpoint, h.At
+	}
+	for name := range mine {
+		if !slices.ContainsFunc(t.chains, func(c *chain) bool { return c.name == name }) {
+			return f.refuse(AlarmRollback, fmt.Errorf("%w: the snapshot lacks chain %s", ErrRollback, name), fmt.Sprintf("the node's snapshot lacks chain %s, which this edge follows; it was refused", name))
+		}
+	}
+	if len(t.chains) == 0 {
+		return fmt.Errorf("%w: the snapshot is empty", ErrSyntax)
+	}
+	if doubt && !newEpoch {
+		return f.refuse(AlarmFork, fmt.Errorf("%w: the node does not know this edge's history", ErrFork),
+			"the node does not know this edge's history and has not begun a new epoch; this edge keeps what it has. Tell the node's operator and an observer")
+	}
+	trips := f.m.Trips()
+	if newEpoch {
+		trips = append(trips, f.newEpoch(t)...)
+	}
+	if note != "" && !newEpoch {
+		if err := f.checkpoint(note); err != nil {
+			return err
+		}
+	}
+	f.m.adopt(t, trips)
+	f.mu.Lock()
+	f.stats.Snapshots++
+	f.mu.Unlock()
+	if at.After(f.lastBeat) {
+		f.lastBeat = at
+	}
+	if f.m.fresh.Load() == nil {
+		// Until a hello says how old this is, it counts from the node's time
+		// in the snapshot, or from now if that is in our future.
+		local := at
+		if now := f.o.Now(); local.After(now) {
+			local = now
+		}
+		f.m.FreshAt(local)
+	}
+	if f.dir == nil {
+		f.mu.Lock()
+		f.durable = f.m.Cursor()
+		f.mu.Unlock()
+		f.tell()
+	}
+	f.persist()
+	return nil
+}

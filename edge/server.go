@@ -1,0 +1,586 @@
+package edge
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"slices"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/siaga-crp/siaga/fingerprint"
+	"github.com/siaga-crp/siaga/fingerprint/digest"
+	"github.com/siaga-crp/siaga/fingerprint/pdq"
+)
+
+// Limits of what an edge takes in one request.
+const (
+	MaxUpload  = 512 << 20 // bytes of a file
+	MaxQueries = 65_536    // values, or hashes, in one request
+	maxJSON    = 8 << 20   // bytes of a JSON body
+)
+
+// Fingerprinter computes the fingerprints of a file. It is called
+// concurrently, must not keep r, and should stop when ctx ends. A file that
+// cannot be decoded is no error: Set.Unknown says so. An error means that the
+// fingerprinter itself could not do its work.
+type Fingerprinter interface {
+	Fingerprint(ctx context.Context, r io.Reader) (fingerprint.Set, error)
+}
+
+// ServerOptions configure a Server.
+type ServerOptions struct {
+	Matcher       *Matcher      // needed
+	Follower      *Follower     // for ages, cursor and alarms; nil: a matcher without a feed
+	Fingerprinter Fingerprinter // nil: files are refused
+	Version       string
+	// Uploads is the number of files that are worked on at once; 0 means 16.
+	// More wait, and are refused as busy when the client gives up.
+	Uploads int
+}
+
+// Server is the local HTTP interface of an edge: it answers the platform's own
+// programs, which need no password, so it should listen on loopback or on a
+// Unix socket. Make it with NewServer.
+//
+//	POST /v1/match       JSON {"kind":…,"value":…} or an array of them; or a file, raw or multipart
+//	POST /v1/match/pdq   application/octet-stream, n × 32 bytes
+//	GET  /v1/status      what it knows, how old that is, and what is wrong
+type Server struct {
+	o     ServerOptions
+	mux   *http.ServeMux
+	files chan struct{}
+	pool  sync.Pool // of *answering
+}
+
+// answering is what one request works with.
+type answering struct {
+	r   Result
+	out []byte
+	in  []byte
+}
+
+// NewServer returns a handler.
+func NewServer(o ServerOptions) *Server {
+	if o.Uploads == 0 {
+		o.Uploads = 16
+	}
+	s := &Server{o: o, mux: http.NewServeMux(), files: make(chan struct{}, o.Uploads)}
+	s.pool.New = func() any { return new(answering) }
+	s.mux.HandleFunc("POST /v1/match", s.serve(s.match))
+	s.mux.HandleFunc("POST /v1/match/pdq", s.serve(s.matchPDQ))
+	s.mux.HandleFunc("GET /v1/status", s.serve(s.status))
+	s.mux.HandleFunc("/", s.serve(func(*answering, http.ResponseWriter, *http.Request) error {
+		return &refusal{http.StatusNotFound, "there is nothing here", "use POST /v1/match, POST /v1/match/pdq or GET /v1/status"}
+	}))
+	return s
+}
+
+// ServeHTTP implements http.Handler.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.mux.ServeHTTP(w, r) }
+
+// refusal is an error that the caller sees.
+type refusal struct {
+	status      int
+	detail, fix string
+}
+
+func (e *refusal) Error() string { return e.detail + "; " + e.fix }
+
+// problemJSON is RFC 9457's form with our member fix.
+type problemJSON struct {
+	Title  string `json:"title"`
+	Status int    `json:"status"`
+	Detail string `json:"detail"`
+	Fix    string `json:"fix"`
+}
+
+func (s *Server) serve(fn func(a *answering, w http.ResponseWriter, r *http.Request) error) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		a, _ := s.pool.Get().(*answering)
+		defer s.pool.Put(a)
+		err := fn(a, w, r)
+		if err == nil {
+			return
+		}
+		ref, ok := errors.AsType[*refusal](err)
+		if !ok {
+			if r.Context().Err() != nil {
+				return // the caller is gone
+			}
+			ref = &refusal{http.StatusInternalServerError, "this broke on our side: " + err.Error(), "send it again; if it stays, look into the edge's log"}
+		}
+		b, _ := json.Marshal(problemJSON{http.StatusText(ref.status), ref.status, ref.detail, ref.fix}) // plain strings
+		w.Header().Set("Content-Type", "application/problem+json")
+		w.WriteHeader(ref.status)
+		_, _ = w.Write(append(b, '\n')) // the caller may be gone
+	}
+}
+
+var errCold = &refusal{http.StatusServiceUnavailable, "this edge has no signals yet: it has not reached its node since it was set up", "see GET /v1/status; treat the content as not checked"}
+
+// bodyError explains what is wrong with a body that could not be read.
+func bodyError(err error, limit int64) error {
+	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
+		return &refusal{http.StatusRequestEntityTooLarge, fmt.Sprintf("the body is larger than %d bytes", limit), "send less at once"}
+	}
+	return &refusal{http.StatusBadRequest, "the body was cut off: " + err.Error(), "send it again"}
+}
+
+// query is one value that is asked for.
+type query struct {
+	Kind    fingerprint.Kind `json:"kind"`
+	Value   string           `json:"value"`
+	Quality *int             `json:"quality"` // of a PDQ hash; absent: good
+}
+
+func (q *query) quality() int {
+	if q.Quality == nil {
+		return 100
+	}
+	return *q.Quality
+}
+
+// match is POST /v1/match.
+func (s *Server) match(a *answering, w http.ResponseWriter, r *http.Request) error {
+	ct, params, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	if err != nil && r.Header.Get("Content-Type") != "" {
+		return &refusal{http.StatusUnsupportedMediaType, "the Content-Type cannot be read", "send application/json for values; for a file, its own type, application/octet-stream or multipart/form-data"}
+	}
+	switch {
+	case ct == "application/json":
+		return s.matchValues(a, w, r)
+	case ct == "application/x-www-form-urlencoded":
+		// What curl --data sends if it is told nothing else.
+		return &refusal{http.StatusUnsupportedMediaType, "the Content-Type is that of a form", "send application/json for values; for a file, application/octet-stream"}
+	case ct == "multipart/form-data":
+		r.Body = http.MaxBytesReader(w, r.Body, MaxUpload+64<<10)
+		mr, err := r.MultipartReader()
+		if err != nil {
+			return &refusal{http.StatusBadRequest, "the multipart body cannot be read", "send one file as multipart/form-data, as curl -F file=@NAME does"}
+		}
+		_ = params
+		for {
+			part, err := mr.NextPart()
+			if err == io.EOF { //nolint:errorlint // as multipart returns it
+				return &refusal{http.StatusBadRequest, "the form has no file", "send one file as multipart/form-data, as curl -F file=@NAME does"}
+			}
+			if err != nil {
+				return bodyError(err, MaxUpload)
+			}
+			if part.FileName() != "" {
+				return s.matchFile(a, w, r, part)
+			}
+		}
+	default:
+		return s.matchFile(a, w, r, http.MaxBytesReader(w, r.Body, MaxUpload))
+	}
+}
+
+// matchValues answers a JSON body.
+func (s *Server) matchValues(a *answering, w http.ResponseWriter, r *http.Request) error {
+	if err := a.read(http.MaxBytesReader(w, r.Body, maxJSON)); err != nil {
+		return bodyError(err, maxJSON)
+	}
+	var qs []query
+	body := bytes.TrimSpace(a.in)
+	const form = `send {"kind":"pdq","value":"…"} or an array of them`
+	var err error
+	if len(body) > 0 && body[0] == '[' {
+		err = json.Unmarshal(body, &qs)
+	} else {
+		qs = make([]query, 1)
+		err = json.Unmarshal(body, &qs[0])
+	}
+	if err != nil {
+		return &refusal{http.StatusBadRequest, "the body is not the JSON that is expected: " + err.Error(), form}
+	}
+	if len(qs) == 0 || len(qs) > MaxQueries {
+		return &refusal{http.StatusBadRequest, fmt.Sprintf("%d values were sent", len(qs)), fmt.Sprintf("send 1 to %d", MaxQueries)}
+	}
+	b := newAnswer(a)
+	for i := range qs {
+		q := &qs[i]
+		ready, err := s.o.Matcher.Value(&a.r, fingerprint.Value{Kind: q.Kind, Text: q.Value}, q.quality())
+		if err != nil {
+			return &refusal{http.StatusBadRequest, fmt.Sprintf("value %d: %v", i+1, err), form}
+		}
+		if !ready {
+			return errCold
+		}
+		b.result(q.Kind, q.Value, &a.r)
+	}
+	return s.send(w, b, "")
+}
+
+// matchPDQ is POST /v1/match/pdq.
+func (s *Server) matchPDQ(a *answering, w http.ResponseWriter, r *http.Request) error {
+	const limit = MaxQueries * 32
+	if err := a.read(http.MaxBytesReader(w, r.Body, limit)); err != nil {
+		return bodyError(err, limit)
+	}
+	if len(a.in) == 0 || len(a.in)%32 != 0 {
+		return &refusal{http.StatusBadRequest, fmt.Sprintf("the body has %d bytes", len(a.in)), "send hashes of 32 bytes each, one after the other"}
+	}
+	b := newAnswer(a)
+	for p := a.in; len(p) > 0; p = p[32:] {
+		h := (*pdq.Hash)(p)
+		if !s.o.Matcher.PDQ(&a.r, h, 100) {
+			return errCold
+		}
+		b.pdqResult(h, &a.r)
+	}
+	return s.send(w, b, "")
+}
+
+// matchFile answers a file.
+func (s *Server) matchFile(a *answering, w http.ResponseWriter, r *http.Request, file io.Reader) error {
+	if s.o.Fingerprinter == nil {
+		return &refusal{http.StatusNotImplemented, "this edge was started without a fingerprinter", "send fingerprints, or run siaga edge, which has one"}
+	}
+	select {
+	case s.files <- struct{}{}:
+		defer func() { <-s.files }()
+	case <-r.Context().Done():
+		return r.Context().Err()
+	}
+	in := &limited{r: file, n: MaxUpload}
+	set, err := s.o.Fingerprinter.Fingerprint(r.Context(), in)
+	switch {
+	case in.over:
+		return bodyError(&http.MaxBytesError{Limit: MaxUpload}, MaxUpload)
+	case in.err != nil:
+		return bodyError(in.err, MaxUpload)
+	case err != nil:
+		return fmt.Errorf("fingerprinting: %w", err)
+	case set.Bytes == 0:
+		return &refusal{http.StatusBadRequest, "the file is empty", "send the file's bytes as the body"}
+	}
+	ready := s.o.Matcher.Set(&a.r, &set)
+	if !ready {
+		return errCold
+	}
+	b := newAnswer(a)
+	b.setResult(&set, &a.r)
+	return s.send(w, b, set.Unknown)
+}
+
+// limited reads at most n bytes and remembers how it ended.
+type limited struct {
+	r    io.Reader
+	n    int64
+	over bool
+	err  error // of the client's connection
+}
+
+func (l *limited) Read(p []byte) (int, error) {
+	if l.n <= 0 {
+		var one [1]byte
+		if n, _ := l.r.Read(one[:]); n > 0 {
+			l.over = true
+			return 0, io.ErrUnexpectedEOF
+		}
+		return 0, io.EOF
+	}
+	if int64(len(p)) > l.n {
+		p = p[:l.n]
+	}
+	n, err := l.r.Read(p)
+	l.n -= int64(n)
+	if err != nil && err != io.EOF { //nolint:errorlint // as readers return it
+		if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
+			l.over = true
+		}
+		l.err = err
+	}
+	return n, err
+}
+
+// read fills a.in with the body.
+func (a *answering) read(r io.Reader) error {
+	a.in = a.in[:0]
+	for {
+		if len(a.in) == cap(a.in) {
+			a.in = append(a.in, 0)[:len(a.in)]
+		}
+		n, err := r.Read(a.in[len(a.in):cap(a.in)])
+		a.in = a.in[:len(a.in)+n]
+		if err == io.EOF { //nolint:errorlint // as readers return it
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+func (s *Server) send(w http.ResponseWriter, b *answer, unknown string) error {
+	out := b.finish(s.feed(), unknown)
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Content-Length", strconv.Itoa(len(out)))
+	_, _ = w.Write(out) // the caller may be gone
+	return nil
+}
+
+// Feed says how old an edge's knowledge is.
+type Feed struct {
+	AgeMS  int64  `json:"age_ms"` // since the edge last knew all that the node had; -1: never
+	Cursor string `json:"cursor"`
+	Stale  bool   `json:"stale"` // three heartbeats were missed
+}
+
+func (s *Server) feed() Feed {
+	age, ok := s.o.Matcher.Age()
+	f := Feed{AgeMS: -1, Stale: true, Cursor: s.o.Matcher.cursorText()}
+	if ok {
+		f.AgeMS, f.Stale = age.Milliseconds(), age > 15*time.Second
+	}
+	if s.o.Follower == nil {
+		f.Stale = false
+	} else if ok {
+		f.Stale = age > s.o.Follower.staleAfter()
+	}
+	return f
+}
+
+// Status is what GET /v1/status answers.
+type Status struct {
+	Version   string    `json:"version"`
+	Signals   int       `json:"signals"`
+	Cursor    string    `json:"cursor"`
+	Feed      Feed      `json:"feed"`
+	Connected bool      `json:"connected"`
+	Node      string    `json:"node"`
+	Started   time.Time `json:"started,omitzero"`
+	Durable   bool      `json:"durable"` // what it knows is on its disk
+	Queries   int64     `json:"queries"`
+	Matched   int64     `json:"matched"`
+	Blocked   int64     `json:"blocked"`
+	Unmatched []string  `json:"unmatched"` // kinds that it has signals of and cannot look for
+	Trips     []Trip    `json:"trips"`
+	Alarms    []Alarm   `json:"alarms"`
+}
+
+// status is GET /v1/status.
+func (s *Server) status(_ *answering, w http.ResponseWriter, _ *http.Request) error {
+	st := Status{Version: s.o.Version, Signals: s.o.Matcher.Len(), Feed: s.feed(), Unmatched: []string{}, Trips: s.o.Matcher.Trips(), Alarms: []Alarm{}}
+	if f := s.o.Follower; f != nil {
+		r := f.Report()
+		st.Node, st.Started, st.Durable, st.Alarms = f.Connected(), r.Started, r.Durable, r.Alarms
+		st.Connected = st.Node != ""
+		st.Unmatched = append(st.Unmatched, r.Unmatched...)
+	}
+	st.Cursor = st.Feed.Cursor
+	st.Queries, st.Matched, st.Blocked = s.o.Matcher.count.queries.Load(), s.o.Matcher.count.matched.Load(), s.o.Matcher.count.blocked.Load()
+	b, err := json.Marshal(st)
+	if err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	_, _ = w.Write(append(b, '\n')) // the caller may be gone
+	return nil
+}
+
+// answer builds the JSON of an answer in a buffer that is used again.
+type answer struct {
+	a       *answering
+	n       int
+	matched bool
+}
+
+// answerHead is room for the longest beginning of an answer, which is written
+// when the rest is known.
+const answerHead = len(`{"answer":"no_match","results":[`)
+
+func newAnswer(a *answering) *answer {
+	a.out = append(a.out[:0], make([]byte, answerHead)...)
+	return &answer{a: a}
+}
+
+func (b *answer) begin(kind fingerprint.Kind) {
+	if b.n++; b.n > 1 {
+		b.a.out = append(b.a.out, ',')
+	}
+	b.a.out = append(b.a.out, `{"kind":`...)
+	b.a.out = appendString(b.a.out, string(kind))
+	b.a.out = append(b.a.out, `,"value":`...)
+}
+
+func (b *answer) result(kind fingerprint.Kind, value string, r *Result) {
+	b.begin(kind)
+	b.a.out = appendString(b.a.out, value)
+	b.matches(r.Matches, r.Exercise)
+}
+
+const hexDigits = "0123456789abcdef"
+
+func (b *answer) pdqResult(h *pdq.Hash, r *Result) {
+	b.begin(fingerprint.PDQ)
+	b.a.out = append(b.a.out, '"')
+	for _, c := range h {
+		b.a.out = append(b.a.out, hexDigits[c>>4], hexDigits[c&15])
+	}
+	b.a.out = append(b.a.out, '"')
+	b.matches(r.Matches, r.Exercise)
+}
+
+// setResult writes one result for each kind that was computed, each with the
+// matches of its kind, and one for any other kind that something matched.
+func (b *answer) setResult(s *fingerprint.Set, r *Result) {
+	var done []fingerprint.Kind
+	one := func(kind fingerprint.Kind, value string) {
+		done = append(done, kind)
+		of := func(ms []Match) (out []Match) {
+			for i := range ms {
+				if ms[i].Kind == kind {
+					out = append(out, ms[i])
+				}
+			}
+			return out
+		}
+		b.result(kind, value, &Result{Matches: of(r.Matches), Exercise: of(r.Exercise)})
+	}
+	if s.SHA256 != (digest.SHA256{}) {
+		one(fingerprint.SHA256, s.SHA256.String())
+	}
+	if s.MD5 != (digest.MD5{}) {
+		one(fingerprint.MD5, s.MD5.String())
+	}
+	if s.Picture != nil {
+		one(fingerprint.PDQ, s.Picture.PDQ.Hash.String())
+	}
+	if s.TLSH != "" {
+		one(fingerprint.TLSH, s.TLSH)
+	}
+	for _, ms := range [][]Match{r.Matches, r.Exercise} {
+		for i := range ms {
+			if !slices.Contains(done, ms[i].Kind) {
+				one(ms[i].Kind, "")
+			}
+		}
+	}
+}
+
+func (b *answer) matches(ms, ex []Match) {
+	b.a.out = append(b.a.out, `,"matches":[`...)
+	b.list(ms)
+	b.a.out = append(b.a.out, `],"exercise_matches":[`...)
+	b.list(ex)
+	b.a.out = append(b.a.out, `]}`...)
+	b.matched = b.matched || len(ms) > 0
+}
+
+func (b *answer) list(ms []Match) {
+	out := b.a.out
+	for i := range ms {
+		m := &ms[i]
+		if i > 0 {
+			out = append(out, ',')
+		}
+		out = append(out, `{"signal":`...)
+		out = appendName(out, m.Signal)
+		out = append(out, `,"list":`...)
+		out = appendString(out, m.List)
+		out = append(out, `,"kind":`...)
+		out = appendString(out, string(m.Kind))
+		out = append(out, `,"labels":[`...)
+		for j, l := range m.Labels {
+			if j > 0 {
+				out = append(out, ',')
+			}
+			out = appendString(out, l)
+		}
+		out = append(out, `],"producer":`...)
+		out = appendString(out, m.Producer)
+		out = append(out, `,"distance":`...)
+		out = strconv.AppendInt(out, int64(m.Distance), 10)
+		out = append(out, `,"score":`...)
+		out = strconv.AppendFloat(out, m.Score, 'f', 3, 64)
+		out = append(out, `,"group":`...)
+		out = appendName(out, m.Group)
+		out = append(out, `,"incident":`...)
+		out = appendString(out, m.Incident)
+		out = append(out, `,"entry":`...)
+		out = strconv.AppendInt(out, m.Entry, 10)
+		out = append(out, `,"pass":`...)
+		out = appendString(out, m.Pass)
+		out = append(out, `,"action":`...)
+		out = appendString(out, string(m.Action))
+		if m.Why != "" {
+			out = append(out, `,"why":`...)
+			out = appendString(out, m.Why)
+		}
+		out = append(out, '}')
+	}
+	b.a.out = out
+}
+
+// finish closes the answer and returns it.
+func (b *answer) finish(f Feed, unknown string) []byte {
+	word := "no_match"
+	switch {
+	case b.matched:
+		word = "match"
+	case unknown != "":
+		word = "unknown"
+	}
+	out := append(b.a.out, `],"feed":{"age_ms":`...)
+	out = strconv.AppendInt(out, f.AgeMS, 10)
+	out = append(out, `,"cursor":`...)
+	out = appendString(out, f.Cursor)
+	out = append(out, `,"stale":`...)
+	out = strconv.AppendBool(out, f.Stale)
+	out = append(out, '}')
+	if unknown != "" {
+		out = append(out, `,"unknown":`...)
+		out = appendString(out, unknown)
+	}
+	out = append(out, "}\n"...)
+	b.a.out = out
+	// The beginning ends where the results begin.
+	var head [answerHead]byte
+	h := append(append(append(head[:0], `{"answer":"`...), word...), `","results":[`...)
+	out = out[answerHead-len(h):]
+	copy(out, h)
+	return out
+}
+
+func appendName(dst []byte, n Name) []byte {
+	if n.form == nil {
+		return appendString(dst, n.text)
+	}
+	// A form's prefix was a part of JSON once; it may need escapes.
+	if !plain(n.form.prefix) {
+		return appendString(dst, n.String())
+	}
+	return append(n.Append(append(dst, '"')), '"')
+}
+
+// plain reports whether s needs no escapes in JSON.
+func plain(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; c < 0x20 || c >= 0x7f || c == '"' || c == '\\' {
+			return false
+		}
+	}
+	return true
+}
+
+// appendString appends s as a JSON string.
+func appendString(dst []byte, s string) []byte {
+	if plain(s) {
+		return append(append(append(dst, '"'), s...), '"')
+	}
+	b, err := json.Marshal(s)
+	if err != nil {
+		return append(dst, `""`...)
+	}
+	return append(dst, b...)
+}

@@ -1,0 +1,80 @@
+package edge
+
+import (
+	"bufio"
+	"bytes"
+	"fmt"
+	"io"
+)
+
+// eventReader reads server-sent events (WHATWG HTML, section 9.2.6) as far as
+// the feed uses them: event, data and comments.
+type eventReader struct {
+	r    *bufio.Reader
+	name []byte
+	data []byte
+}
+
+func newEventReader(r io.Reader) *eventReader {
+	return &eventReader{r: bufio.NewReaderSize(r, 8<<10)}
+}
+
+// next returns the next event. Both slices are valid until the next call.
+func (e *eventReader) next() (name, data []byte, err error) {
+	e.name, e.data = e.name[:0], e.data[:0]
+	some := false
+	for {
+		line, err := e.line()
+		if err != nil {
+			return nil, nil, err
+		}
+		switch {
+		case len(line) == 0:
+			if some {
+				return e.name, e.data, nil
+			}
+			e.name = e.name[:0]
+			continue
+		case bytes.HasPrefix(line, []byte("event:")):
+			e.name = append(e.name[:0], field(line, "event:")...)
+		case bytes.HasPrefix(line, []byte("data:")):
+			if some {
+				e.data = append(e.data, '\n')
+			}
+			e.data, some = append(e.data, field(line, "data:")...), true
+			if len(e.data) > MaxOperation {
+				return nil, nil, fmt.Errorf("%w: an event of more than %d bytes", ErrSyntax, MaxOperation)
+			}
+		}
+	}
+}
+
+func field(line []byte, name string) []byte {
+	return bytes.TrimPrefix(line[len(name):], []byte(" "))
+}
+
+// line returns the next line without its end. It is valid until the next read.
+func (e *eventReader) line() ([]byte, error) {
+	line, err := e.r.ReadSlice('\n')
+	if err == bufio.ErrBufferFull { //nolint:errorlint // as ReadSlice returns it
+		long := bytes.Clone(line)
+		for err == bufio.ErrBufferFull { //nolint:errorlint // as ReadSlice returns it
+			if len(long) > MaxOperation {
+				return nil, fmt.Errorf("%w: a line of more than %d bytes", ErrSyntax, MaxOperation)
+			}
+			line, err = e.r.ReadSlice('\n')
+			long = append(long, line...)
+		}
+		line = long
+	}
+	if err != nil {
+		return nil, err
+	}
+	return bytes.TrimRight(line, "\r\n"), nil
+}
+
+// more reports whether another whole event has arrived already.
+func (e *eventReader) more() bool {
+	b, err := e.r.Peek(e.r.Buffered())
+	return err == nil && bytes.Contains(b, []byte("\n\n"))
+}

@@ -1,0 +1,355 @@
+package edge
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// alarm notes that something should be looked at.
+func (f *Follower) alarm(kind AlarmKind, text string) {
+	now := f.o.Now().UTC().Truncate(time.Millisecond)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	a := f.alarms[kind]
+	if a == nil {
+		a = &Alarm{Kind: kind, First: now}
+		f.alarms[kind] = a
+	}
+	a.Text, a.Last = text, now
+	a.Count++
+}
+
+// calm takes back alarms about what is over.
+func (f *Follower) calm(kinds ...AlarmKind) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, k := range kinds {
+		delete(f.alarms, k)
+	}
+}
+
+func (f *Follower) setConnected(to string) {
+	f.mu.Lock()
+	f.connected = to
+	f.mu.Unlock()
+	if to != "" {
+		f.calm(AlarmToken)
+	}
+}
+
+func (f *Follower) setWritable(ok bool) {
+	f.mu.Lock()
+	f.writable = ok
+	f.mu.Unlock()
+	if ok {
+		f.calm(AlarmDisk)
+	}
+}
+
+// tell makes the reporter send soon.
+func (f *Follower) tell() {
+	select {
+	case f.report <- struct{}{}:
+	default:
+	}
+}
+
+// newEpoch: the node was restored and began a new epoch. Withdrawals after the
+// backup may be lost there. What this edge knows to be removed, and the new
+// epoch says is active, is for review until the node says something about it.
+func (f *Follower) newEpoch(t *table) []Trip {
+	var back []Trip
+	now := f.o.Now().UTC().Truncate(time.Millisecond)
+	for _, c := range t.chains {
+		for _, g := range f.gone[c.name] {
+			if slot, ok := c.by[g.Number]; ok && !t.classes[t.recs[slot].class].Mask {
+				back = append(back, Trip{Number: g.Number, Signal: t.id(slot).String(), Entry: t.recs[slot].entry, At: now, Cause: CauseEpoch})
+			}
+		}
+		f.gone[c.name] = nil
+	}
+	text := "the node was restored and began a new epoch; this edge follows it"
+	if len(back) > 0 {
+		text = fmt.Sprintf("the node was restored and began a new epoch in which %d withdrawn signals are active again; they are for review here until the node decides about them anew", len(back))
+	}
+	f.alarm(AlarmRollback, text)
+	return back
+}
+
+// checkpoint compares the journal's signed head with the last one seen.
+func (f *Follower) checkpoint(note string) error {
+	if note == "" {
+		return nil
+	}
+	origin, size, root, ok := readNote(note)
+	if !ok {
+		return f.refuse(AlarmSignature, fmt.Errorf("%w: the journal's checkpoint cannot be read", ErrSyntax), "the journal's checkpoint from the node cannot be read")
+	}
+	if f.noteText != "" {
+		o, s, r, ok := readNote(f.noteText)
+		switch {
+		case !ok || o != origin:
+		case size < s:
+			return f.refuse(AlarmRollback, fmt.Errorf("%w: the journal has %d entries, it had %d", ErrRollback, size, s),
+				fmt.Sprintf("the node's journal went back from %d entries to %d; tell the node's operator and an observer", s, size))
+		case size == s && root != r:
+			return f.refuse(AlarmFork, fmt.Errorf("%w: two journals of %d entries", ErrFork, size),
+				fmt.Sprintf("the node signed two different journals of %d entries; both checkpoints are kept. Tell an observer", size))
+		}
+	}
+	f.noteText = note
+	return nil
+}
+
+// readNote takes origin, size and root from a checkpoint (C2SP tlog-checkpoint).
+func readNote(note string) (origin string, size int64, root string, ok bool) {
+	lines := strings.SplitN(note, "\n", 4)
+	if len(lines) < 4 || lines[0] == "" {
+		return "", 0, "", false
+	}
+	size, err := strconv.ParseInt(lines[1], 10, 64)
+	return lines[0], size, lines[2], err == nil && size >= 0
+}
+
+// persist hands the whole state to the saver. It runs in Run's goroutine, or
+// before Run.
+func (f *Follower) persist() {
+	if f.dir == nil {
+		return
+	}
+	f.mu.Lock()
+	f.tried = f.o.Now()
+	f.mu.Unlock()
+	if err := f.dir.begin(); err != nil {
+		f.setWritable(false)
+		f.alarm(AlarmDisk, "the edge's folder cannot be written to; it goes on from memory and acknowledges nothing. Free space or check the disk")
+		return
+	}
+	v := f.m.view.Load()
+	v.mu.RLock()
+	t := v.t.clone()
+	v.mu.RUnlock()
+	s := save{t: t, m: meta{Keys: f.sealed, Partner: f.partner, Edge: f.name, Trips: f.m.Trips(), Gone: maps.Clone(f.gone),
+		Checkpoint: f.noteText, LastBeat: f.lastBeat, Saved: f.o.Now().UTC()}}
+	if fr := f.m.fresh.Load(); fr != nil && fr.local.Before(s.m.Saved) {
+		s.m.Saved = fr.local.UTC()
+	}
+	select {
+	case old := <-f.saves: // not begun yet: replaced
+		_ = old
+	default:
+	}
+	f.saves <- s
+}
+
+// saver writes states.
+func (f *Follower) saver(ctx context.Context) {
+	if f.dir == nil {
+		return
+	}
+	for {
+		var s save
+		select {
+		case <-ctx.Done():
+			select {
+			case s = <-f.saves: // the last one is written before we go
+			default:
+				return
+			}
+		case s = <-f.saves:
+		}
+		c := f.m.Cursor() // all of it is in this state, or in its tail, or save fails
+		if err := f.dir.save(s.t, s.m); err != nil {
+			f.setWritable(false)
+			f.alarm(AlarmDisk, "the edge's folder cannot be written to; it goes on from memory and acknowledges nothing. Free space or check the disk")
+			f.o.Log.Error("edge's state cannot be stored", "err", err)
+			continue
+		}
+		if later := f.m.Cursor(); f.dir.writable() { // no append failed, so all of it is in the tail
+			c = later
+		}
+		f.setWritable(true)
+		f.mu.Lock()
+		f.durable = c
+		f.mu.Unlock()
+		f.tell()
+	}
+}
+
+// reporter acknowledges and reports to the node, at most as often as it asked
+// for, and sends tallies.
+func (f *Follower) reporter(ctx context.Context) {
+	f.mu.Lock()
+	every := f.ackMS
+	f.mu.Unlock()
+	var last Report
+	var lastAt time.Time
+	idle := time.NewTicker(5 * time.Second)
+	defer idle.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-f.report:
+		case <-idle.C:
+		}
+		f.mu.Lock()
+		every = f.ackMS
+		up := f.connected
+		f.mu.Unlock()
+		if up == "" {
+			continue
+		}
+		if wait := every - f.o.Now().Sub(lastAt); wait > 0 && wait <= every {
+			select {
+			case <-ctx.Done():
+				return
+			case <-time.After(wait):
+			}
+			select {
+			case <-f.report: // joined with this one
+			default:
+			}
+		}
+		r := f.Report()
+		if minutes := f.o.Now().Sub(lastAt).Minutes(); !lastAt.IsZero() && minutes > 0 {
+			r.PerMinute = float64(r.Matched-last.Matched) / minutes
+		}
+		lastAt = f.o.Now()
+		if err := f.post(ctx, up, "/api/v1/feed/status", r); err != nil {
+			f.o.Log.DebugContext(ctx, "report not delivered", "err", err)
+			continue
+		}
+		last = r
+		f.sendTallies(ctx, up)
+	}
+}
+
+// maxReportTrips bounds the trips in one report; the rest follow when these
+// were answered.
+const maxReportTrips = 100
+
+// Report returns what the node is told.
+func (f *Follower) Report() Report {
+	age, _ := f.m.Age()
+	f.mu.Lock()
+	r := Report{Version: f.o.Version, Cursor: f.durable.Clone(), FeedAgeMS: age.Milliseconds(), Started: f.boot.UTC(), ClockSkew: f.skew.Milliseconds(), Durable: f.dir != nil && f.writable}
+	f.mu.Unlock()
+	r.Signals, r.Trips, r.Alarms = f.m.Len(), f.m.Trips(), f.Alarms()
+	r.Trips = r.Trips[:min(len(r.Trips), maxReportTrips)]
+	r.Queries, r.Matched, r.Blocked = f.m.count.queries.Load(), f.m.count.matched.Load(), f.m.count.blocked.Load()
+	for k := range f.m.Unmatched() {
+		r.Unmatched = append(r.Unmatched, string(k))
+	}
+	slices.Sort(r.Unmatched)
+	return r
+}
+
+func (f *Follower) post(ctx context.Context, up, path string, v any) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, strings.TrimRight(up, "/")+path, bytes.NewReader(b))
+	if err != nil {
+		return err
+	}
+	f.head(req)
+	req.Header.Set("Content-Type", "application/json")
+	resp, err := f.o.HTTP.Do(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close() //nolint:errcheck // only read
+	if resp.StatusCode/100 != 2 {
+		return fmt.Errorf("%s: %w", path, f.refused(resp))
+	}
+	return nil
+}
+
+// sendTallies sends the counts of whole minutes. The batch is on disk before
+// it is sent, so that after a crash the same one is sent again.
+func (f *Follower) sendTallies(ctx context.Context, up string) {
+	b := f.pending
+	if raw, err := f.dir.get("tallies"); b.Batch == "" && err == nil {
+		_ = json.Unmarshal(raw, &b) // sealed by us; if not, there is none
+	}
+	for {
+		if b.Batch == "" {
+			counts := f.m.tally.take(f.o.Now().Unix()/60, MaxTallyBatch)
+			if len(counts) == 0 {
+				return
+			}
+			for i := range counts {
+				if counts[i].Count < f.o.Few {
+					counts[i].Count, counts[i].Few = 0, true
+				}
+			}
+			b = TallyBatch{Batch: newID(), Counts: counts}
+			if raw, err := json.Marshal(b); err == nil {
+				if err := f.dir.put("tallies", raw); err != nil {
+					f.alarm(AlarmDisk, "the edge's folder cannot be written to; counts of matches may be lost if it stops now")
+				}
+			}
+		}
+		f.pending = b
+		if err := f.post(ctx, up, "/api/v1/feed/tallies", b); err != nil {
+			f.o.Log.DebugContext(ctx, "tallies not delivered", "err", err)
+			return
+		}
+		f.pending, b = TallyBatch{}, TallyBatch{}
+		if err := f.dir.remove("tallies"); err != nil {
+			return // sent again, and counted once
+		}
+	}
+}
+
+// Alarms returns what should be looked at, in order of kind.
+func (f *Follower) Alarms() []Alarm {
+	age, ok := f.m.Age()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	out := []Alarm{}
+	for _, a := range f.alarms {
+		out = append(out, *a)
+	}
+	if ok && age > f.staleAfter() {
+		now := f.o.Now().UTC().Truncate(time.Millisecond)
+		out = append(out, Alarm{Kind: AlarmStale, Text: fmt.Sprintf("nothing heard from the node for %s; this edge answers from what it has", age.Round(time.Second)), First: now.Add(-age), Last: now, Count: 1})
+	}
+	slices.SortFunc(out, func(a, b Alarm) int { return strings.Compare(string(a.Kind), string(b.Kind)) })
+	return out
+}
+
+func (f *Follower) staleAfter() time.Duration { return 15 * time.Second }
+
+// Stats returns what arrived so far.
+func (f *Follower) Stats() FollowerStats {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.stats
+}
+
+// Connected returns the node's address, or "" while it is away.
+func (f *Follower) Connected() string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.connected
+}
+
+// Durable returns the cursor up to which everything is on disk.
+func (f *Follower) Durable() Cursor {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.durable.Clone()
+}

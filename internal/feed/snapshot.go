@@ -1,0 +1,137 @@
+package feed
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"net/http"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/siaga-crp/siaga/edge"
+	"github.com/siaga-crp/siaga/internal/journal"
+	"github.com/siaga-crp/siaga/internal/problem"
+)
+
+// snapshots makes and keeps the newest snapshot of a chain. Live delivery
+// never waits for it.
+type snapshots struct {
+	mu    sync.Mutex // held while one is made, so that it is made once
+	state *edge.State
+	bytes []byte // signed
+	pos   edge.Position
+	at    time.Time
+	took  time.Duration
+}
+
+// snapshot returns a signed snapshot of the chain that is not older than the
+// position and whose tail is still served.
+func (h *Hub) snapshot(ctx context.Context, c *chain, atLeast uint64) ([]byte, edge.Position, error) {
+	s := &c.snap
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	h.mu.Lock()
+	head, oldest, note := c.head, c.head.Seq-uint64(len(c.ring)), h.note
+	h.mu.Unlock()
+	if s.bytes != nil && s.pos.Seq >= atLeast && s.pos.Seq >= oldest &&
+		(s.pos == head || h.o.Now().Sub(s.at) < max(time.Second, 20*s.took)) {
+		return s.bytes, s.pos, nil
+	}
+	start := h.o.Now()
+	if s.state == nil {
+		s.state = edge.NewState(c.name)
+	}
+	for {
+		var rows []journal.FeedRow
+		err := h.o.Store.View(ctx, func(r journal.StoreReader) (err error) {
+			rows, err = r.Feed(c.name, s.state.Position().Seq, 2*pollLimit)
+			return err
+		})
+		if err != nil {
+			return nil, edge.Position{}, fmt.Errorf("reading chain %s: %w", c.name, err)
+		}
+		for _, row := range rows {
+			op, err := edge.ParseOperation(row.Op)
+			if err != nil {
+				return nil, edge.Position{}, fmt.Errorf("operation %d of chain %s: %w", row.Seq, c.name, err)
+			}
+			before := s.state.Position()
+			if err := s.state.Apply(&op); err != nil {
+				if s.state.Position() == before {
+					return nil, edge.Position{}, err
+				}
+				h.o.Log.WarnContext(ctx, "signal left out of the snapshot", "signal", op.ID, "err", err)
+			}
+		}
+		if len(rows) < 2*pollLimit {
+			break
+		}
+	}
+	var b bytes.Buffer
+	b.Grow(len(s.bytes) + 4096)
+	if err := s.state.WriteSnapshot(&b, h.o.Signer, h.o.Now(), note); err != nil {
+		return nil, edge.Position{}, err
+	}
+	s.bytes, s.pos, s.at = b.Bytes(), s.state.Position(), h.o.Now()
+	s.took = s.at.Sub(start)
+	return s.bytes, s.pos, nil
+}
+
+// serveSnapshot is GET /api/v1/feed/snapshot: the snapshots of the edge's
+// chains, one after the other.
+func (h *Hub) serveSnapshot(w http.ResponseWriter, r *http.Request) {
+	who, err := h.o.Authenticate(r)
+	if err != nil {
+		h.fail(w, r, err)
+		return
+	}
+	cursor, err := edge.ParseCursor(r.URL.Query().Get("cursor"))
+	if err != nil {
+		h.fail(w, r, refusal{"garbage", problem.New(problem.Invalid, "this cursor cannot be read", "send the cursor exactly as it was received, or none").Because(err)})
+		return
+	}
+	var parts [][]byte
+	size := 0
+	for _, name := range []string{edge.SharedChain, edge.OwnChain(who.Partner)} {
+		c, err := h.open(r.Context(), name)
+		if err != nil {
+			h.fail(w, r, err)
+			return
+		}
+		b, _, err := h.snapshot(r.Context(), c, cursor[name].Seq)
+		if err != nil {
+			h.fail(w, r, err)
+			return
+		}
+		parts, size = append(parts, b), size+len(b)
+	}
+	w.Header().Set("Content-Type", "application/vnd.siaga.snapshot")
+	w.Header().Set("Content-Length", strconv.Itoa(size))
+	w.Header().Set("Cache-Control", "no-store")
+	rc := http.NewResponseController(w)
+	for _, p := range parts {
+		for len(p) > 0 {
+			n := min(len(p), 1<<20)
+			_ = rc.SetWriteDeadline(time.Now().Add(h.o.Stall)) // as in pump
+			if _, err := w.Write(p[:n]); err != nil {
+				return // the edge is gone
+			}
+			p = p[n:]
+		}
+	}
+}
+
+// serveKeys is GET /api/v1/feed/keys: the set of keys, signed by the root key.
+func (h *Hub) serveKeys(w http.ResponseWriter, r *http.Request) {
+	if _, err := h.o.Authenticate(r); err != nil {
+		h.fail(w, r, err)
+		return
+	}
+	h.mu.Lock()
+	keys := h.o.Keys
+	h.mu.Unlock()
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.Header().Set("Cache-Control", "no-store")
+	_, _ = w.Write(keys) // the edge may be gone
+}

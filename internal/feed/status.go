@@ -1,0 +1,295 @@
+package feed
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"math"
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/siaga-crp/siaga/edge"
+	"github.com/siaga-crp/siaga/internal/problem"
+)
+
+type edgeKey struct{ partner, name string }
+
+// EdgeState is what the node knows of one edge.
+type EdgeState struct {
+	Partner   string
+	Edge      string
+	Streams   int         // open now; more than one: two edges share a token
+	LastSeen  time.Time   // last word from it; zero: never
+	Cursor    edge.Cursor // last acknowledged: it is on the edge's disk
+	Behind    uint64      // operations that it has not acknowledged
+	Report    edge.Report // last one
+	LastAdd   Reached     // last addition that it acknowledged
+	LastDrop  Reached     // last removal
+	PerMinute float64     // matches, as it reported them
+}
+
+// Reached is one operation's arrival at one edge.
+type Reached struct {
+	Signal uint64
+	At     time.Time     // of the operation, as this node saw it first
+	Delay  time.Duration // from then to the acknowledgement
+}
+
+type edgeState struct {
+	EdgeState
+	acked map[string]uint64 // by chain: the newest operation on its disk
+	most  map[string]uint64 // the same, never falling: an edge that lost its folder acknowledges again
+}
+
+// opStat is what is known of one operation's way.
+type opStat struct {
+	seq    uint64
+	signal uint64
+	do     edge.Do
+	at     time.Time // when this node saw it; zero: before it started
+	delays []uint32  // milliseconds until each edge acknowledged it, in that order
+}
+
+// maxDelays bounds the edges whose delays are kept for one operation, and
+// keepDelays the operations of a chain for which they are.
+const (
+	maxDelays  = 20_000
+	keepDelays = 256
+)
+
+// Reach is how far the newest operation on a signal has come.
+type Reach struct {
+	Do      edge.Do
+	At      time.Time       // of the operation, as this node saw it first; zero: before it started
+	Edges   int             // known edges that it is for
+	Reached int             // of them, that have it on their disk
+	Delays  []time.Duration // from At to each acknowledgement, rising, to the millisecond; of the newest operations only
+	Missing []Subscriber    // those that have not, by partner and name
+}
+
+// connected notes that a stream was opened or closed. The caller holds h.mu.
+func (h *Hub) connected(who Subscriber, open bool) {
+	e := h.edge(who)
+	if open {
+		e.Streams++
+	} else {
+		e.Streams--
+	}
+	e.LastSeen = h.o.Now()
+}
+
+// edge returns the state of an edge. The caller holds h.mu.
+func (h *Hub) edge(who Subscriber) *edgeState {
+	k := edgeKey{who.Partner, who.Edge}
+	e := h.edges[k]
+	if e == nil {
+		e = &edgeState{EdgeState: EdgeState{Partner: who.Partner, Edge: who.Edge}, acked: map[string]uint64{}, most: map[string]uint64{}}
+		h.edges[k] = e
+	}
+	return e
+}
+
+// Edges returns all edges that are known, by partner and name.
+func (h *Hub) Edges(ctx context.Context) ([]EdgeState, error) {
+	var known []Subscriber
+	if h.o.Known != nil {
+		var err error
+		if known, err = h.o.Known(ctx); err != nil {
+			return nil, fmt.Errorf("listing edges: %w", err)
+		}
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, who := range known {
+		h.edge(who)
+	}
+	out := make([]EdgeState, 0, len(h.edges))
+	for _, e := range h.edges {
+		s := e.EdgeState
+		for _, name := range []string{edge.SharedChain, edge.OwnChain(e.Partner)} {
+			if c := h.chains[name]; c != nil && c.head.Seq > e.acked[name] {
+				s.Behind += c.head.Seq - e.acked[name]
+			}
+		}
+		out = append(out, s)
+	}
+	slices.SortFunc(out, func(a, b EdgeState) int {
+		return cmp.Or(cmp.Compare(a.Partner, b.Partner), cmp.Compare(a.Edge, b.Edge))
+	})
+	return out, nil
+}
+
+// Reach returns how far the newest operation on a signal in a chain has come;
+// false if it is older than what the hub remembers.
+func (h *Hub) Reach(chainName string, signal uint64) (Reach, bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	c := h.chains[chainName]
+	if c == nil {
+		return Reach{}, false
+	}
+	for i := len(c.stats) - 1; i >= 0; i-- {
+		st := &c.stats[i]
+		if st.signal != signal {
+			continue
+		}
+		r := Reach{Do: st.do, At: st.at}
+		for _, e := range h.edges {
+			if chainName != edge.SharedChain && chainName != edge.OwnChain(e.Partner) {
+				continue
+			}
+			r.Edges++
+			if e.acked[chainName] >= st.seq {
+				r.Reached++
+			} else {
+				r.Missing = append(r.Missing, Subscriber{Partner: e.Partner, Edge: e.Edge})
+			}
+		}
+		for _, d := range st.delays {
+			r.Delays = append(r.Delays, time.Duration(d)*time.Millisecond)
+		}
+		slices.Sort(r.Delays)
+		slices.SortFunc(r.Missing, func(a, b Subscriber) int {
+			return cmp.Or(cmp.Compare(a.Partner, b.Partner), cmp.Compare(a.Edge, b.Edge))
+		})
+		return r, true
+	}
+	return Reach{}, false
+}
+
+const maxReport = 256 << 10
+
+// serveStatus is POST /api/v1/feed/status: an edge acknowledges its cursor and
+// says how it is.
+func (h *Hub) serveStatus(w http.ResponseWriter, r *http.Request) {
+	who, err := h.o.Authenticate(r)
+	if err != nil {
+		h.fail(w, r, err)
+		return
+	}
+	var rep edge.Report
+	if err := decode(w, r, &rep); err != nil {
+		h.fail(w, r, err)
+		return
+	}
+	for _, t := range rep.Trips {
+		if h.o.Tripped != nil && h.tripNew(who, t) {
+			if err := h.o.Tripped(r.Context(), who, t); err != nil {
+				h.fail(w, r, err)
+				return
+			}
+		}
+	}
+	h.acknowledge(who, rep)
+	w.WriteHeader(http.StatusNoContent)
+}
+
+// tripNew reports whether the trip was not in the edge's last report.
+func (h *Hub) tripNew(who Subscriber, t edge.Trip) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return !slices.ContainsFunc(h.edge(who).Report.Trips, func(o edge.Trip) bool { return o.Number == t.Number && o.Entry == t.Entry })
+}
+
+func (h *Hub) acknowledge(who Subscriber, rep edge.Report) {
+	now := h.o.Now()
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	e := h.edge(who)
+	e.LastSeen, e.Report, e.PerMinute = now, rep, rep.PerMinute
+	for _, name := range []string{edge.SharedChain, edge.OwnChain(who.Partner)} {
+		c, p := h.chains[name], rep.Cursor[name]
+		if c == nil || p.Seq > c.head.Seq {
+			continue // a cursor that we do not know acknowledges nothing
+		}
+		from := e.most[name]
+		e.acked[name], e.most[name] = p.Seq, max(from, p.Seq)
+		first := c.head.Seq - uint64(len(c.ring)) + 1
+		for seq := max(from+1, first); seq <= p.Seq; seq++ {
+			st := &c.stats[seq-first]
+			if st.at.IsZero() {
+				continue
+			}
+			if len(st.delays) < maxDelays && c.head.Seq-seq < keepDelays {
+				st.delays = append(st.delays, uint32(min(now.Sub(st.at).Milliseconds(), math.MaxUint32))) //nolint:gosec // bounded
+			}
+			reached := Reached{Signal: st.signal, At: st.at, Delay: now.Sub(st.at)}
+			if st.do == edge.Add {
+				e.LastAdd = reached
+			} else {
+				e.LastDrop = reached
+			}
+		}
+	}
+	e.Cursor = rep.Cursor
+}
+
+// TallyStore keeps what edges counted.
+type TallyStore interface {
+	// AddTallies adds the counts once: a batch that was added before, by the
+	// same edge under the same ID, changes nothing and is no error. When it
+	// returns nil the counts are durable.
+	AddTallies(ctx context.Context, by Subscriber, batch string, counts []edge.Tally) error
+}
+
+// serveTallies is POST /api/v1/feed/tallies.
+func (h *Hub) serveTallies(w http.ResponseWriter, r *http.Request) {
+	who, err := h.o.Authenticate(r)
+	if err != nil {
+		h.fail(w, r, err)
+		return
+	}
+	if h.o.Tallies == nil {
+		h.fail(w, r, problem.New(problem.Unavailable, "this node keeps no tallies", "go on; nothing is lost by not sending them"))
+		return
+	}
+	var t edge.TallyBatch
+	if err := decode(w, r, &t); err != nil {
+		h.fail(w, r, err)
+		return
+	}
+	if t.Batch == "" || len(t.Batch) > 100 || len(t.Counts) > edge.MaxTallyBatch {
+		h.fail(w, r, problem.Newf(problem.Invalid, "a batch has an ID of up to 100 characters and up to %d counts", edge.MaxTallyBatch).WithFix("send smaller batches"))
+		return
+	}
+	for _, c := range t.Counts {
+		if c.Count < 0 || c.Count > 1<<40 || len(c.Signal) > 200 || len(c.Pass) > 100 {
+			h.fail(w, r, problem.New(problem.Invalid, "a count is out of range", "send counts from 0 up"))
+			return
+		}
+	}
+	if err := h.o.Tallies.AddTallies(r.Context(), who, t.Batch, t.Counts); err != nil {
+		h.fail(w, r, err)
+		return
+	}
+	h.mu.Lock()
+	h.edge(who).LastSeen = h.o.Now()
+	h.mu.Unlock()
+	w.WriteHeader(http.StatusNoContent)
+}
+
+// decode reads a JSON body of bounded size.
+func decode(w http.ResponseWriter, r *http.Request, into any) error {
+	b, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxReport))
+	if err != nil {
+		return problem.Newf(problem.TooLarge, "the body is larger than %d bytes or was cut off", maxReport).WithFix("send less").Because(err)
+	}
+	if err := json.Unmarshal(b, into); err != nil {
+		return problem.New(problem.Invalid, "the body is not the JSON that is expected here", "see docs/format/feed.md").Because(err)
+	}
+	return nil
+}
+
+// Handler returns the routes of the feed.
+func (h *Hub) Handler() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /api/v1/feed", h.serveStream)
+	mux.HandleFunc("GET /api/v1/feed/snapshot", h.serveSnapshot)
+	mux.HandleFunc("GET /api/v1/feed/keys", h.serveKeys)
+	mux.HandleFunc("POST /api/v1/feed/status", h.serveStatus)
+	mux.HandleFunc("POST /api/v1/feed/tallies", h.serveTallies)
+	return mux
+}
