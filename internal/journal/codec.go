@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math"
 	"strconv"
+	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -71,7 +72,7 @@ func appendEscaped(b []byte, s string) []byte {
 	return append(b, bytes.TrimSuffix(buf.Bytes(), []byte("\n"))...)
 }
 
-// member appends a comma if needed and the key.
+// appendKey appends a comma if needed and the key.
 func appendKey(b []byte, key string) []byte {
 	if b[len(b)-1] != '{' {
 		b = append(b, ',')
@@ -182,19 +183,14 @@ func (e *Entry) canonical() error {
 		e.Body = nil
 	}
 	if !e.validText() {
-		return problem.Newf(problem.Invalid, "the entry %s has text that is not UTF-8", e.Type).WithFix("send UTF-8 text")
+		return problem.Newf(problem.Invalid, "the entry %s has text that is not UTF-8, or a NUL in an identifier", e.Type).WithFix("send UTF-8 text")
 	}
 	return nil
 }
 
 func (e *Entry) validText() bool {
-	for _, s := range []string{e.Type, e.Partner, e.Member, e.Token, e.Under, e.Why, string(e.Audience.TLP), e.Audience.Origin} {
+	for _, s := range []string{e.Member, e.Token, e.Under, e.Why, string(e.Audience.TLP), e.Audience.Origin} {
 		if !utf8.ValidString(s) {
-			return false
-		}
-	}
-	for _, r := range e.About {
-		if !utf8.ValidString(r.Kind) || !utf8.ValidString(r.ID) {
 			return false
 		}
 	}
@@ -203,7 +199,25 @@ func (e *Entry) validText() bool {
 			return false
 		}
 	}
-	return utf8.Valid(e.Body)
+	for _, r := range e.About {
+		if !validID(r.Kind) || !validID(r.ID) {
+			return false
+		}
+	}
+	return validID(e.Type) && validID(e.Partner) && utf8.Valid(e.Body)
+}
+
+// validID reports whether every store can keep s as text.
+func validID(s string) bool { return utf8.ValidString(s) && strings.IndexByte(s, 0) < 0 }
+
+// storable returns keys that every store can keep as text.
+func (k Keys) storable() Keys {
+	for _, s := range []*string{&k.State, &k.Partner, &k.Parent, &k.Unique, &k.Sort, &k.Text} {
+		if !validID(*s) {
+			*s = strings.ReplaceAll(strings.ToValidUTF8(*s, "\uFFFD"), "\x00", "")
+		}
+	}
+	return k
 }
 
 type headJSON struct {

@@ -64,6 +64,7 @@ func (f Fold) apply(o *Object, e Entry) (changed bool, err error) {
 	if err != nil {
 		return false, err
 	}
+	keys = keys.storable()
 	if bytes.Equal(after, o.Doc) && (after == nil) == (o.Doc == nil) && (after == nil || keys == o.Keys) {
 		return false, nil
 	}

@@ -147,7 +147,8 @@ func (l *Log) append(tx StoreTx, e Entry) (Entry, error) {
 	if _, err := io.ReadFull(l.rand, row.Salt); err != nil {
 		return Entry{}, fmt.Errorf("journal: making a salt: %w", err)
 	}
-	row.Commitment = Commit(Seal(row.Salt, row.Payload), row.Head)
+	row.Seal = Seal(row.Salt, row.Payload)
+	row.Commitment = Commit(row.Seal, row.Head)
 	hashes, err := tlog.StoredHashesForRecordHash(e.Number, tlog.RecordHash(row.Commitment[:]), hashReader(tx))
 	if err != nil {
 		return Entry{}, fmt.Errorf("journal: adding entry %d to the tree: %w", e.Number, err)

@@ -12,22 +12,22 @@ import (
 // InclusionProof proves that the entry is in the tree of the given size
 // (RFC 6962 §2.1.1). Check it with tlog.CheckRecord.
 type InclusionProof struct {
-	Number     int64
-	Size       int64
-	Commitment [32]byte
-	Leaf       tlog.Hash // tlog.RecordHash of the commitment
-	Root       tlog.Hash // of the tree
-	Proof      tlog.RecordProof
+	Number     int64            `json:"number"`
+	Size       int64            `json:"size"`
+	Commitment tlog.Hash        `json:"commitment"` // the record; hashes are base64 in JSON
+	Leaf       tlog.Hash        `json:"leaf"`       // tlog.RecordHash of the commitment
+	Root       tlog.Hash        `json:"root"`       // of the tree
+	Proof      tlog.RecordProof `json:"proof"`      // from the leaf's sibling to the root's child
 }
 
 // ConsistencyProof proves that the tree of size Old is a beginning of the tree
 // of the given size (RFC 6962 §2.1.2). Check it with tlog.CheckTree.
 type ConsistencyProof struct {
-	Old     int64
-	Size    int64
-	OldRoot tlog.Hash
-	Root    tlog.Hash
-	Proof   tlog.TreeProof // empty if Old is 0 or Size
+	Old     int64          `json:"old"`
+	Size    int64          `json:"size"`
+	OldRoot tlog.Hash      `json:"old_root"`
+	Root    tlog.Hash      `json:"root"`
+	Proof   tlog.TreeProof `json:"proof"` // empty if Old is 0 or Size
 }
 
 // InclusionProof returns the proof for an entry; size 0 is the present size.
@@ -65,7 +65,7 @@ func (l *Log) InclusionProof(ctx context.Context, number, size int64) (Inclusion
 // ConsistencyProof returns the proof between two sizes; size 0 is the present
 // size.
 func (l *Log) ConsistencyProof(ctx context.Context, old, size int64) (ConsistencyProof, error) {
-	p := ConsistencyProof{Old: old}
+	p := ConsistencyProof{Old: old, Proof: tlog.TreeProof{}}
 	err := l.store.View(ctx, func(r StoreReader) (err error) {
 		if p.Size, err = checkSize(r, size); err != nil {
 			return err

@@ -55,8 +55,8 @@ type StoreReader interface {
 	// the second, in order. What fn is given is valid during the call only.
 	ScanRows(from, before int64, fn func(row *Row) error) error
 	// ScanAbout calls fn for each pair of entry and object that Rows can be
-	// selected by, for entries below before, in any order.
-	ScanAbout(before int64, fn func(number int64, about Ref) error) error
+	// selected by, in any order.
+	ScanAbout(fn func(number int64, about Ref) error) error
 	// Hashes returns stored tree hashes by tlog's stored hash index, in the
 	// order asked for. A missing one is an error.
 	Hashes(indexes []int64) ([]tlog.Hash, error)
@@ -84,6 +84,9 @@ type StoreReader interface {
 	Feed(chain string, after uint64, limit int) ([]FeedRow, error)
 	// FeedHead returns the last operation of a chain; ok is false if it is empty.
 	FeedHead(chain string) (head FeedRow, ok bool, err error)
+	// ScanFeed calls fn for every operation, by chain, then Seq. What fn is
+	// given is valid during the call only.
+	ScanFeed(fn func(row *FeedRow) error) error
 }
 
 // StoreTx also writes. It is used by one goroutine at a time and not after fn
@@ -93,10 +96,10 @@ type StoreTx interface {
 	// PutRow stores the row at row.Number, which must be Size(), and the tree
 	// hashes that become known with it (tlog.StoredHashesForRecordHash).
 	PutRow(row Row, hashes []tlog.Hash) error
-	// EraseRow removes payload and salt of a row and keeps the seal in their
-	// place. When Update has returned, their bytes are no longer in the
-	// store's files.
-	EraseRow(number int64, seal [32]byte) error
+	// EraseRow removes payload and salt of a row; the rest stays. When Update
+	// has returned, their bytes are no longer in the store's files. Erasing
+	// again is no error: it makes sure of the files.
+	EraseRow(number int64) error
 	// PutCheckpoint replaces the signed checkpoint.
 	PutCheckpoint(note []byte, size int64) error
 
@@ -132,7 +135,7 @@ type Row struct {
 	Head       []byte   // canonical bytes of what remains when the payload is erased
 	Payload    []byte   // canonical bytes of the rest; nil once erased
 	Salt       []byte   // 16 random bytes; nil once erased
-	Seal       []byte   // 32 bytes that stand for salt and payload; nil until erased
+	Seal       [32]byte // hash that stands for salt and payload
 	Commitment [32]byte // the record of the Merkle tree
 }
 
@@ -157,7 +160,8 @@ type Object struct {
 	Keys    Keys
 }
 
-// Keys select and order objects in lists.
+// Keys select and order objects in lists. Together they stay below 2,000 bytes,
+// besides Text; Log removes what is not UTF-8, and NUL, which no store keeps.
 type Keys struct {
 	State   string // exact
 	Partner string // exact: owner

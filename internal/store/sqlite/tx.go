@@ -103,25 +103,32 @@ func (t *tx) Size() (int64, error) {
 
 const rowColumns = `number, type, at_ms, partner, head, payload, salt, seal, commitment`
 
-func scanRow(rows *sql.Rows, r *journal.Row, commitment *[]byte) error {
-	err := rows.Scan(&r.Number, &r.Type, &r.AtMillis, &r.Partner, &r.Head, &r.Payload, &r.Salt, &r.Seal, commitment)
+func scanRow(rows *sql.Rows, r *journal.Row) error {
+	var seal, commitment sql.RawBytes
+	err := rows.Scan(&r.Number, &r.Type, &r.AtMillis, &r.Partner, &r.Head, &r.Payload, &r.Salt, &seal, &commitment)
 	if err != nil {
 		return err
 	}
-	if copy(r.Commitment[:], *commitment) != len(r.Commitment) || len(*commitment) != len(r.Commitment) {
-		return fmt.Errorf("entry %d: the commitment has %d bytes, not %d", r.Number, len(*commitment), len(r.Commitment))
-	}
+	r.Seal, r.Commitment = hash32(seal), hash32(commitment)
 	return nil
+}
+
+// hash32 returns a stored hash. One of another length was tampered with; it
+// becomes zero, which is the hash of nothing, and verification finds it.
+func hash32(b []byte) (h [32]byte) {
+	if len(b) == len(h) {
+		copy(h[:], b)
+	}
+	return h
 }
 
 // Row implements journal.StoreReader.
 func (t *tx) Row(number int64) (journal.Row, error) {
 	var r journal.Row
-	var commitment []byte
 	found := false
 	err := t.query(`SELECT `+rowColumns+` FROM entries WHERE number = ?`, []any{number}, func(rows *sql.Rows) error {
 		found = true
-		return scanRow(rows, &r, &commitment)
+		return scanRow(rows, &r)
 	})
 	if err == nil && !found {
 		err = notFound("there is no entry %d", number)
@@ -170,10 +177,9 @@ func (t *tx) Rows(q journal.RowQuery) ([]journal.Row, error) {
 	query += " LIMIT ?"
 	args = append(args, limit(q.Limit))
 	var out []journal.Row
-	var commitment []byte
 	err := t.query(query, args, func(rows *sql.Rows) error {
 		var r journal.Row
-		if err := scanRow(rows, &r, &commitment); err != nil {
+		if err := scanRow(rows, &r); err != nil {
 			return err
 		}
 		out = append(out, r)
@@ -197,18 +203,17 @@ func (t *tx) ScanRows(from, before int64, fn func(row *journal.Row) error) error
 		if err := rows.Scan(&r.Number, &r.Type, &r.AtMillis, &r.Partner, &head, &payload, &salt, &seal, &commitment); err != nil {
 			return err
 		}
-		r.Head, r.Payload, r.Salt, r.Seal = head, payload, salt, seal
-		r.Commitment = [32]byte{}
-		copy(r.Commitment[:], commitment)
+		r.Head, r.Payload, r.Salt = head, payload, salt
+		r.Seal, r.Commitment = hash32(seal), hash32(commitment)
 		return fn(&r)
 	})
 }
 
 // ScanAbout implements journal.StoreReader.
-func (t *tx) ScanAbout(before int64, fn func(number int64, about journal.Ref) error) error {
+func (t *tx) ScanAbout(fn func(number int64, about journal.Ref) error) error {
 	var number int64
 	var ref journal.Ref
-	return t.query(`SELECT kind, id, number FROM entry_about WHERE number < ? ORDER BY kind, id, number`, []any{before}, func(rows *sql.Rows) error {
+	return t.query(`SELECT kind, id, number FROM entry_about`, nil, func(rows *sql.Rows) error {
 		if err := rows.Scan(&ref.Kind, &ref.ID, &number); err != nil {
 			return err
 		}
@@ -218,20 +223,39 @@ func (t *tx) ScanAbout(before int64, fn func(number int64, about journal.Ref) er
 
 // Hashes implements journal.StoreReader.
 func (t *tx) Hashes(indexes []int64) ([]tlog.Hash, error) {
-	out := make([]tlog.Hash, len(indexes))
-	var b []byte
-	for i, index := range indexes {
-		err := t.row(`SELECT hash FROM tree_hashes WHERE idx = ?`, []any{index}, &b)
-		if errors.Is(err, sql.ErrNoRows) {
-			return nil, fmt.Errorf("the tree's hash %d is missing", index)
+	out := make([]tlog.Hash, 0, len(indexes))
+	for len(indexes) > 0 {
+		// One query for up to 256 of them; few different statements, since the
+		// last index is repeated to fill one.
+		n, slots := min(len(indexes), 256), 1
+		for slots < n {
+			slots *= 4
 		}
+		args := make([]any, slots)
+		for i := range args {
+			args[i] = indexes[min(i, n-1)]
+		}
+		found := make(map[int64]tlog.Hash, n)
+		var index int64
+		var b sql.RawBytes
+		err := t.query(`SELECT idx, hash FROM tree_hashes WHERE idx IN (`+placeholders(slots)+`)`, args, func(rows *sql.Rows) error {
+			if err := rows.Scan(&index, &b); err != nil {
+				return err
+			}
+			found[index] = hash32(b)
+			return nil
+		})
 		if err != nil {
 			return nil, err
 		}
-		if len(b) != tlog.HashSize {
-			return nil, fmt.Errorf("the tree's hash %d has %d bytes, not %d", index, len(b), tlog.HashSize)
+		for _, index := range indexes[:n] {
+			h, ok := found[index]
+			if !ok {
+				return nil, fmt.Errorf("the tree's hash %d is missing", index)
+			}
+			out = append(out, h)
 		}
-		copy(out[i][:], b)
+		indexes = indexes[n:]
 	}
 	return out, nil
 }
@@ -244,11 +268,7 @@ func (t *tx) ScanHashes(from, before int64, fn func(index int64, h tlog.Hash) er
 		if err := rows.Scan(&index, &b); err != nil {
 			return err
 		}
-		var h tlog.Hash
-		if len(b) == len(h) {
-			copy(h[:], b)
-		}
-		return fn(index, h)
+		return fn(index, hash32(b))
 	})
 }
 
@@ -271,8 +291,8 @@ func (t *tx) PutRow(row journal.Row, hashes []tlog.Hash) error {
 		return t.failed("appending", fmt.Errorf("entry %d does not follow the last one, %d", row.Number, size-1))
 	}
 	t.appended = true
-	if _, err := t.write(`INSERT INTO entries (number, type, at_ms, partner, head, payload, salt, commitment) VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
-		row.Number, row.Type, row.AtMillis, row.Partner, row.Head, row.Payload, row.Salt, row.Commitment[:]); err != nil {
+	if _, err := t.write(`INSERT INTO entries (number, type, at_ms, partner, head, payload, salt, seal, commitment) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		row.Number, row.Type, row.AtMillis, row.Partner, row.Head, row.Payload, row.Salt, row.Seal[:], row.Commitment[:]); err != nil {
 		return err
 	}
 	for _, ref := range row.About {
@@ -290,9 +310,9 @@ func (t *tx) PutRow(row journal.Row, hashes []tlog.Hash) error {
 }
 
 // EraseRow implements journal.StoreTx.
-func (t *tx) EraseRow(number int64, seal [32]byte) error {
+func (t *tx) EraseRow(number int64) error {
 	t.erased = true
-	n, err := t.write(`UPDATE entries SET payload = NULL, salt = NULL, seal = ? WHERE number = ?`, seal[:], number)
+	n, err := t.write(`UPDATE entries SET payload = NULL, salt = NULL WHERE number = ?`, number)
 	if err == nil && n == 0 {
 		err = notFound("there is no entry %d", number)
 	}
@@ -521,6 +541,20 @@ func (t *tx) FeedHead(chain string) (head journal.FeedRow, ok bool, err error) {
 		return scanFeed(rows, &head)
 	})
 	return head, ok, err
+}
+
+// ScanFeed implements journal.StoreReader.
+func (t *tx) ScanFeed(fn func(row *journal.FeedRow) error) error {
+	var f journal.FeedRow
+	var seq int64
+	var op sql.RawBytes
+	return t.query(`SELECT chain, seq, entry, op FROM feed ORDER BY chain, seq`, nil, func(rows *sql.Rows) error {
+		if err := rows.Scan(&f.Chain, &seq, &f.Entry, &op); err != nil {
+			return err
+		}
+		f.Seq, f.Op = uint64(seq), op
+		return fn(&f)
+	})
 }
 
 // PutFeed implements journal.StoreTx.

@@ -9,7 +9,7 @@ CREATE TABLE entries (
   head       BLOB NOT NULL,
   payload    BLOB,
   salt       BLOB,
-  seal       BLOB,
+  seal       BLOB NOT NULL,
   commitment BLOB NOT NULL
 ) STRICT;
 CREATE INDEX entries_type ON entries (type, number);
