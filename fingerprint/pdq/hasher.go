@@ -5,6 +5,8 @@ import (
 	"image"
 )
 
+//go:generate go run -C gen . -out ../kernels_amd64.s -stubs ../kernels_amd64.go -pkg pdq
+
 // minSide is the least width and height of a picture that the reference
 // hashes.
 const minSide = 5
@@ -25,8 +27,10 @@ type Hasher struct {
 	src        source
 	xs, ys     axis
 	ones       []int32
-	row        []int32
-	bytes      []uint8
+	row        []int32 // luma of row rowRead
+	rowRead    int
+	buf        buffers
+	lanes      lanes
 	thumb      thumbnail
 	spectrum   spectrum
 	unhashable bool
@@ -127,28 +131,19 @@ func (h *Hasher) finish() Result {
 
 // thumbnail reads the picture into h.thumb.
 func (h *Hasher) thumbnail() {
-	if cap(h.row) < h.src.w {
-		h.row = make([]int32, h.src.w)
-		h.bytes = make([]uint8, 2*h.src.w)
-	}
-	row := h.row[:h.src.w]
+	h.grow(h.src.w)
+	h.rowRead = -1
 
 	// Rows are summed with the whole weights of both axes, and only the last
 	// step divides, so that the result does not depend on the order of sums.
 	// The largest sum, of a white picture of 16 bits, is 2^26 w*w*w'*w', where
 	// w and w' are the widths of both averages: in 63 bits up to 2^18 w*w'.
-	var sums [side + 1]int64 // of one sample row
-	var tail [side]float64   // part one of a clipped last row
-	columns := h.xs.samples()
+	var sums [side + 1]int64
+	var tail [side]float64 // part one of a clipped last row
+	h.openLanes()
 	for i := range h.ys.samples() {
-		clear(sums[:])
-		y0, weights := h.ys.weights(i, h.ones)
-		for k, weight := range weights {
-			h.src.luma(y0+k, row, h.bytes)
-			for j := range columns {
-				x0, weights := h.xs.weights(j, h.ones)
-				sums[j] += int64(weight) * dot(row[x0:], weights)
-			}
+		if i == 0 || i == side || h.ys.start[i] != h.ys.start[i-1] {
+			h.sumRows(i, &sums)
 		}
 		out := &tail
 		if i < side {
@@ -214,14 +209,6 @@ func (a *axis) join(samples *[side]float64, second float64) {
 	if a.clipped {
 		samples[side-1] += float64(second*float64(a.w)) / float64(a.w-1)
 	}
-}
-
-func dot(row, weights []int32) (sum int64) {
-	row = row[:len(weights)]
-	for k, w := range weights {
-		sum += int64(w) * int64(row[k])
-	}
-	return sum
 }
 
 // Compute returns the hash of img and its quality; see Hasher for what is

@@ -26,7 +26,7 @@ type source struct {
 	pix    []uint8 // from the rectangle's first pixel
 	stride int
 
-	cb, cr     chromaPlane
+	chroma     chroma
 	alpha      []uint8
 	astride    int
 	lut        [256]int32
@@ -100,14 +100,15 @@ func (s *source) open(img image.Image, r image.Rectangle) {
 }
 
 func (s *source) openYCbCr(p *image.YCbCr, x, y int) {
-	if x < 0 || y < 0 {
+	if p.Rect.Min.X < 0 || p.Rect.Min.Y < 0 {
 		// Package image divides coordinates towards zero, so that chroma
 		// samples around it are of another size. No decoder makes such planes.
 		s.kind, s.img64, s.scale = kindRGBA64Image, p, scale16
 		return
 	}
 	s.kind, s.pix, s.stride = kindYCbCr, p.Y[p.YOffset(x, y):], p.YStride
-	c := chromaPlane{stride: p.CStride}
+	c := &s.chroma
+	c.cb, c.cr, c.stride = p.Cb, p.Cr, p.CStride
 	switch p.SubsampleRatio {
 	case image.YCbCrSubsampleRatio422:
 		c.shiftX = 1
@@ -125,13 +126,16 @@ func (s *source) openYCbCr(p *image.YCbCr, x, y int) {
 	c.h = (b.Max.Y-1)>>c.shiftY - b.Min.Y>>c.shiftY + 1
 	c.x = x - b.Min.X>>c.shiftX<<c.shiftX
 	c.y = y - b.Min.Y>>c.shiftY<<c.shiftY
-	s.cb, s.cr = c, c
-	s.cb.pix, s.cr.pix = p.Cb, p.Cr
 }
 
-// luma reads row y, times s.scale, into dst of s.w values, with the help of buf
-// of twice as many.
-func (s *source) luma(y int, dst []int32, buf []uint8) {
+// buffers are what source.read needs, at least as long as the rectangle is wide.
+type buffers struct {
+	chroma []uint16
+	mixed  []uint32
+}
+
+// read reads the luma of row y, times s.scale, into dst of s.w values.
+func (s *source) read(y int, dst []int32, buf *buffers) {
 	switch s.kind {
 	case kindGray:
 		for x, v := range s.pix[y*s.stride:][:s.w] {
@@ -188,16 +192,18 @@ func (s *source) luma(y int, dst []int32, buf []uint8) {
 			dst[x] = s.lut[v]
 		}
 	case kindYCbCr:
-		cb, cr := s.chroma(y, buf)
+		t := chromaLumas()
+		c := buf.chroma[:s.w]
+		s.chroma.read(y, c, buf.mixed)
 		for x, v := range s.pix[y*s.stride:][:s.w] {
-			r, g, b := rgb(int32(v), int32(cb[x]), int32(cr[x]))
-			dst[x] = red*r + green*g + blue*b
+			dst[x] = luma(t, v, c[x])
 		}
 	case kindNYCbCrA:
-		cb, cr := s.chroma(y, buf)
-		a := s.alpha[y*s.astride:]
+		c := buf.chroma[:s.w]
+		s.chroma.read(y, c, buf.mixed)
+		a := s.alpha[y*s.astride:][:s.w]
 		for x, v := range s.pix[y*s.stride:][:s.w] {
-			r, g, b := rgb(int32(v), int32(cb[x]), int32(cr[x]))
+			r, g, b := rgb(int32(v), int32(c[x]>>8), int32(c[x]&255))
 			dst[x] = overWhite8(r, g, b, int32(a[x]))
 		}
 	case kindRGBA64Image:
@@ -229,90 +235,4 @@ func overWhite8(r, g, b, a int32) int32 {
 // channel, times scale16, on a white ground.
 func overWhite16(r, g, b, a uint32) int32 {
 	return red*int32(r) + green*int32(g) + blue*int32(b) + white*(65535-int32(a))
-}
-
-// rgb converts a colour as JFIF defines it, rounding and clamping each channel
-// as libjpeg does. The reference hashes what libjpeg decoded, and the two steps
-// change the luma: by up to half a level from rounding, by much in saturated
-// colours from clamping. (color.YCbCrToRGB rounds otherwise, by up to a level.)
-func rgb(y, cb, cr int32) (r, g, b int32) {
-	dr, dg, db := chroma(cb, cr)
-	return clamp(y + dr), clamp(y + dg), clamp(y + db)
-}
-
-// chroma returns what a pair of chroma values adds to red, green and blue:
-// 1.402 cr, -0.344136 cb - 0.714136 cr and 1.772 cb, in 16-bit fixed point.
-func chroma(cb, cr int32) (dr, dg, db int32) {
-	cb, cr = cb-128, cr-128
-	const half = 1 << 15
-	return (91881*cr + half) >> 16, (-22554*cb - 46802*cr + half) >> 16, (116130*cb + half) >> 16
-}
-
-func clamp(v int32) int32 { return max(0, min(v, 255)) }
-
-// chroma returns row y of both chroma planes at the width of the picture, in
-// the two halves of buf.
-func (s *source) chroma(y int, buf []uint8) (cb, cr []uint8) {
-	cb, cr = buf[:s.w], buf[s.w:2*s.w]
-	s.cb.row(y, cb)
-	s.cr.row(y, cr)
-	return cb, cr
-}
-
-// chromaPlane is one chroma plane of a picture, possibly of fewer samples than
-// the picture has pixels.
-type chromaPlane struct {
-	pix            []uint8
-	stride, w, h   int
-	shiftX, shiftY int // log2 of the pixels to a sample
-	x, y           int // the rectangle's first pixel, counted from the first sample's
-}
-
-// row reads row y of the rectangle into dst, upsampled as libjpeg does it:
-// halved planes with a triangle filter (its "fancy upsampling"), others by
-// repeating samples. Rounding alternates up and down, hence 7 and 8, 1 and 2.
-func (c *chromaPlane) row(y int, dst []uint8) {
-	y += c.y
-	near := c.pix[y>>c.shiftY*c.stride:][:c.w]
-	// libjpeg repeats samples in a picture too narrow for its filter.
-	if c.shiftX > 1 || c.shiftX == 1 && c.w <= 2 || c.shiftX+c.shiftY == 0 {
-		for i := range dst {
-			dst[i] = near[(i+c.x)>>c.shiftX]
-		}
-		return
-	}
-	far := near
-	if c.shiftY == 1 {
-		other := y>>1 - 1 + y&1*2
-		other = max(0, min(other, c.h-1))
-		far = c.pix[other*c.stride:][:c.w]
-	}
-	switch {
-	case c.shiftX == 0:
-		bias := int32(1 + y&1)
-		for i := range dst {
-			dst[i] = uint8((3*int32(near[i+c.x]) + int32(far[i+c.x]) + bias) >> 2)
-		}
-	case c.shiftY == 0:
-		for i := range dst {
-			x := i + c.x
-			k := x >> 1
-			if x&1 == 0 {
-				dst[i] = uint8((3*int32(near[k]) + int32(near[max(k-1, 0)]) + 1) >> 2)
-			} else {
-				dst[i] = uint8((3*int32(near[k]) + int32(near[min(k+1, c.w-1)]) + 2) >> 2)
-			}
-		}
-	default:
-		for i := range dst {
-			x := i + c.x
-			k := x >> 1
-			at := func(k int) int32 { return 3*int32(near[k]) + int32(far[k]) }
-			if x&1 == 0 {
-				dst[i] = uint8((3*at(k) + at(max(k-1, 0)) + 8) >> 4)
-			} else {
-				dst[i] = uint8((3*at(k) + at(min(k+1, c.w-1)) + 7) >> 4)
-			}
-		}
-	}
 }
