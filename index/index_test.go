@@ -144,7 +144,7 @@ func TestIndexIsItsModel(t *testing.T) {
 					m[pair{e.ID, e.Hash}] = e.MaxDistance
 					all = append(all, e)
 				}
-				if err := x.InsertAll(all); err != nil {
+				if err := x.InsertAll(slices.Values(all)); err != nil {
 					t.Fatal(err)
 				}
 			},
@@ -229,7 +229,7 @@ func TestSearchIsScan(t *testing.T) {
 			for i := range all {
 				all[i] = index.Entry{ID: uint64(i / 2), Hash: draw(r, i), MaxDistance: 20 + r.IntN(80)}
 			}
-			if err := x.InsertAll(all[:entries/2]); err != nil {
+			if err := x.InsertAll(slices.Values(all[:entries/2])); err != nil {
 				t.Fatal(err)
 			}
 			for _, e := range all[entries/2:] {
@@ -273,7 +273,7 @@ func TestInsertRefuses(t *testing.T) {
 		if err := x.Insert(1, index.Hash{}, d); !errors.Is(err, index.ErrDistance) {
 			t.Errorf("Insert at distance %d: %v, want ErrDistance", d, err)
 		}
-		if err := x.InsertAll([]index.Entry{{ID: 1}, {ID: 2, MaxDistance: d}}); !errors.Is(err, index.ErrDistance) {
+		if err := x.InsertAll(slices.Values([]index.Entry{{ID: 1}, {ID: 2, MaxDistance: d}})); !errors.Is(err, index.ErrDistance) {
 			t.Errorf("InsertAll at distance %d: %v, want ErrDistance", d, err)
 		}
 	}
@@ -285,8 +285,8 @@ func TestInsertRefuses(t *testing.T) {
 			t.Errorf("SearchKey of %d bytes found %v", n, got)
 		}
 	}
-	if n := x.Len(); n != 0 {
-		t.Errorf("%d entries after refusals", n)
+	if n := x.Len(); n != 1 {
+		t.Errorf("%d entries after refusals, want the one that went before", n)
 	}
 }
 
@@ -300,7 +300,7 @@ func TestWritesWhileSearching(t *testing.T) {
 	for i := range stay {
 		stay[i] = index.Entry{ID: uint64(i), Hash: r.hash(), MaxDistance: 31}
 	}
-	if err := x.InsertAll(stay); err != nil {
+	if err := x.InsertAll(slices.Values(stay)); err != nil {
 		t.Fatal(err)
 	}
 	var done atomic.Bool
@@ -358,7 +358,7 @@ func TestSearchAllocatesNothing(t *testing.T) {
 	for i := range all {
 		all[i] = index.Entry{ID: uint64(i), Hash: r.near(newSource(uint64(i%500)).hash(), 10), MaxDistance: 127}
 	}
-	if err := x.InsertAll(all); err != nil {
+	if err := x.InsertAll(slices.Values(all)); err != nil {
 		t.Fatal(err)
 	}
 	dst, ends := make([]index.Match, 0, 1<<16), make([]int, 0, 64)

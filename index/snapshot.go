@@ -190,13 +190,22 @@ func readSnapshot(r io.Reader, kind uint16, maxEntries int, block func(p []byte)
 func (x *Index) Snapshot(w io.Writer) error {
 	x.mu.RLock()
 	defer x.mu.RUnlock()
-	sw, err := newSnapshotWriter(w, kindHamming, uint64(len(x.hash)))
+	sw, err := newSnapshotWriter(w, kindHamming, uint64(x.n))
 	if err != nil {
 		return err
 	}
-	for s := range x.hash {
-		if err := sw.hamming(x.id[s], x.max[s], &x.hash[s]); err != nil {
-			return err
+	for s := range x.hash.s {
+		if x.hasOwn(uint32(s)) {
+			if err := sw.hamming(x.id.s[s], x.meta.s[s]&^hasExtras, &x.hash.s[s]); err != nil {
+				return err
+			}
+		}
+		if x.meta.s[s]&hasExtras != 0 {
+			for e := x.heads[uint32(s)] + 1; e != 0; e = x.extras.s[e-1].next {
+				if err := sw.hamming(x.extras.s[e-1].id, uint8(x.extras.s[e-1].max), &x.hash.s[s]); err != nil {
+					return err
+				}
+			}
 		}
 	}
 	return sw.close()
@@ -207,21 +216,26 @@ func (x *Index) Snapshot(w io.Writer) error {
 // no further than the snapshot's end.
 func Load(r io.Reader, o Options) (*Index, error) {
 	x := New(o)
-	err := readSnapshot(r, kindHamming, o.MaxEntries, func(p []byte) (int, error) {
-		n := len(p) / recordSize
-		if n*recordSize != len(p) {
-			return 0, fmt.Errorf("%w: a record is cut short", ErrSnapshot)
-		}
-		for ; len(p) > 0; p = p[recordSize:] {
-			if p[8] > MaxDistance {
-				return 0, fmt.Errorf("%w: an entry has distance %d", ErrSnapshot, p[8])
+	var err error
+	if err2 := x.InsertAll(func(yield func(Entry) bool) {
+		err = readSnapshot(r, kindHamming, o.MaxEntries, func(p []byte) (int, error) {
+			n := len(p) / recordSize
+			if n*recordSize != len(p) {
+				return 0, fmt.Errorf("%w: a record is cut short", ErrSnapshot)
 			}
-			if err := x.Insert(binary.LittleEndian.Uint64(p), Hash(p[9:recordSize]), int(p[8])); err != nil {
-				return 0, err
+			for ; len(p) > 0; p = p[recordSize:] {
+				if p[8] > MaxDistance {
+					return 0, fmt.Errorf("%w: an entry has distance %d", ErrSnapshot, p[8])
+				}
+				if !yield(Entry{binary.LittleEndian.Uint64(p), Hash(p[9:recordSize]), int(p[8])}) {
+					return 0, ErrSnapshot // cannot be: entries are valid
+				}
 			}
-		}
-		return n, nil
-	})
+			return n, nil
+		})
+	}); err2 != nil {
+		return nil, err2
+	}
 	if err != nil {
 		return nil, err
 	}

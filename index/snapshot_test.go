@@ -39,7 +39,7 @@ func TestSnapshotOfManyBlocks(t *testing.T) {
 	for i := range all {
 		all[i] = index.Entry{ID: r.Uint64(), Hash: r.hash(), MaxDistance: r.IntN(128)}
 	}
-	if err := x.InsertAll(all); err != nil {
+	if err := x.InsertAll(slices.Values(all)); err != nil {
 		t.Fatal(err)
 	}
 	// What follows a snapshot in its file is left unread.

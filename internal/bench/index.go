@@ -78,7 +78,7 @@ func Index(ctx context.Context, w io.Writer, o IndexOptions) error {
 
 	x := index.New(index.Options{})
 	start := time.Now()
-	if err := x.InsertAll(entries); err != nil {
+	if err := x.InsertAll(slices.Values(entries)); err != nil {
 		return err
 	}
 	f.BuildS = time.Since(start).Seconds()

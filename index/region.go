@@ -1,0 +1,125 @@
+package index
+
+import (
+	"runtime"
+	"sync"
+	"unsafe"
+)
+
+// A region is a growing array of T, which holds no pointers. A small one lives
+// on the heap and doubles. From mapFrom bytes on it is a mapping of its own,
+// where the system allows: outside of the heap it costs the collector no time
+// and no headroom, on huge pages a random read seldom misses the TLB, and
+// growing it copies nothing, as far more addresses are reserved than used.
+// New elements are zero; those never written cost no memory in a mapping.
+//
+// The zero region is empty. Whoever owns the index's lock owns its regions.
+type region[T any] struct {
+	s    []T // len is what is in use
+	maps *mappings
+	m    []byte // the mapping behind s, nil on the heap
+	gone int    // bytes at the start of m that were given back
+}
+
+const (
+	mapFrom    = 4 << 20  // bytes
+	mapReserve = 16 << 30 // bytes of addresses
+	hugePage   = 2 << 20
+)
+
+func (r *region[T]) size() int { return int(unsafe.Sizeof(*new(T))) }
+
+// grow makes at least n elements usable.
+func (r *region[T]) grow(n int) {
+	if n <= len(r.s) {
+		return
+	}
+	if n > cap(r.s) {
+		r.move(n)
+	}
+	r.s = r.s[:n]
+}
+
+// move puts the elements into a larger place.
+func (r *region[T]) move(n int) {
+	old, oldMap := r.s, r.m
+	if bytes := n * r.size(); bytes >= mapFrom && r.maps != nil {
+		if m := r.maps.add(bytes); m != nil {
+			r.m, r.gone = m, 0
+			r.s = unsafe.Slice((*T)(unsafe.Pointer(unsafe.SliceData(m))), len(m)/r.size())[:len(old)]
+		}
+	}
+	if n > cap(r.s) {
+		r.m, r.gone = nil, 0
+		r.s = make([]T, len(old), max(n, 2*cap(old)))
+	}
+	copy(r.s, old)
+	if oldMap != nil {
+		r.maps.drop(oldMap)
+	}
+}
+
+// discard gives back the memory of the first n elements, as far as that can be
+// done; they must not be used again.
+func (r *region[T]) discard(n int) {
+	if to := n * r.size() &^ (hugePage - 1); r.m != nil && to > r.gone {
+		memDiscard(r.m[r.gone:to])
+		r.gone = to
+	}
+}
+
+// release gives back all memory.
+func (r *region[T]) release() {
+	if r.m != nil {
+		r.maps.drop(r.m)
+	}
+	*r = region[T]{maps: r.maps}
+}
+
+// bytes returns the memory in use, or room on the heap.
+func (r *region[T]) bytes() int64 {
+	if r.m != nil {
+		return int64(len(r.s)*r.size() - r.gone)
+	}
+	return int64(cap(r.s) * r.size())
+}
+
+// mappings are those of one index, returned to the system when the index is
+// garbage.
+type mappings struct {
+	mu  sync.Mutex
+	all map[*byte][]byte
+}
+
+// newMappings returns the mappings that live as long as x.
+func newMappings(x *Index) *mappings {
+	m := &mappings{all: map[*byte][]byte{}}
+	runtime.AddCleanup(x, func(m *mappings) {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		for _, b := range m.all {
+			memUnmap(b)
+		}
+	}, m)
+	return m
+}
+
+// add reserves addresses for at least n bytes, or returns nil.
+func (m *mappings) add(n int) []byte {
+	for size := max(mapReserve, 2*n); size >= n; size /= 2 {
+		if b := memMap(size); b != nil {
+			m.mu.Lock()
+			defer m.mu.Unlock()
+			m.all[unsafe.SliceData(b)] = b
+			return b
+		}
+	}
+	return nil
+}
+
+func (m *mappings) drop(b []byte) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.all, unsafe.SliceData(b))
+	memUnmap(b)
+}
