@@ -22,6 +22,10 @@ type Set struct {
 	// "unknown" then, never "no match". Fix says what to do about it.
 	Unknown string
 	Fix     string
+
+	// Note is something about the file that is no fault, such as a name that
+	// promises another format; "" if there is nothing to say.
+	Note string
 }
 
 // Picture holds the fingerprints of one decoded picture.

@@ -190,24 +190,35 @@ func channelOf(svc *service, text string) (Channel, error) {
 // fits.
 func (s *service) name1(text string) (string, bool) {
 	for _, f := range nameForms[s.id] {
-		vars := make(map[string]string, 1)
-		if f.match(text, vars) {
-			return f.prefix + vars[f.name], true
+		var vars values
+		if f.from.match(text, &vars) {
+			return expand(f.to, &vars, func(s string) string { return s }), true
 		}
 	}
 	return "", false
 }
 
 // nameForms holds each service's compiled names.
-var nameForms = func() map[string][]segment {
-	m := make(map[string][]segment)
+var nameForms = func() map[string][]nameForm {
+	m := make(map[string][]nameForm)
 	for _, s := range services {
 		for _, n := range s.names {
-			m[s.id] = append(m[s.id], compileSegment("", n))
+			from, to, ok := strings.Cut(n, " ")
+			f := nameForm{from: compileSegment("", from), to: to}
+			if !ok {
+				f.to = f.from.prefix + "{" + f.from.name + "}"
+			}
+			m[s.id] = append(m[s.id], f)
 		}
 	}
 	return m
 }()
+
+// nameForm is a compiled form of a name.
+type nameForm struct {
+	from segment
+	to   string
+}
 
 // channelAt reads a name on a service that is named by its host.
 func channelAt(host, text string) (Channel, error) {

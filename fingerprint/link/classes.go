@@ -16,7 +16,7 @@ var classes = map[string]class{
 	"num":   chars(1, 20, isNumeral, nil),
 	"id":    chars(1, 128, inASCII("_-"), nil),
 	"idl":   chars(1, 128, inASCII("_-"), lower),
-	"file":  chars(1, 255, visible, nil),
+	"file":  chars(1, 255, func(r rune) bool { return r == ' ' || visible(r) }, nil),
 	"any":   chars(1, 255, visible, nil),
 	"name":  chars(1, 100, inASCII("_.-"), lower), // a name of no more special rule
 	"named": chars(1, 100, visible, lower),        // the same in any script
@@ -229,10 +229,19 @@ func fediverseAccount(s string) (string, bool) {
 	return strings.ToLower(user) + "@" + host, true
 }
 
+// matrixSigils are the types of a matrix: URI (Matrix specification, appendix
+// "URIs").
+var matrixSigils = map[string]string{"u": "@", "r": "#", "roomid": "!"}
+
 // matrixID is @user:host, #room:host or !room:host (Matrix specification,
 // appendix "Identifier grammar"). Room IDs of room version 12 have no host. The
 // local part keeps its case, the host does not.
 func matrixID(s string) (string, bool) {
+	for kind, sigil := range matrixSigils {
+		if rest, ok := strings.CutPrefix(s, kind+"/"); ok { // as in a matrix: URI
+			s = sigil + rest
+		}
+	}
 	if s == "" || strings.IndexByte("@#!", s[0]) < 0 || len(s) > 255 || strings.ContainsAny(s, "/? ") {
 		return "", false
 	}

@@ -24,7 +24,7 @@ func (d Domain) Registrable() Domain { return registrable(string(d)) }
 
 // Covers reports whether o is d or is under it.
 func (d Domain) Covers(o Domain) bool {
-	return d == o || (d != "" && strings.HasSuffix(string(o), string(d)) && o[len(o)-len(d)-1] == '.' && !isIP(string(d)))
+	return d == o || (d != "" && len(o) > len(d) && strings.HasSuffix(string(o), string(d)) && o[len(o)-len(d)-1] == '.' && !isIP(string(d)))
 }
 
 const (
@@ -50,7 +50,7 @@ func ParseDomain(text string) (Domain, error) {
 		if scheme != "http" && scheme != "https" && scheme != "ftp" {
 			return "", errDomain
 		}
-		u, err := parser.Parse(text)
+		u, err := parser.Parse(withoutUser(text))
 		if err != nil {
 			return "", errDomain
 		}
@@ -60,11 +60,11 @@ func ParseDomain(text string) (Domain, error) {
 		if i := strings.IndexAny(text, `/?#\`); i >= 0 {
 			text = text[:i]
 		}
-		text, _ = cutPort(text)
 		text = strings.TrimPrefix(text, "*.") // how certificates and filters write "and all under it"
 		if strings.Count(text, ":") > 1 && !strings.HasPrefix(text, "[") {
 			text = "[" + text + "]"
 		}
+		text, _ = cutPort(text)
 	}
 	host, err := hostName(text)
 	if err != nil {
@@ -133,7 +133,7 @@ var otherTLDs = set("example test invalid localhost local internal alt onion i2p
 // exists.
 func knownTLD(host string) bool {
 	i := strings.LastIndexByte(host, '.')
-	if i < 0 {
+	if i < 0 || isIP(host) {
 		return false
 	}
 	// The list answers an unknown name with its default rule, which is one

@@ -61,8 +61,10 @@ package link
 import "errors"
 
 // MaxLength is the length of the longest address that is read, in bytes.
-// Longer ones carry data rather than name a place.
-const MaxLength = 8192
+// Longer ones carry data rather than name a place: servers and browsers agree on
+// no more than about 2,000. The bound also keeps the worst case short, as some of
+// the URL parser's work grows with the square of the length.
+const MaxLength = 4096
 
 // ErrSyntax is wrapped by every error of this package.
 var ErrSyntax = errors.New("link: not an address, domain or channel")
@@ -82,6 +84,7 @@ const (
 	errSpace   = syntaxError("The address has a space in it. Enter one address a line, with %20 where it has a space")
 	errScheme  = syntaxError("Addresses of this kind do not name a place that others can find. " + enter)
 	errHost    = syntaxError("The host name of the address is not one that can exist. " + enter)
+	errChain   = syntaxError("The address leads to a forwarding page of a forwarding page, too many times. " + enter)
 	errPort    = syntaxError("The port of the address is not a number from 0 to 65535. " + enter)
 	errMagnet  = syntaxError("The magnet link has no torrent hash. Enter all of it: magnet:?xt=urn:btih: and 40 hex digits")
 )

@@ -30,12 +30,14 @@ func oddTelegram(a *address) {
 // ones, and drops the key: the file is the same under any, and a fingerprint
 // need not open it.
 func oddMega(a *address) {
-	parts := strings.Split(unescape(a.mark), "!")
+	kind, id, ok := strings.Cut(unescape(a.mark), "!")
+	id, _, _ = strings.Cut(id, "!")
+	_, isID := classes["id"](id)
 	switch {
-	case len(parts) >= 2 && parts[0] == "": // #!ID!KEY
-		a.path = []string{"file", escape(parts[1])}
-	case len(parts) >= 2 && parts[0] == "F": // #F!ID!KEY
-		a.path = []string{"folder", escape(parts[1])}
+	case ok && isID && kind == "": // #!ID!KEY
+		a.path = []string{"file", id}
+	case ok && isID && kind == "F": // #F!ID!KEY
+		a.path = []string{"folder", id}
 	case len(a.path) >= 2 && a.path[0] == "folder": // /folder/ID#KEY/file/ID
 		if _, sub, ok := strings.Cut(a.mark, "/"); ok {
 			a.path = append(a.path[:2:2], strings.Split(sub, "/")...)

@@ -18,7 +18,11 @@ type service struct {
 	// route in the fragment) into ordinary ones. Nil if there are none.
 	odd    func(*address)
 	routes []route
-	names  []string // forms of a channel's name, the commonest first; see channel.go
+
+	// names are the forms of a channel's name, the commonest first: text and
+	// a variable as in a route's segment, and after a space the name that it
+	// stands for, if that is another.
+	names []string
 }
 
 // A route says that addresses of the form from are, in canonical form, to, and
@@ -152,8 +156,28 @@ func compileSegment(param, s string) segment {
 	return g
 }
 
-// match returns the values of the variables. Text is decoded.
-func (g segment) match(text string, vars map[string]string) bool {
+// values are the values of a pattern's variables. No pattern has more.
+type values struct {
+	name, value [4]string
+	n           int
+}
+
+func (v *values) set(name, value string) {
+	v.name[v.n], v.value[v.n] = name, value
+	v.n++
+}
+
+func (v *values) get(name string) (string, bool) {
+	for i := range v.n {
+		if v.name[i] == name {
+			return v.value[i], true
+		}
+	}
+	return "", false
+}
+
+// match sets the variable's value. Text is decoded.
+func (g segment) match(text string, vars *values) bool {
 	if g.name == "" {
 		return text == g.prefix
 	}
@@ -163,13 +187,13 @@ func (g segment) match(text string, vars map[string]string) bool {
 	}
 	v, ok := g.class(text)
 	if ok {
-		vars[g.name] = v
+		vars.set(g.name, v)
 	}
 	return ok
 }
 
 // match reports whether an address has the pattern's form.
-func (p pattern) match(a *address, vars map[string]string) bool {
+func (p pattern) match(a *address, vars *values) bool {
 	path := a.path
 	if n := len(path); n > 0 && path[n-1] == "" { // a slash at the end
 		path = path[:n-1]
@@ -193,7 +217,7 @@ func (p pattern) match(a *address, vars map[string]string) bool {
 }
 
 // expand fills a template with the variables' values, each through f.
-func expand(template string, vars map[string]string, f func(string) string) string {
+func expand(template string, vars *values, f func(string) string) string {
 	var b strings.Builder
 	for {
 		text, rest, ok := strings.Cut(template, "{")
@@ -202,7 +226,7 @@ func expand(template string, vars map[string]string, f func(string) string) stri
 			return b.String()
 		}
 		name, rest, _ := strings.Cut(rest, "}")
-		v, ok := vars[name]
+		v, ok := vars.get(name)
 		if !ok {
 			panic(fmt.Sprintf("link: no variable %q for a template of the table", name))
 		}
@@ -235,6 +259,23 @@ func lookup(host string) *entry {
 	}
 }
 
+// settleService applies the service's routes until they change nothing: what a
+// route makes of an odd spelling may be an ordinary one of another route.
+func settleService(a *address) Channel {
+	ch := applyService(a)
+	for range 3 {
+		before := a.String()
+		again := applyService(a)
+		if ch.IsZero() {
+			ch = again
+		}
+		if a.String() == before {
+			break
+		}
+	}
+	return ch
+}
+
 // applyService changes an address of a known service to its canonical form and
 // returns the channel that it belongs to, if it says so.
 func applyService(a *address) Channel {
@@ -252,20 +293,21 @@ func applyService(a *address) Channel {
 			return Channel{}
 		}
 	}
+	var vars values
 	for i := range e.routes {
 		c := &e.routes[i]
-		vars := make(map[string]string, 4)
-		if !c.from.match(a, vars) {
+		vars.n = 0
+		if !c.from.match(a, &vars) {
 			continue
 		}
 		var ch Channel
 		if c.channel != "" {
 			// What a pattern lets through may still not be a name; the
 			// address is then known and the channel is not.
-			ch, _ = channelOf(c.svc, expand(c.channel, vars, func(s string) string { return s }))
+			ch, _ = channelOf(c.svc, expand(c.channel, &vars, func(s string) string { return s }))
 		}
 		if c.to != "" {
-			to := expand(c.to, vars, escape)
+			to := expand(c.to, &vars, escape)
 			if b, err := parse(to); err == nil {
 				_, b.frag, _ = strings.Cut(to, "#")
 				*a = b
@@ -316,8 +358,8 @@ func chars(min, max int, ok func(rune) bool, fold func(string) string) class {
 				return "", false
 			}
 		}
-		if n < min || n > max {
-			return "", false
+		if n < min || n > max || s == "." || s == ".." {
+			return "", false // the dots would be segments of a path
 		}
 		if fold != nil {
 			s = fold(s)

@@ -48,9 +48,8 @@ func appScheme(scheme, text string) (string, bool) {
 			return "https://chat.whatsapp.com/" + seg("code"), true
 		}
 	case "matrix":
-		// Matrix specification, appendix "URIs": u/ @, r/ #, roomid/ !
 		kind, id, _ := strings.Cut(strings.TrimPrefix(u.Opaque+u.Host+u.Path, "//"), "/")
-		if sigil, ok := map[string]string{"u": "@", "r": "#", "roomid": "!"}[kind]; ok {
+		if sigil, ok := matrixSigils[kind]; ok {
 			return "https://matrix.to/#/" + sigil + id, true
 		}
 	}

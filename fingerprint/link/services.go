@@ -33,7 +33,7 @@ var services = []service{
 			{"web.telegram.org/...", "", ""},
 		},
 		sub:   true,
-		names: []string{"{name:tg}", "+{hash:tginvite}", "c/{chat:tgchat}", "-100{chat:tgchat}", "phone/{n:phone}"},
+		names: []string{"{name:tg}", "+{hash:tginvite}", "c/{chat:tgchat}", "-100{chat:tgchat} c/{chat}", "phone/{n:phone}"},
 	},
 	{
 		id: "youtube", name: "YouTube",
@@ -44,11 +44,11 @@ var services = []service{
 			{"/watch/{id:ytvideo}", "/watch?v={id}", ""},
 			{"/shorts/{id:ytvideo}", "/watch?v={id}", ""},
 			{"/live/{id:ytvideo}", "/watch?v={id}", ""},
+			{"/embed/live_stream?channel={c:ytid}", "/channel/{c}", "{c}"},
 			{"/embed/{id:ytvideo}", "/watch?v={id}", ""},
 			{"/v/{id:ytvideo}", "/watch?v={id}", ""},
 			{"/e/{id:ytvideo}", "/watch?v={id}", ""},
 			{"/attribution_link?u={u:ytattribution}", "/watch?v={u}", ""},
-			{"/embed/live_stream?channel={c:ytid}", "/channel/{c}", "{c}"},
 			{"/playlist?list={l:ytplaylist}", "/playlist?list={l}", ""},
 			{"/channel/{c:ytid}/...", "/channel/{c}", "{c}"},
 			{"/@{h:ythandle}/...", "/@{h}", "@{h}"},
@@ -141,6 +141,7 @@ var services = []service{
 		id: "tiktok", name: "TikTok", hosts: "www.tiktok.com tiktok.com m.tiktok.com",
 		drop: "_r _t _d is_from_webapp sender_device sender_web_id is_copy_url share_app_id share_link_id social_sharing tt_from u_code user_id web_id lang refer referer_url source checksum sec_user_id timestamp",
 		routes: []route{
+			{"/@_/video/{id:num}", "/@_/video/{id}", ""},
 			{"/@{u:tiktok}/video/{id:num}", "/@_/video/{id}", "{u}"},
 			{"/@{u:tiktok}/photo/{id:num}", "/@_/video/{id}", "{u}"},
 			{"/@/video/{id:num}", "/@_/video/{id}", ""},
@@ -281,8 +282,8 @@ var services = []service{
 		routes: []route{
 			{"/comments/{p:base36}", "/comments/{p}", ""},
 			{"/comments/{p:base36}/{title:any}", "/comments/{p}", ""},
-			{"/comments/{p:base36}/{title:any}/{c:base36}", "/comments/{p}/_/{c}", ""},
 			{"/comments/{p:base36}/comment/{c:base36}", "/comments/{p}/_/{c}", ""},
+			{"/comments/{p:base36}/{title:any}/{c:base36}", "/comments/{p}/_/{c}", ""},
 			{"/r/{s:sub}/comments/{p:base36}", "/comments/{p}", "r/{s}"},
 			{"/r/{s:sub}/comments/{p:base36}/{title:any}", "/comments/{p}", "r/{s}"},
 			{"/r/{s:sub}/comments/{p:base36}/{title:any}/{c:base36}", "/comments/{p}/_/{c}", "r/{s}"},
@@ -293,7 +294,7 @@ var services = []service{
 			{"/u/{u:redditor}/...", "/user/{u}", "u/{u}"},
 			{"redd.it/{p:base36}", "https://www.reddit.com/comments/{p}", ""},
 		},
-		names: []string{"r/{s:sub}", "u/{u:redditor}", "/r/{s:sub}", "/u/{u:redditor}"},
+		names: []string{"r/{s:sub}", "u/{u:redditor}", "/r/{s:sub} r/{s}", "/u/{u:redditor} u/{u}", "user/{u:redditor} u/{u}"},
 	},
 	{
 		id: "twitch", name: "Twitch", hosts: "www.twitch.tv twitch.tv m.twitch.tv go.twitch.tv",

@@ -73,23 +73,27 @@ func Read(text string) (Reading, error) {
 	if err != nil {
 		return Reading{}, err
 	}
+	ch := settleService(&a)
 	// A forwarding address inside a forwarding address is real (a link in a
-	// mail in a chat); an endless chain is not.
-	for range 4 {
+	// mail in a chat), a long chain of them is not.
+	for chain := 0; ; chain++ {
 		inner, ok := forwarded(&a)
 		if !ok {
 			break
+		}
+		if chain == maxChain {
+			return Reading{}, errChain
 		}
 		b, err := parse(inner)
 		if err != nil {
 			break // then the forwarding page itself is what was shared
 		}
 		a = b
+		ch = settleService(&a)
 	}
-	ch := applyService(&a)
 	s := a.String()
 	if len(s) > MaxLength { // percent-encoding made it longer
-		return Reading{}, paste.ErrLong
+		return Reading{}, clothe(paste.ErrLong)
 	}
 	return Reading{URL: URL{s}, Channel: ch}, nil
 }
@@ -141,6 +145,9 @@ func canonical(text string) bool {
 	}
 	return lookup(host) == nil && !mayForward(host)
 }
+
+// maxChain is how many forwarding pages are followed.
+const maxChain = 8
 
 // clean takes away what people put around and into an address.
 func clean(text string) (string, error) {
@@ -274,6 +281,7 @@ func parse(text string) (address, error) {
 	}
 	switch scheme {
 	case "http", "https", "ftp":
+		text = withoutUser(text)
 	case "magnet":
 		return parseMagnet(text)
 	default:
@@ -303,6 +311,28 @@ func parse(text string) (address, error) {
 	a.mark = normalise(u.Fragment())
 	a.frag = meaningful(a.mark)
 	return a, nil
+}
+
+// withoutUser drops user name and password, as the URL parser would read them
+// and rule 2 would drop them: the parser takes time by the square of their
+// length.
+func withoutUser(text string) string {
+	start := strings.IndexByte(text, ':') + 1
+	for start < len(text) && (text[start] == '/' || text[start] == '\\') {
+		start++
+	}
+	end := start + strings.IndexAny(text[start:], `/?#\`)
+	if end < start {
+		end = len(text)
+	}
+	at := start + strings.LastIndexByte(text[start:end], '@')
+	switch {
+	case at < start:
+		return text
+	case at+1 == end:
+		return text[:start] + text[at:] // no host; the parser says so
+	}
+	return text[:start] + text[at+1:]
 }
 
 var parser = whatwg.NewParser()
@@ -339,9 +369,9 @@ func addScheme(text string) (string, error) {
 	if strings.ContainsRune(host, '@') { // a mail address, or a user name that hides the host
 		return "", errAddress
 	}
-	name, _ := cutPort(host)
-	name, err := hostName(name)
-	if err != nil || (!knownTLD(name) && !dottedQuad(name)) {
+	raw, _ := cutPort(host)
+	name, err := hostName(raw)
+	if err != nil || (!knownTLD(name) && !dottedQuad(raw)) {
 		return "", errAddress
 	}
 	return "https://" + rest, nil

@@ -1,0 +1,28 @@
+package media
+
+import (
+	"os"
+	"testing"
+)
+
+func TestMain(m *testing.M) {
+	if IsWorker() {
+		WorkerMain()
+	}
+	os.Exit(m.Run())
+}
+
+// newPool returns a pool that ends with the test.
+func newPool(t testing.TB, o Options) *Pool {
+	t.Helper()
+	p, err := New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := p.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return p
+}

@@ -1,0 +1,241 @@
+package media
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"image"
+	"image/jpeg"
+	"io"
+
+	"github.com/gen2brain/avif"
+	"github.com/gen2brain/heic"
+	"golang.org/x/image/bmp"
+	"golang.org/x/image/tiff"
+
+	"github.com/siaga-crp/siaga/fingerprint"
+	"github.com/siaga-crp/siaga/fingerprint/pdq"
+)
+
+// errPixels is returned for a picture over the limit of pixels.
+type errPixels struct {
+	width, height int
+	limit         int64
+}
+
+func (e errPixels) Error() string {
+	return fmt.Sprintf("this picture has %d × %d pixels, more than the limit of %d megapixels", e.width, e.height, e.limit/1e6)
+}
+
+// picture fingerprints a picture, and the frames of an animated one.
+func (d *decoder) picture(set *fingerprint.Set) {
+	img, err := d.still(set)
+	if err != nil {
+		d.refuse(err, set)
+		if img == nil {
+			return
+		}
+	}
+	set.Picture = hashPicture(img, d.Local)
+	if o := d.orientation(); o != 0 {
+		set.Picture.Upright = upright(set.Picture, o)
+	}
+}
+
+// refuse says in set why a picture was not, or not wholly, decoded.
+func (d *decoder) refuse(err error, set *fingerprint.Set) {
+	var pixels errPixels
+	switch {
+	case errors.As(err, &pixels):
+		set.Unknown, set.Fix = err.Error(), "make it smaller and try that, or have the operator raise the limit"
+	case errors.Is(err, errBudget):
+		set.Unknown = fmt.Sprintf("this %s needs more memory to decode than a worker may use", noun(d.format))
+		set.Fix = "save it smaller or in another format and try that"
+	case errors.Is(err, errTime):
+		set.Unknown = fmt.Sprintf("this %s takes too long to decode", noun(d.format))
+		set.Fix = "review it by eye; if it is genuine, save it again in a common form and try that"
+	case errors.Is(err, errPartial):
+		set.Unknown = fmt.Sprintf("this %s is damaged; only a part of it could be fingerprinted", noun(d.format))
+		set.Fix = "get an undamaged copy, or open it in a viewer, take a screenshot and use that"
+	default:
+		set.Unknown, set.Fix = unknownDamaged(d.format)
+	}
+}
+
+// errPartial comes with a picture of which a part is missing.
+var errPartial = errors.New("media: a part of the picture is missing")
+
+// check refuses a picture whose size is not allowed, and makes room for it.
+// perPixel is how many bytes its decoder needs for each pixel at its peak.
+func (d *decoder) check(width, height int, perPixel float64) error {
+	if width <= 0 || height <= 0 {
+		return errors.New("media: a picture without pixels")
+	}
+	n := int64(width) * int64(height) // both come from fields of at most 32 bits
+	if width > maxSide || height > maxSide || n > d.MaxPixels {
+		return errPixels{width, height, d.MaxPixels}
+	}
+	return d.reserve(int64(perPixel * float64(n)))
+}
+
+// start moves to the first byte.
+func (d *decoder) start() io.Reader {
+	_, _ = d.src.Seek(0, io.SeekStart) // a section's seek to its start cannot fail
+	return d.src
+}
+
+// still decodes the picture that a viewer shows first. Frames of an animation
+// are added to set. With errPartial it returns what could be decoded.
+func (d *decoder) still(set *fingerprint.Set) (image.Image, error) {
+	switch d.format.Name {
+	case "jpeg":
+		return d.jpeg()
+	case "png":
+		return d.png(set)
+	case "gif":
+		return d.gif(set)
+	case "webp":
+		return d.webp(set)
+	case "bmp":
+		return d.simple(bmp.DecodeConfig, bmp.Decode, 4)
+	case "tiff":
+		return d.simple(tiff.DecodeConfig, tiff.Decode, 9)
+	case "heic":
+		return d.isobmff(heic.DecodeConfig, heic.Decode)
+	case "avif":
+		return d.isobmff(avif.DecodeConfig, avif.Decode)
+	}
+	return nil, fmt.Errorf("media: no decoder for %s", d.format.Name)
+}
+
+type (
+	configFunc func(io.Reader) (image.Config, error)
+	decodeFunc func(io.Reader) (image.Image, error)
+)
+
+// simple decodes a format whose decoder reads from start to end. If the file
+// ends too early, the rest is taken to be zero: a viewer shows the part there is.
+func (d *decoder) simple(config configFunc, decode decodeFunc, perPixel float64) (image.Image, error) {
+	c, err := config(d.start())
+	if err != nil {
+		return nil, err
+	}
+	if err := d.check(c.Width, c.Height, perPixel); err != nil {
+		return nil, err
+	}
+	img, err := decode(d.start())
+	if err == nil {
+		return img, nil
+	}
+	padded := &zeroTail{src: d.src, size: d.Size + int64(c.Width)*int64(c.Height)*8 + 4096}
+	img, again := decode(io.NewSectionReader(padded, 0, padded.size))
+	if again != nil {
+		return nil, err
+	}
+	return img, errPartial
+}
+
+// zeroTail reads as src followed by zeros up to size.
+type zeroTail struct {
+	src  *io.SectionReader
+	size int64
+}
+
+func (z *zeroTail) ReadAt(b []byte, at int64) (int, error) {
+	if at >= z.size {
+		return 0, io.EOF
+	}
+	var err error
+	if rest := z.size - at; int64(len(b)) > rest {
+		b, err = b[:rest], io.EOF
+	}
+	n := 0
+	if at < z.src.Size() {
+		n, _ = z.src.ReadAt(b, at) // what is missing is zero
+	}
+	clear(b[n:])
+	return len(b), err
+}
+
+// maxISOBMFF is the most bytes of HEIC or AVIF, which are copied into the
+// memory of their WebAssembly decoder.
+const maxISOBMFF = 64 << 20
+
+// isobmff decodes HEIC or AVIF.
+func (d *decoder) isobmff(config configFunc, decode decodeFunc) (image.Image, error) {
+	if d.Size > maxISOBMFF {
+		return nil, errBudget
+	}
+	b, err := io.ReadAll(d.start())
+	if err != nil {
+		return nil, err
+	}
+	w, h, err := isobmffSize(b)
+	if err != nil {
+		return nil, err
+	}
+	// Planes, their copy for tiles and the result, each of up to 4 bytes.
+	if err := d.check(w, h, 12); err != nil {
+		return nil, err
+	}
+	if err := d.reserve(softMemory); err != nil { // the compiled decoder needs its own
+		return nil, err
+	}
+	c, err := config(bytes.NewReader(b))
+	if err != nil {
+		return nil, err
+	}
+	if err := d.check(c.Width, c.Height, 12); err != nil {
+		return nil, err
+	}
+	return decode(bytes.NewReader(b))
+}
+
+// jpeg decodes a JPEG; where its data ends or breaks too early, it decodes
+// what comes before.
+func (d *decoder) jpeg() (image.Image, error) {
+	c, err := jpeg.DecodeConfig(d.start())
+	if err != nil {
+		return nil, err
+	}
+	head, err := d.jpegHeader()
+	if err != nil {
+		return nil, err
+	}
+	// Progressive coefficients are kept as 32 bits each until the end.
+	perPixel := float64(head.components)
+	if head.progressive {
+		perPixel *= 5
+	}
+	if head.components == 4 {
+		perPixel += 5
+	}
+	if err := d.check(c.Width, c.Height, perPixel); err != nil {
+		return nil, err
+	}
+	img, err := jpeg.Decode(d.start())
+	if err == nil || head.scan == 0 {
+		return img, err
+	}
+	return d.salvageJPEG(head, c.Width, c.Height, err)
+}
+
+// hashPicture computes the fingerprints of one decoded picture.
+func hashPicture(img image.Image, local bool) *fingerprint.Picture {
+	p := &fingerprint.Picture{Width: img.Bounds().Dx(), Height: img.Bounds().Dy()}
+	p.PDQ, p.Dihedral = pdq.ComputeDihedral(img)
+	return p
+}
+
+// uprightForm is the index in Picture.Dihedral of the form that EXIF
+// orientation 1 to 8 asks a viewer to show.
+var uprightForm = [9]int{1: 0, 2: 4, 3: 2, 4: 5, 5: 6, 6: 3, 7: 7, 8: 1}
+
+// upright returns the hash of the picture as orientation o shows it, or nil if
+// that is as it is stored.
+func upright(p *fingerprint.Picture, o int) *pdq.Result {
+	if o < 2 || o > 8 {
+		return nil
+	}
+	return &pdq.Result{Hash: p.Dihedral[uprightForm[o]], Quality: p.PDQ.Quality}
+}

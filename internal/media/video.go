@@ -1,0 +1,434 @@
+package media
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/siaga-crp/siaga/fingerprint"
+	"github.com/siaga-crp/siaga/fingerprint/pdq"
+)
+
+// ffmpegArg is the worker's argument under which it becomes ffmpeg.
+const ffmpegArg = "ffmpeg"
+
+// inputPath is how ffmpeg names its input: the descriptor it inherits, which
+// it cannot take for a protocol, a pattern or an option. It opens it a second
+// time, as reading a pipe would not let it seek.
+const inputPath = "/proc/self/fd/3"
+
+// ffmpegMemory is the limit of ffmpeg's memory in bytes.
+const ffmpegMemory = 1 << 30
+
+// ffmpegStage is what a process that becomes ffmpeg is told.
+type ffmpegStage struct {
+	Path       string
+	Args       []string
+	Files      []string // that it may read: itself and its libraries
+	Folders    []string // used only where the libraries are not known
+	Anonymous  bool     // the input is in memory and has no path
+	CPUSeconds int
+}
+
+// codecs are the decoders that ffmpeg may use: those of videos that people
+// share, of many. The others are exotic, seldom looked at and easier to break.
+const codecs = "h264,hevc,vp8,vp9,libvpx,libvpx-vp9,av1,libdav1d,libaom-av1,mpeg4,msmpeg4,msmpeg4v1,msmpeg4v2,h263,h263p,flv,mpeg1video,mpeg2video,mpegvideo,mjpeg,prores,dnxhd,theora,vc1,wmv1,wmv2,wmv3,rv30,rv40,vp6,vp6f,vp6a,dvvideo,svq1,svq3,cinepak,indeo3,indeo5,gif,png,apng,bmp,tiff,webp,jpeg2000,libopenjpeg,libjxl,psd,rawvideo,qtrle,huffyuv,ffv1,utvideo," +
+	"aac,aac_latm,mp2,mp2float,mp3,mp3float,opus,libopus,vorbis,libvorbis,flac,alac,ac3,eac3,dca,amrnb,amrwb,libopencore_amrnb,libopencore_amrwb,pcm_s16le,pcm_s16be,pcm_s24le,pcm_s32le,pcm_u8,pcm_s8,pcm_f32le,pcm_mulaw,pcm_alaw,adpcm_ms,adpcm_ima_wav,adpcm_ima_qt,wmav1,wmav2,wmapro,cook,nellymoser,speex,libspeex"
+
+// inputArgs are ffmpeg's arguments up to the input.
+func inputArgs(format Format, o Options) []string {
+	demuxer, _, _ := strings.Cut(format.demuxers, ",")
+	return []string{
+		"ffmpeg", "-nostdin", "-hide_banner", "-loglevel", "error",
+		"-max_alloc", strconv.Itoa(ffmpegMemory / 2), "-filter_threads", "1", "-filter_complex_threads", "1",
+		"-threads", "2", "-noautorotate", "-max_pixels", strconv.FormatInt(o.MaxPixels, 10),
+		"-protocol_whitelist", "file,pipe", "-format_whitelist", format.demuxers, "-codec_whitelist", codecs,
+		"-f", demuxer, "-i", inputPath,
+	}
+}
+
+// lumaFormats are pixel formats whose first plane is luma of 8 bits; others are
+// converted to one of them.
+const lumaFormats = "yuv420p|yuvj420p|yuv422p|yuvj422p|yuv444p|yuvj444p|gray"
+
+// frameArgs asks for frames, at most framesPerSecond of a second, chosen from
+// those that were decoded: none is ever repeated. Pixels go to the standard
+// output as YUV4MPEG2 and times to descriptor 4, from a tiny copy of each frame.
+func frameArgs(format Format, o Options, stream int) []string {
+	pick := fmt.Sprintf("[0:V:%d]select='isnan(prev_selected_t)+isnan(t)+gte(t-prev_selected_t,%.4f)',format=%s,split[a][b];[b]scale=16:16:flags=neighbor[c]", stream, 1.0/framesPerSecond-tolerance, lumaFormats)
+	args := append(inputArgs(format, o), "-filter_complex", pick)
+	for _, out := range [][3]string{{"[a]", "yuv4mpegpipe", "pipe:1"}, {"[c]", "framecrc", "pipe:4"}} {
+		args = append(args, "-map", out[0], "-fps_mode", "passthrough", "-map_metadata", "-1", "-bitexact", "-strict", "-1", "-flush_packets", "1", "-f", out[1], out[2])
+	}
+	return args
+}
+
+// Errors of running ffmpeg.
+var (
+	errNoFFmpeg = errors.New("media: ffmpeg is not installed")
+	errStream   = errors.New("media: ffmpeg's output is not in its form")
+	errNoFrames = errors.New("media: no frame could be decoded")
+	errStall    = errors.New("media: ffmpeg does not go on")
+)
+
+// ErrNoVideo is what Video returns where videos cannot be decoded.
+var ErrNoVideo = errors.New("media: videos cannot be decoded")
+
+const (
+	noFFmpegFix = "install ffmpeg (on Debian and Ubuntu: apt-get install ffmpeg); videos need Linux"
+)
+
+// Video returns nil if this pool can decode videos, or an *Error of ErrNoVideo
+// that says what to install.
+func (p *Pool) Video() error {
+	if err := p.ffmpeg.find(); err != nil {
+		return problem(ErrNoVideo, noFFmpegFix, "videos cannot be fingerprinted: the program ffmpeg is not found")
+	}
+	return nil
+}
+
+// video fingerprints the frames of a video.
+func (p *Pool) video(ctx context.Context, f *os.File, n int64, format Format, want Want, set *fingerprint.Set) error {
+	if format.Class == Audio {
+		set.Unknown, set.Fix = "this is a sound file, and sound is not fingerprinted yet", "review it by ear"
+		return nil
+	}
+	if p.ffmpeg.find() != nil {
+		set.Unknown, set.Fix = "this is a video, and the program ffmpeg that decodes videos is not installed", noFFmpegFix
+		return nil
+	}
+	run, cancel := context.WithTimeout(ctx, p.opt.VideoTime)
+	defer cancel()
+	s := &frameSink{keep: p.opt.MaxFrames, pixels: p.opt.MaxPixels}
+	err := p.frames(run, f, format, frameArgs(format, p.opt, 0), s)
+	if ctx.Err() != nil {
+		return contextProblem(ctx, want.Name)
+	}
+	set.Frames = s.frames
+	var pixels errPixels
+	switch {
+	case errors.As(err, &pixels):
+		set.Frames = nil
+		set.Unknown, set.Fix = strings.Replace(err.Error(), "picture", "video", 1), "make it smaller and try that, or have the operator raise the limit"
+	case len(s.frames) == 0:
+		set.Unknown, set.Fix = "no frame of this video could be decoded", "get an undamaged copy, or record the screen while it plays and use that"
+	case errors.Is(run.Err(), context.DeadlineExceeded):
+		set.Unknown = fmt.Sprintf("this video was fingerprinted up to second %.0f only, as decoding took longer than %v", s.frames[len(s.frames)-1].Seconds, p.opt.VideoTime)
+		set.Fix = "review the rest by eye, or cut it into parts"
+	case err != nil:
+		set.Unknown = fmt.Sprintf("this video is damaged after second %.0f, up to where it was fingerprinted", s.frames[len(s.frames)-1].Seconds)
+		set.Fix = "get an undamaged copy, or review the rest by eye"
+	}
+	return nil
+}
+
+// stillByFFmpeg fingerprints a picture of a kind that no Go decoder reads.
+func (p *Pool) stillByFFmpeg(ctx context.Context, f *os.File, n int64, format Format, want Want, set *fingerprint.Set) error {
+	set.Unknown = fmt.Sprintf("this is a %s, which we do not decode", noun(format))
+	set.Fix = "open it in a viewer, save it as PNG or JPEG and try that"
+	if format.demuxers == "" {
+		return nil
+	}
+	if p.ffmpeg.find() != nil {
+		set.Unknown, set.Fix = fmt.Sprintf("this is a %s, and the program ffmpeg that decodes it is not installed", noun(format)), noFFmpegFix
+		return nil
+	}
+	run, cancel := context.WithTimeout(ctx, p.opt.PictureTime)
+	defer cancel()
+	s := &frameSink{keep: 2, pixels: p.opt.MaxPixels, still: true}
+	err := p.frames(run, f, format, append(frameArgs(format, p.opt, 0), "-frames:v", "1"), s)
+	if ctx.Err() != nil {
+		return contextProblem(ctx, want.Name)
+	}
+	var pixels errPixels
+	switch {
+	case errors.As(err, &pixels):
+		set.Unknown, set.Fix = err.Error(), "make it smaller and try that, or have the operator raise the limit"
+	case s.picture != nil:
+		set.Picture, set.Unknown, set.Fix = s.picture, "", ""
+	}
+	return nil
+}
+
+// frameSink takes frames as ffmpeg writes them.
+type frameSink struct {
+	keep   int
+	pixels int64
+	still  bool
+
+	stride  int // every so many frames one is hashed
+	frames  []fingerprint.Frame
+	index   []int // of each of frames, among those that ffmpeg chose
+	picture *fingerprint.Picture
+	hasher  pdq.Hasher
+	luma    []float32
+}
+
+// read reads YUV4MPEG2 to its end. It hashes every stride-th frame and doubles
+// the stride when there are too many. progress is called after each frame.
+func (s *frameSink) read(r io.Reader, progress func()) (rate float64, err error) {
+	br := bufio.NewReaderSize(r, 1<<20)
+	h, err := readY4M(br)
+	if err != nil {
+		return 0, err
+	}
+	if n := int64(h.width) * int64(h.height); h.width > maxSide || h.height > maxSide || n > s.pixels {
+		return 0, errPixels{h.width, h.height, s.pixels}
+	}
+	s.stride = 1
+	buf := make([]byte, h.frameSize())
+	for i := 0; ; i++ {
+		line, err := readLine(br)
+		if err == io.EOF {
+			return h.rate, nil
+		}
+		if err != nil {
+			return h.rate, err
+		}
+		if !bytes.HasPrefix(line, []byte("FRAME")) {
+			return h.rate, errStream
+		}
+		if _, err := io.ReadFull(br, buf); err != nil {
+			return h.rate, err
+		}
+		progress()
+		if i%s.stride != 0 {
+			continue
+		}
+		if len(s.frames) >= s.keep {
+			n := 0
+			for k := 0; k < len(s.frames); k += 2 {
+				s.frames[n], s.index[n] = s.frames[k], s.index[k]
+				n++
+			}
+			s.frames, s.index = s.frames[:n], s.index[:n]
+			s.stride *= 2
+			if i%s.stride != 0 {
+				continue
+			}
+		}
+		if s.luma == nil {
+			s.luma = make([]float32, h.width*h.height)
+		}
+		h.luma(buf, s.luma)
+		result := s.hasher.HashLuma32(s.luma, h.width, h.width, h.height)
+		s.frames = append(s.frames, fingerprint.Frame{PDQ: result})
+		s.index = append(s.index, i)
+		if s.still && s.picture == nil {
+			s.picture = &fingerprint.Picture{Width: h.width, Height: h.height, PDQ: result, Dihedral: s.hasher.Dihedral()}
+		}
+	}
+}
+
+// stamp gives the frames their times and numbers. ffmpeg tells times of frames
+// in order; frames without one, after a fault, are dropped.
+func (s *frameSink) stamp(times []float64, rate float64) {
+	if rate <= 0 || rate > 1000 {
+		rate = 25
+	}
+	last, lastT := -1, 0.0
+	for k := range s.frames {
+		if s.index[k] >= len(times) {
+			s.frames, s.index = s.frames[:k], s.index[:k]
+			return
+		}
+		t := max(times[s.index[k]], lastT)
+		number := max(int(math.Round(min(t*rate, 1e12))), last+1)
+		s.frames[k].Seconds, s.frames[k].Number = t, number
+		last, lastT = number, t
+	}
+}
+
+// y4m is the head of a YUV4MPEG2 stream.
+type y4m struct {
+	width, height int
+	rate          float64 // frames a second, as the container claims
+	cw, ch        int     // size of a chroma plane, 0 if there is none
+	full          bool    // luma from 0 to 255 rather than 16 to 235
+}
+
+// maxLine is the longest line of a YUV4MPEG2 stream.
+const maxLine = 1024
+
+// readLine reads a line without its end.
+func readLine(r *bufio.Reader) ([]byte, error) {
+	line, err := r.ReadSlice('\n')
+	switch {
+	case err == io.EOF && len(line) == 0:
+		return nil, io.EOF
+	case err != nil:
+		return nil, io.ErrUnexpectedEOF
+	case len(line) > maxLine:
+		return nil, errStream
+	}
+	return line[:len(line)-1], nil
+}
+
+// readY4M reads the head of a stream.
+func readY4M(r *bufio.Reader) (h y4m, err error) {
+	line, err := readLine(r)
+	if err != nil {
+		if err == io.EOF {
+			err = errNoFrames
+		}
+		return h, err
+	}
+	fields := strings.Fields(string(line))
+	if len(fields) == 0 || fields[0] != "YUV4MPEG2" {
+		return h, errStream
+	}
+	chroma := "420"
+	for _, f := range fields[1:] {
+		switch f[0] {
+		case 'W':
+			h.width, _ = strconv.Atoi(f[1:]) // what is no number is 0, which is refused below
+		case 'H':
+			h.height, _ = strconv.Atoi(f[1:])
+		case 'F':
+			num, den, _ := strings.Cut(f[1:], ":")
+			n, _ := strconv.ParseFloat(num, 64)
+			if d, _ := strconv.ParseFloat(den, 64); d > 0 && n > 0 {
+				h.rate = n / d
+			}
+		case 'C':
+			chroma = f[1:]
+		case 'X':
+			h.full = h.full || f == "XCOLORRANGE=FULL"
+		}
+	}
+	if h.width <= 0 || h.height <= 0 || h.width > 1<<20 || h.height > 1<<20 {
+		return h, errStream
+	}
+	switch {
+	case strings.HasPrefix(chroma, "420"):
+		h.cw, h.ch = (h.width+1)/2, (h.height+1)/2
+	case chroma == "422":
+		h.cw, h.ch = (h.width+1)/2, h.height
+	case chroma == "444":
+		h.cw, h.ch = h.width, h.height
+	case chroma == "mono":
+	default:
+		return h, errStream
+	}
+	return h, nil
+}
+
+func (h y4m) frameSize() int { return h.width*h.height + 2*h.cw*h.ch }
+
+// luma writes what the reference hashes: the luma of the frame's red, green and
+// blue, each cut to 0 to 255 (ITU-R BT.601, as the reference's converter is
+// told no other). Chroma would cancel out, but where a colour is cut it does
+// not: in dark and in saturated frames.
+func (h y4m) luma(frame []byte, out []float32) {
+	y0, yScale, cScale := float32(16), float32(255.0/219), float32(255.0/224)
+	if h.full {
+		y0, yScale, cScale = 0, 1, 1
+	}
+	var levels [256]float32
+	for i := range levels {
+		levels[i] = (float32(i) - y0) * yScale
+	}
+	n := h.width * h.height
+	if h.cw == 0 {
+		for i, v := range frame[:n] {
+			out[i] = min(max(levels[v], 0), 255)
+		}
+		return
+	}
+	us, vs := frame[n:n+h.cw*h.ch], frame[n+h.cw*h.ch:n+2*h.cw*h.ch]
+	xShift, yShift := 0, 0
+	if h.cw < h.width {
+		xShift = 1
+	}
+	if h.ch < h.height {
+		yShift = 1
+	}
+	for y := range h.height {
+		row := frame[y*h.width : (y+1)*h.width]
+		to := out[y*h.width : (y+1)*h.width]
+		u, v := us[(y>>yShift)*h.cw:][:h.cw], vs[(y>>yShift)*h.cw:][:h.cw]
+		step := 1 << xShift
+		for x := 0; x < len(row); x += step {
+			cb, cr := (float32(u[x>>xShift])-128)*cScale, (float32(v[x>>xShift])-128)*cScale
+			r, g, b := 1.402*cr, -0.344136*cb-0.714136*cr, 1.772*cb
+			low, high := min(r, g, b), max(r, g, b)
+			for i := x; i < min(x+step, len(row)); i++ {
+				l := levels[row[i]]
+				if l+low < 0 || l+high > 255 {
+					l = 0.299*min(max(l+r, 0), 255) + 0.587*min(max(l+g, 0), 255) + 0.114*min(max(l+b, 0), 255)
+				}
+				to[i] = l
+			}
+		}
+	}
+}
+
+// maxTimes is how many times of frames are kept.
+const maxTimes = 4 << 20
+
+// readTimes reads ffmpeg's framecrc output to its end and returns the times of
+// its frames in seconds.
+func readTimes(r io.Reader) []float64 {
+	var times []float64
+	base := 0.0
+	for s := bufio.NewScanner(r); s.Scan(); {
+		line := s.Text()
+		if tb, ok := strings.CutPrefix(line, "#tb 0: "); ok {
+			num, den, _ := strings.Cut(tb, "/")
+			n, _ := strconv.ParseFloat(num, 64)
+			if d, _ := strconv.ParseFloat(den, 64); n > 0 && d > 0 {
+				base = n / d
+			}
+			continue
+		}
+		fields := strings.Split(line, ",")
+		if len(fields) < 6 || strings.HasPrefix(line, "#") || len(times) >= maxTimes {
+			continue
+		}
+		pts, err := strconv.ParseInt(strings.TrimSpace(fields[2]), 10, 64)
+		if err != nil {
+			continue
+		}
+		times = append(times, min(max(float64(pts)*base, 0), 1e8))
+	}
+	_, _ = io.Copy(io.Discard, r) // a line too long ends the scanner, not the writer
+	return times
+}
+
+// frames runs ffmpeg on f and gives its frames to s.
+func (p *Pool) frames(ctx context.Context, f *os.File, format Format, args []string, s *frameSink) error {
+	cpu := int(p.opt.VideoTime.Seconds())*2 + 10
+	pixels, times, wait, kill, err := p.ffmpeg.start(f, args, cpu)
+	if err != nil {
+		return err
+	}
+	stop := context.AfterFunc(ctx, kill)
+	defer stop()
+	stall := time.AfterFunc(p.opt.StallTime, kill)
+	defer stall.Stop()
+	var stamps []float64
+	var reading sync.WaitGroup
+	reading.Go(func() { stamps = readTimes(times) })
+	rate, err := s.read(pixels, func() { stall.Reset(p.opt.StallTime) })
+	if err != nil {
+		kill()
+	}
+	_ = pixels.Close() // ffmpeg that still writes gets an error
+	reading.Wait()
+	_ = times.Close()
+	ended := wait()
+	s.stamp(stamps, rate)
+	if err == nil {
+		err = ended
+	}
+	return err
+}
