@@ -247,7 +247,7 @@ func parseBare(text string) (Handle, error) {
 	switch n := len(compact); {
 	case (n == 95 || n == 106) && (compact[0] == '4' || compact[0] == '8'):
 		return readXMR(compact)
-	case n == 48 && (strings.HasPrefix(compact, "EQ") || strings.HasPrefix(compact, "UQ")):
+	case (strings.HasPrefix(compact, "EQ") || strings.HasPrefix(compact, "UQ")) && len(strip(text, " ")) == 48:
 		return readTON(text)
 	case n >= 25 && n <= 35:
 		switch compact[0] {

@@ -27,7 +27,7 @@ var plans = map[string]*plan{
 	"LK": {"Sri Lanka", "94", "0", "7", "9"},
 	"MM": {"Myanmar", "95", "0", "9", "89a"},
 	"MY": {"Malaysia", "60", "0", "1", "9a"},
-	"PH": {"Philippines", "63", "0", "9", "a"},
+	"PH": {"Philippines", "63", "0", "9 81 89", "a"},
 	"PK": {"Pakistan", "92", "0", "3", "a"},
 	"SG": {"Singapore", "65", "", "8 9", "8"},
 	"TH": {"Thailand", "66", "0", "6 8 9", "9"},
