@@ -67,7 +67,11 @@ func parse(k Kind, text string) (string, error) {
 	case Payment:
 		h, err := payment.Parse(text)
 		return h.Reveal(), sentence(k, err)
-	case VPDQ, Local, TLSH:
+	case TLSH:
+		return parseTLSH(text)
+	case VPDQ:
+		return parseVPDQ(text)
+	case Local:
 		return "", &SyntaxError{k, "Fingerprints of kind " + string(k) + " cannot be read here yet. Propose the file itself"}
 	}
 	return "", fmt.Errorf("%w; use one of %s", ErrKind, names())

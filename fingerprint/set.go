@@ -3,6 +3,7 @@ package fingerprint
 import (
 	"github.com/siaga-crp/siaga/fingerprint/digest"
 	"github.com/siaga-crp/siaga/fingerprint/pdq"
+	"github.com/siaga-crp/siaga/fingerprint/vpdq"
 )
 
 // Set is everything that was computed from one file: what an edge looks up and
@@ -59,5 +60,24 @@ type Frame struct {
 	Number  int     // counted from 0 in the order of presentation
 	Seconds float64 // time of presentation from the start
 	PDQ     pdq.Result
-	Local   []byte // on key frames only
+
+	// Dihedral are the hashes of the frame turned and mirrored, in the order of
+	// Picture.Dihedral, so that a mirrored video is found.
+	Dihedral [8]pdq.Hash
+
+	Local []byte // on key frames only
+}
+
+// VPDQ returns the frames as a video's fingerprint, in form i of
+// Picture.Dihedral: 0 as they are.
+func (s Set) VPDQ(i int) vpdq.Video {
+	v := make(vpdq.Video, 0, len(s.Frames))
+	for _, f := range s.Frames {
+		r := f.PDQ
+		if i > 0 {
+			r.Hash = f.Dihedral[i]
+		}
+		v = append(v, vpdq.Frame{Seconds: f.Seconds, PDQ: r})
+	}
+	return v
 }

@@ -79,7 +79,9 @@ func (a *animation) show(seconds float64) bool {
 		a.first = &image.RGBA{Pix: append([]uint8(nil), a.canvas.Pix...), Stride: a.canvas.Stride, Rect: a.canvas.Rect}
 	}
 	if a.keep.wants(a.seconds) {
-		a.keep.add(fingerprint.Frame{Number: a.number, Seconds: a.seconds, PDQ: a.hasher.Hash(a.canvas)})
+		f := fingerprint.Frame{Number: a.number, Seconds: a.seconds, PDQ: a.hasher.Hash(a.canvas)}
+		f.Dihedral = a.hasher.Dihedral()
+		a.keep.add(f)
 	}
 	if seconds < 0.011 { // as browsers do with delays of nothing
 		seconds = 0.1

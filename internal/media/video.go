@@ -221,7 +221,7 @@ func (s *frameSink) read(r io.Reader, progress func()) (rate float64, err error)
 		}
 		h.luma(buf, s.luma)
 		result := s.hasher.HashLuma32(s.luma, h.width, h.width, h.height)
-		s.frames = append(s.frames, fingerprint.Frame{PDQ: result})
+		s.frames = append(s.frames, fingerprint.Frame{PDQ: result, Dihedral: s.hasher.Dihedral()})
 		s.index = append(s.index, i)
 		if s.still && s.picture == nil {
 			s.picture = &fingerprint.Picture{Width: h.width, Height: h.height, PDQ: result, Dihedral: s.hasher.Dihedral()}
