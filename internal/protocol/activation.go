@@ -326,6 +326,7 @@ func Apply(a Activation, e Event) Activation {
 		a = a.begin(e)
 	case EvVoted, EvVoteChanged:
 		a.Votes = castVote(a.Votes, e)
+		a.Clocks = meet(a.Clocks, e, func(c ClockState) bool { return c.MetBy == ByVote && c.Partner == e.By.Partner })
 	case EvProvisional:
 		a.State = Provisional
 		a.Emergency = Participant{ID: e.By.Partner, Kind: e.By.Kind}
@@ -354,7 +355,7 @@ func Apply(a Activation, e Event) Activation {
 		a.Clocks = meet(a.Clocks, e, func(c ClockState) bool { return c.MetBy == ByAcknowledgement && c.Partner == e.By.Partner })
 	case EvUpdated:
 		a.LastUpdate = e.At
-		a.Clocks = meet(a.Clocks, e, func(c ClockState) bool { return c.MetBy == ByUpdate })
+		a.Clocks = meet(a.Clocks, e, metBy(ByUpdate))
 	case EvRenewalVoted:
 		a.RenewalVotes = castVote(a.RenewalVotes, e)
 	case EvRenewed:
@@ -374,14 +375,21 @@ func Apply(a Activation, e Event) Activation {
 		a.RenewalVotes = nil
 		if e.Cause == CauseSunset {
 			a.StandDown = nil
+			a.Clocks = changeClocks(a.Clocks, metBy(ByRenewal), func(c *ClockState) { c.Overdue = true })
 		}
 		a = a.stopAll(e.At)
 	case EvConcluded:
 		a.State, a.ConcludedAt, a.EndReason = Concluded, e.At, e.Reason
 		a.RenewalVotes = nil
+		if e.By.System {
+			a.Clocks = changeClocks(a.Clocks, metBy(ByConclusion), func(c *ClockState) { c.Overdue = true })
+		} else {
+			a.Clocks = meet(a.Clocks, e, metBy(ByConclusion))
+		}
 		a = a.stopAll(e.At)
 	case EvReviewed:
 		a.State, a.ReviewedAt, a.Review = Reviewed, e.At, e.Answers
+		a.Clocks = meet(a.Clocks, e, metBy(ByReview))
 		a = a.stopAll(e.At)
 	case EvClockEscalated:
 		a.Clocks = escalated(a.Clocks, e)
@@ -452,7 +460,7 @@ func (a Activation) renew(e Event) Activation {
 		a = a.stopAll(e.At)
 		return a
 	}
-	a.Clocks = meet(a.Clocks, e, func(c ClockState) bool { return c.MetBy == ByRenewal })
+	a.Clocks = meet(a.Clocks, e, metBy(ByRenewal))
 	return a
 }
 
@@ -508,6 +516,10 @@ func changeTasks(tasks []TaskState, which func(TaskState) bool, change func(*Tas
 		change(&out[i])
 	}
 	return out
+}
+
+func metBy(what string) func(ClockState) bool {
+	return func(c ClockState) bool { return c.MetBy == what }
 }
 
 func meet(clocks []ClockState, e Event, which func(ClockState) bool) []ClockState {

@@ -164,6 +164,9 @@ func ThreatsToLife() []ThreatToLife {
 	return []ThreatToLife{ThreatNone, ThreatLow, ThreatMedium, ThreatHighUnspecific, ThreatHighSpecific}
 }
 
+// rank is the degree's place, -1 for what is not one.
+func (t ThreatToLife) rank() int { return slices.Index(ThreatsToLife(), t) }
+
 // NoticeAtOnce reports whether the competent authority must be told at once
 // (the duty of Regulation (EU) 2021/784, article 14(5), taken as our own).
 func (t ThreatToLife) NoticeAtOnce() bool {

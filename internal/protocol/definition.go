@@ -208,10 +208,15 @@ const (
 	ByAcknowledgement = "acknowledgement" // the partner has seen it
 	ByUpdate          = "update"          // a situation update was posted
 	ByReport          = "report"          // somebody says that it is done
-	ByRenewal         = "renewal"         // the activation was renewed
+	ByVote            = "vote"            // the partner has voted
+	ByRenewal         = "renewal"         // the activation was renewed: the sunset
+	ByConclusion      = "conclusion"      // somebody concluded: clocks with on_expiry: conclude
+	ByReview          = "review"          // the review was filed: the after-action clock
 )
 
-func metByValues() []string { return []string{ByAcknowledgement, ByUpdate, ByReport, ByRenewal} }
+// metByValues are those that a file may choose; the others follow from what
+// the clock does.
+func metByValues() []string { return []string{ByAcknowledgement, ByUpdate, ByReport, ByVote} }
 
 // What a clock does when nobody met it.
 const (

@@ -289,7 +289,7 @@ func (s IncidentState) assess(d *Definition, do IncidentAction, e IncidentEvent)
 	}
 	e.Type, e.Clause = EvAssessed, "criteria"
 	events := []IncidentEvent{e}
-	if t := ThreatOf(e.Answers); t.NoticeAtOnce() && (s.Threat != t) {
+	if t := ThreatOf(e.Answers); t.NoticeAtOnce() && t.rank() > s.Threat.rank() {
 		n := e
 		n.Type, n.Clause, n.Threat, n.Answers = EvThreatToLife, "criteria."+ThreatCriterion, t, nil
 		events = append(events, n)

@@ -132,14 +132,14 @@ func (r *reader) document(data []byte) *yaml.Node {
 			r.add(nil, "", "begin with id, version and title", "the file is empty")
 			return nil
 		}
-		r.syntax(err)
+		r.syntax(err, data)
 		return nil
 	}
 	if err := dec.Decode(&more); err == nil {
 		r.add(&more, "", "keep one protocol in a file, without ---", "a second document begins here")
 		return nil
 	} else if !errors.Is(err, io.EOF) {
-		r.syntax(err)
+		r.syntax(err, data)
 		return nil
 	}
 	if len(doc.Content) != 1 {
@@ -159,7 +159,8 @@ func (r *reader) document(data []byte) *yaml.Node {
 	return root
 }
 
-func (r *reader) syntax(err error) {
+// syntax reports what the YAML library could not read.
+func (r *reader) syntax(err error, data []byte) {
 	m := yamlLine.FindStringSubmatch(strings.SplitN(err.Error(), "\n", 2)[0])
 	n := &yaml.Node{Line: 1, Column: 1}
 	text := err.Error()
@@ -168,10 +169,13 @@ func (r *reader) syntax(err error) {
 			n.Line = l
 		}
 		text = m[2]
+		if strings.HasPrefix(text, "did not find expected") {
+			n.Line++ // the library counts from 0 here, and from 1 in its scanner
+		}
 	}
-	fix := "look at this line and the one before: indent with spaces, close brackets and quotes, put text with \": \" or \"#\" in quotes"
-	if strings.Contains(text, "tab") {
-		fix = "indent with spaces"
+	fix := "look here: indent with spaces, close brackets and quotes, put text with \": \", \"#\", \"?\" or a comma in quotes"
+	if lines := bytes.SplitN(data, []byte("\n"), n.Line+1); n.Line <= len(lines) && bytes.HasPrefix(bytes.TrimLeft(lines[n.Line-1], " "), []byte("\t")) {
+		text, fix = "a tab stands at the beginning of the line", "indent with spaces"
 	}
 	r.add(n, "", fix, "this is not YAML: %s", text)
 }
@@ -203,6 +207,7 @@ type object struct {
 	node   *yaml.Node
 	path   string
 	fields map[string]*yaml.Node
+	meant  []string // known keys that unknown ones were near to
 }
 
 // object reads a mapping with the known keys. It returns an object without
@@ -229,6 +234,7 @@ func (r *reader) object(n *yaml.Node, path string, known ...string) object {
 			fix := "use one of " + strings.Join(known, ", ")
 			if near, ok := nearest(k.Value, known); ok {
 				fix = "did you mean " + near + "?"
+				o.meant = append(o.meant, near)
 			}
 			r.add(k, at, fix, "there is no key %q here", clip(k.Value))
 		default:
@@ -267,7 +273,7 @@ func join(path, key string) string {
 // need returns a field, or reports that it is missing.
 func (o object) need(key, fix string) *yaml.Node {
 	n := o.fields[key]
-	if n == nil && o.node != nil && o.node.Kind == yaml.MappingNode {
+	if n == nil && o.node != nil && o.node.Kind == yaml.MappingNode && !slices.Contains(o.meant, key) {
 		o.r.add(o.node, o.path, fix, "%s is missing", key)
 	}
 	return n

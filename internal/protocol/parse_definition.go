@@ -281,7 +281,7 @@ func (r *reader) signals(d *Definition, o object) {
 	}
 	d.Signals.AtMost = Block
 	if n := s.fields["at_most"]; n != nil {
-		d.Signals.AtMost = SignalAction(r.choice(n, "signals.at_most", signalActionNames()))
+		d.Signals.AtMost = SignalAction(r.choice(n, "signals.at_most", []string{string(Block), string(Review)}))
 	}
 	var producers []string
 	for _, p := range Producers() {
@@ -312,6 +312,8 @@ func (r *reader) clocks(d *Definition, o object) {
 			ck.MetBy = r.choice(c.fields["met_by"], path+".met_by", metByValues())
 		case ck.OnExpiry == ExpiryStandDown:
 			ck.MetBy = ByRenewal
+		case ck.OnExpiry == ExpiryConclude:
+			ck.MetBy = ByConclusion
 		case ck.Starts == AtLastUpdate:
 			ck.MetBy = ByUpdate
 		case ck.By.Role == EveryPartner:
@@ -483,6 +485,9 @@ func (r *reader) check(d *Definition) {
 	if at("authority.stand_down") != nil {
 		r.checkRule(d, "authority.stand_down", d.Authority.StandDown, false)
 	}
+	if e := d.Authority.Emergency; e != nil {
+		r.checkVoters("authority.emergency", e.Kinds)
+	}
 	if e := d.Authority.Emergency; e != nil && e.ConfirmWithin > Duration(24*time.Hour) {
 		r.add(at("authority.emergency.confirm_within"), "authority.emergency.confirm_within", "write at most 24h",
 			"%s is too long for one partner's authority", e.ConfirmWithin)
@@ -546,9 +551,21 @@ func (r *reader) checkUsed(d *Definition) {
 	}
 }
 
+// checkVoters reports kinds that observe, and so have no vote on powers that
+// they are to watch.
+func (r *reader) checkVoters(path string, kinds []access.PartnerKind) {
+	for i, k := range kinds {
+		if k == access.CivilSociety || k == access.Research {
+			at := fmt.Sprintf("%s.kinds[%d]", path, i)
+			r.add(r.where[at], at, "remove it; such partners notify, propose, do tasks and verify", "%s partners observe and do not vote", k)
+		}
+	}
+}
+
 // checkRule reports a quorum that cannot be reached, or that would give one
 // partner, or governments alone, what only several may have.
 func (r *reader) checkRule(d *Definition, path string, rule Rule, strict bool) {
+	r.checkVoters(path, rule.Kinds)
 	node := func(key string) *yaml.Node {
 		if n := r.where[path+"."+key]; n != nil {
 			return n
@@ -588,7 +605,7 @@ func (r *reader) checkRule(d *Definition, path string, rule Rule, strict bool) {
 	switch {
 	case len(rule.Kinds) < 2:
 		r.add(node("kinds"), path+".kinds", "add another kind, or set signals.at_most: review", "%s", why)
-	case rule.AtLeast[access.Government] > 0 && rule.AtLeast[access.Government] == rule.Quorum:
+	case rule.Quorum >= 2 && slices.ContainsFunc(rule.Kinds, func(k access.PartnerKind) bool { return rule.AtLeast[k] == rule.Quorum }):
 		r.add(node("at_least"), path+".at_least", "raise the quorum, or set signals.at_most: review", "%s", why)
 	}
 }
@@ -621,13 +638,12 @@ func (r *reader) checkClocks(d *Definition) {
 			last = e.After
 		}
 		switch c.MetBy {
-		case ByAcknowledgement:
+		case ByAcknowledgement, ByVote:
 			if c.By.Role == TheLead || c.By.Role == TheAuthority {
-				r.add(at("met_by"), path+".met_by", "use every_partner or {kinds: […]} in by", "an acknowledgement is each partner's own")
+				r.add(at("by"), path+".by", "write every_partner or {kinds: […]}", "an %s is each partner's own", map[string]string{ByVote: "answer to a vote", ByAcknowledgement: ByAcknowledgement}[c.MetBy])
 			}
-		case ByRenewal:
-			if c.OnExpiry != ExpiryStandDown {
-				r.add(at("met_by"), path+".met_by", "add on_expiry: stand_down, or use update, acknowledgement or report", "only the sunset is met by a renewal")
+			if c.MetBy == ByVote && c.Starts != AtProposed && c.Starts != AtProvisional && c.Starts != "" {
+				r.add(at("starts"), path+".starts", "write starts: proposed or starts: provisional", "there is no vote to wait for then")
 			}
 		}
 		switch c.OnExpiry {
@@ -642,12 +658,21 @@ func (r *reader) checkClocks(d *Definition) {
 			if c.MetBy != ByRenewal && c.MetBy != "" {
 				r.add(at("met_by"), path+".met_by", "remove it", "only a renewal meets the sunset")
 			}
+			if c.By.Role != TheAuthority && r.where[path+".by"] != nil {
+				r.add(at("by"), path+".by", "write by: authority", "the end is everybody's: a sunset is the authority's together")
+			}
 			if c.Due.Std() > maxSunset {
 				r.add(at("due"), path+".due", "write at most 30d; a renewal prolongs it", "%s without a new decision is too long", c.Due)
 			}
 		case ExpiryConclude:
 			if c.Starts != AtStandingDown && c.Starts != "" {
 				r.add(at("starts"), path+".starts", "write starts: standing_down", "only what stands down can be concluded")
+			}
+			if c.MetBy != ByConclusion && c.MetBy != "" {
+				r.add(at("met_by"), path+".met_by", "remove it", "only the conclusion meets this clock")
+			}
+			if c.By.Role != TheLead && c.By.Role != TheAuthority && r.where[path+".by"] != nil {
+				r.add(at("by"), path+".by", "write by: lead or by: authority", "one conclusion ends it for all")
 			}
 		}
 		if c.ID == afterActionClock {

@@ -203,7 +203,7 @@ func (s *stepper) stateAllows(v Verb) bool {
 	case EndEmergency:
 		return st == Provisional
 	case WithdrawProposal:
-		return st == Voting || st == Provisional
+		return s.mayBeWithdrawn()
 	case CallPartners, HandOver:
 		return st.Running()
 	case SetLevel, PostUpdate:
@@ -211,7 +211,7 @@ func (s *stepper) stateAllows(v Verb) bool {
 	case Acknowledge:
 		return s.runningClock(func(c ClockState) bool { return c.MetBy == ByAcknowledgement })
 	case MeetClock:
-		return s.runningClock(func(c ClockState) bool { return c.MetBy == ByReport && c.ID != afterActionClock })
+		return s.runningClock(func(c ClockState) bool { return c.MetBy == ByReport })
 	case ReportTask:
 		return slices.ContainsFunc(s.a.Tasks, TaskState.Open)
 	case Renew:
@@ -224,6 +224,19 @@ func (s *stepper) stateAllows(v Verb) bool {
 		return st == StandingDown
 	case FileReview:
 		return st == Concluded
+	}
+	return false
+}
+
+// mayBeWithdrawn reports whether the proposal is still its proposer's alone:
+// no other partner voted yes, and none uses emergency authority on it.
+func (s *stepper) mayBeWithdrawn() bool {
+	others := slices.ContainsFunc(s.a.Votes, func(v Vote) bool { return v.Vote == VoteYes && v.Partner != s.a.Proposer.ID })
+	switch s.a.State {
+	case Voting:
+		return !others
+	case Provisional:
+		return !others && s.a.Emergency.ID == s.a.Proposer.ID
 	}
 	return false
 }
@@ -310,6 +323,10 @@ func (s *stepper) refuseState() error {
 		if s.a.State == Active || s.a.State == StandingDown {
 			return s.conflict(fmt.Sprintf("%s is already active since %s, by a quorum", s.d.ID, clockText(s.a.ActiveSince)), "")
 		}
+	case WithdrawProposal:
+		if s.a.State == Voting || s.a.State == Provisional {
+			return s.conflict("other partners support the proposal by now", "change your vote to no, and let the vote close at "+clockText(s.a.Closes))
+		}
 	case ProposeStandDown:
 		if s.a.State == Active {
 			return s.conflict("a vote to stand down is open until "+clockText(s.a.StandDown.Closes), "vote on it")
@@ -368,7 +385,7 @@ func (s *stepper) offers(v Verb) []Action {
 	case MeetClock:
 		var out []Action
 		for _, c := range s.a.Clocks {
-			if c.Running() && c.MetBy == ByReport && c.ID != afterActionClock && c.By.asks(s.d, s.a, c.Partner, s.who) {
+			if c.Running() && c.MetBy == ByReport && c.By.asks(s.d, s.a, c.Partner, s.who) {
 				out = append(out, Action{Verb: v, Clock: c.ID})
 			}
 		}
@@ -643,8 +660,8 @@ func (s *stepper) meetClock() error {
 	if found == nil {
 		return s.conflict(fmt.Sprintf("the clock %s is not running", s.do.Clock), "")
 	}
-	if found.MetBy != ByReport || found.ID == afterActionClock {
-		return s.conflict(fmt.Sprintf("the clock %s ends by itself, with the %s", found.ID, found.metByWord()), "")
+	if found.MetBy != ByReport {
+		return s.conflict(fmt.Sprintf("the clock %s ends by itself, with the %s", found.ID, found.MetBy), "")
 	}
 	if !found.By.asks(s.d, s.a, found.Partner, s.who) {
 		return problem.Newf(problem.Denied, "the clock %s is not your partner's", found.ID).WithFix("ask the partner whose it is")
@@ -655,13 +672,6 @@ func (s *stepper) meetClock() error {
 	}
 	s.emit(e)
 	return nil
-}
-
-func (c ClockState) metByWord() string {
-	if c.ID == afterActionClock {
-		return "review"
-	}
-	return c.MetBy
 }
 
 func (s *stepper) reportTask() error {

@@ -62,7 +62,7 @@ func TestScenario(t *testing.T) {
 		t.Fatalf("state %q, want provisional", a.State)
 	}
 	do(gema, 11, protocol.Action{Verb: protocol.CastVote, Vote: protocol.VoteYes},
-		protocol.EvVoted, protocol.EvConfirmed)
+		protocol.EvClockEscalated, protocol.EvClockEscalated, protocol.EvVoted, protocol.EvConfirmed)
 	if a.State != protocol.Active || !a.Sunset.Equal(at(11).Add(24*time.Hour)) {
 		t.Fatalf("state %q, sunset %v; want active until 24 h later", a.State, a.Sunset)
 	}

@@ -179,7 +179,13 @@ func (d *Definition) enter(a Activation, at time.Time, e Event) Event {
 	if e.Type == EvProposed {
 		partners = addPartners([]Participant{{ID: e.By.Partner, Kind: e.By.Kind}}, e.Partners)
 	}
-	e.Clocks = append(e.Clocks, d.clocksAt(start, at, partners)...)
+	for _, c := range d.clocksAt(start, at, partners) {
+		voted := slices.ContainsFunc(a.Votes, func(v Vote) bool { return v.Partner == c.Partner })
+		if c.MetBy == ByVote && e.Type == EvProvisional && voted {
+			continue // it need not say so again
+		}
+		e.Clocks = append(e.Clocks, c)
+	}
 	e.Tasks = append(e.Tasks, d.tasksAt(phase, at, partners)...)
 	return e
 }
@@ -199,7 +205,8 @@ func (d *Definition) called(a Activation, at time.Time, e Event) Event {
 		start = AtStandingDown
 	}
 	for _, c := range d.clocksAt(start, at, e.Partners) {
-		if c.Partner != "" {
+		voted := slices.ContainsFunc(a.Votes, func(v Vote) bool { return v.Partner == c.Partner })
+		if c.Partner != "" && (c.MetBy != ByVote || !voted) {
 			e.Clocks = append(e.Clocks, c)
 		}
 	}
@@ -240,7 +247,7 @@ func (d *Definition) clocksAt(start string, at time.Time, partners []Participant
 		}
 	}
 	if start == AtConcluded {
-		add(Clock{ID: afterActionClock, Due: d.AfterAction.Due, By: Who{Role: TheLead}, MetBy: ByReport})
+		add(Clock{ID: afterActionClock, Due: d.AfterAction.Due, By: Who{Role: TheLead}, MetBy: ByReview})
 	}
 	return out
 }
