@@ -3,14 +3,18 @@ package edge
 import (
 	"crypto/sha256"
 	"encoding/binary"
-	"fmt"
 	"math/bits"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/siaga-crp/siaga/fingerprint"
 	"github.com/siaga-crp/siaga/fingerprint/digest"
+	"github.com/siaga-crp/siaga/fingerprint/link"
+	"github.com/siaga-crp/siaga/fingerprint/payment"
 	"github.com/siaga-crp/siaga/fingerprint/pdq"
+	"github.com/siaga-crp/siaga/fingerprint/variant"
+	"github.com/siaga-crp/siaga/index"
 )
 
 const (
@@ -49,7 +53,7 @@ type Result struct {
 	Matches  []Match // strongest action first, then nearest
 	Exercise []Match // of exercises: never to be acted upon, never Block
 
-	hits  []hit
+	hits  []index.Match
 	probe Probe
 }
 
@@ -62,9 +66,9 @@ func (r *Result) Reset() {
 func (r *Result) Blocked() bool { return len(r.Matches) > 0 && r.Matches[0].Action == Block }
 
 // Pass is one way to look for what was computed from a file. Built in are, in
-// this order: "digest" (equal digests), "pdq" (stored form, eight orientations,
-// upright form; then trimmed candidates when nothing else was found) and "text"
-// (equal TLSH). A Pass must be safe for concurrent use.
+// this order: digests; PDQ (stored and upright form, eight orientations; then,
+// when nothing was found, trimmed candidates and negatives); equal TLSH; and
+// keypoints (package local) when nothing was found. A Pass must be safe for concurrent use.
 type Pass interface {
 	// Run looks for the probe's set. Costly passes ask p.Found first.
 	Run(p *Probe)
@@ -268,26 +272,45 @@ func (m *Matcher) PDQ(r *Result, h *pdq.Hash, quality int) bool {
 func (m *Matcher) Value(r *Result, v fingerprint.Value, quality int) (ready bool, err error) {
 	p, ready := m.begin(r)
 	defer m.end(p)
+	if v.Kind == fingerprint.VPDQ || v.Kind == fingerprint.Local {
+		return ready, refuseKind(v.Kind)
+	}
+	v, err = fingerprint.Parse(v.Kind, v.Text)
 	switch {
+	case err != nil:
+		return ready, err
 	case v.Kind == fingerprint.PDQ:
 		h, err := pdq.Parse(v.Text)
 		if err != nil {
 			return ready, err
 		}
 		p.PDQ(&h, quality, Block, "pdq")
-	case isExact(v.Kind):
-		b, size, text, err := packValue(v.Kind, v.Text)
+		return ready, nil
+	}
+	b, _, text, err := packValue(v.Kind, v.Text)
+	if err != nil {
+		return ready, err
+	}
+	p.Exact(v.Kind, &b, text, exactLimit(v.Kind), "digest")
+	switch v.Kind {
+	case fingerprint.URL:
+		u, err := link.ParseURL(v.Text)
 		if err != nil {
 			return ready, err
 		}
-		if size == 0 && (text == "" || len(text) > MaxValue) {
-			return ready, fmt.Errorf("%w: a value of kind %s has 1 to %d bytes", fingerprint.ErrSyntax, v.Kind, MaxValue)
+		for _, d := range u.Domains() {
+			p.Exact(fingerprint.Domain, &b, d.String(), Block, "domain")
 		}
-		p.Exact(v.Kind, &b, text, exactLimit(v.Kind), "digest")
-	case slices.Contains(fingerprint.Kinds(), v.Kind):
-		return ready, fmt.Errorf("%w: %s is looked for in files, not by value: upload the file instead", fingerprint.ErrKind, v.Kind)
-	default:
-		return ready, fmt.Errorf("%w: %.20q: use %v", fingerprint.ErrKind, string(v.Kind), fingerprint.Kinds())
+	case fingerprint.Payment:
+		h, err := payment.Parse(v.Text)
+		if err != nil {
+			return ready, err
+		}
+		for _, k := range m.o.PaymentKeys {
+			if keyed, err := k.Hash(h); err == nil { // else it was keyed already
+				p.Exact(fingerprint.Payment, &b, keyed.Reveal(), Block, "keyed")
+			}
+		}
 	}
 	return ready, nil
 }
@@ -333,50 +356,21 @@ func (textPass) Run(p *Probe) {
 	}
 }
 
-// orientations names the dihedral forms as fingerprint.Picture has them.
-var orientations = [8]string{"pdq", "pdq:rotate90", "pdq:rotate180", "pdq:rotate270", "pdq:flipX", "pdq:flipY", "pdq:flipPlus1", "pdq:flipMinus1"}
-
 type pdqPass struct{}
 
 func (pdqPass) Run(p *Probe) {
-	pic := p.Set.Picture
-	if pic == nil {
-		return
-	}
-	p.PDQ(&pic.PDQ.Hash, pic.PDQ.Quality, Block, "pdq")
-	if pic.Upright != nil {
-		p.PDQ(&pic.Upright.Hash, pic.Upright.Quality, Block, "pdq:upright")
-	}
-	for i := 1; i < len(pic.Dihedral); i++ {
-		if pic.Dihedral[i] != (pdq.Hash{}) {
-			p.PDQ(&pic.Dihedral[i], pic.PDQ.Quality, Block, orientations[i])
-		}
-	}
-	if p.Found() {
-		return
-	}
-	for i := range pic.Trims {
-		t := &pic.Trims[i]
-		for j := range t.Dihedral {
-			if t.Dihedral[j] != (pdq.Hash{}) {
-				p.PDQ(&t.Dihedral[j], t.PDQ.Quality, Block, trimName(t.Name))
+	probes := variant.Probes(p.Set)
+	for i := range probes {
+		q := &probes[i]
+		// The picture as a whole, in any orientation, says it best; parts of it
+		// and negatives are asked only when it says nothing.
+		if strings.HasPrefix(q.Pass, "trim:") || strings.HasSuffix(q.Pass, ":negative") {
+			if p.Found() {
+				return
 			}
 		}
+		p.PDQ(&q.Hash, q.Quality, Block, q.Pass)
 	}
-}
-
-func trimName(s string) string {
-	switch s {
-	case "border":
-		return "trim:border"
-	case "letterbox":
-		return "trim:letterbox"
-	case "caption":
-		return "trim:caption"
-	case "screen":
-		return "trim:screen"
-	}
-	return "trim"
 }
 
 func isExact(k fingerprint.Kind) bool {

@@ -10,7 +10,9 @@ import (
 	"time"
 
 	"github.com/siaga-crp/siaga/fingerprint"
+	"github.com/siaga-crp/siaga/fingerprint/payment"
 	"github.com/siaga-crp/siaga/fingerprint/pdq"
+	"github.com/siaga-crp/siaga/index"
 )
 
 // Matcher holds the signals of an edge's chains and answers what matches them.
@@ -41,6 +43,10 @@ type MatcherOptions struct {
 	// Passes are looked for after the built-in ones, in this order. See Pass.
 	Passes []Pass
 
+	// PaymentKeys are the keys of keyed hashes that are looked up too when a
+	// payment handle is.
+	PaymentKeys []payment.Key
+
 	// BreakerMatches is the number of distinct matches of one signal within a
 	// minute from which the circuit breaker looks at them; 0 means 50.
 	BreakerMatches int
@@ -57,7 +63,7 @@ type MatcherOptions struct {
 type view struct {
 	mu    sync.RWMutex
 	t     *table
-	pdq   hamming // by slotID
+	pdq   *index.Index // by slotID
 	exact map[exactKey]uint32
 	limp  map[fingerprint.Kind]int // signals of kinds that nothing here can match
 
@@ -94,8 +100,8 @@ func NewMatcher(o MatcherOptions) *Matcher {
 		o.BreakerDistance = pdq.MatchDistance
 	}
 	m := &Matcher{o: o, keepers: map[fingerprint.Kind]Keeper{}, trips: map[uint64]Trip{}}
-	m.passes = append([]Pass{digestPass{}, pdqPass{}, textPass{}}, o.Passes...)
-	for _, p := range o.Passes {
+	m.passes = append([]Pass{digestPass{}, pdqPass{}, textPass{}, new(localPass)}, o.Passes...)
+	for _, p := range m.passes {
 		if k, ok := p.(Keeper); ok {
 			m.keepers[k.Kind()] = k
 		}
@@ -105,7 +111,7 @@ func NewMatcher(o MatcherOptions) *Matcher {
 }
 
 func newView(t *table) *view {
-	return &view{t: t, pdq: newHamming(), exact: map[exactKey]uint32{}, limp: map[fingerprint.Kind]int{}}
+	return &view{t: t, pdq: index.New(index.Options{}), exact: map[exactKey]uint32{}, limp: map[fingerprint.Kind]int{}}
 }
 
 // slotID is a record's name in the indexes: a slot that is used again gets
@@ -202,11 +208,15 @@ func (m *Matcher) index(v *view, slot uint32) error {
 		v.exact[k] = slot + 1
 		return nil
 	}
+	var err error
 	if k, ok := m.keepers[c.Kind]; ok {
-		return k.Insert(slotID(r.gen, slot), v.t.texts[slot], c.MaxDistance)
+		if err = k.Insert(slotID(r.gen, slot), v.t.texts[slot], c.MaxDistance); err == nil {
+			return nil
+		}
 	}
+	r.flags |= flagUnfit
 	v.limp[c.Kind]++
-	return nil
+	return err
 }
 
 // unindex is its opposite. The caller holds v.mu.
@@ -236,12 +246,10 @@ func (m *Matcher) unindex(v *view, slot uint32) {
 			}
 			at = p.next
 		}
-	default:
-		if k, ok := m.keepers[c.Kind]; ok {
-			k.Delete(slotID(r.gen, slot))
-			return
-		}
+	case r.flags&flagUnfit != 0:
 		v.limp[c.Kind]--
+	default:
+		m.keepers[c.Kind].Delete(slotID(r.gen, slot))
 	}
 }
 
@@ -250,25 +258,16 @@ func (m *Matcher) adopt(t *table, trips []Trip) {
 	m.apply.Lock()
 	defer m.apply.Unlock()
 	old, v := m.view.Load(), newView(t)
-	// Keepers have one state, not one a view: they are emptied and filled.
-	for slot := range old.t.recs {
-		r := &old.t.recs[slot]
-		if r.flags&flagLive == 0 {
-			continue
-		}
-		if k, ok := m.keepers[old.t.classes[r.class].Kind]; ok {
-			k.Delete(slotID(r.gen, uint32(slot))) //nolint:gosec // a slot
+	entries := make([]index.Entry, 0, len(t.recs))
+	for slot := range t.recs {
+		r := &t.recs[slot]
+		if c := t.classes[r.class]; r.flags&flagLive != 0 && c.Kind == fingerprint.PDQ {
+			entries = append(entries, index.Entry{ID: slotID(r.gen, uint32(slot)), Hash: r.value, MaxDistance: min(c.MaxDistance, maxPDQDistance)}) //nolint:gosec // a slot
 		}
 	}
-	v.pdq.Fill(func(yield func(uint64, [32]byte, int) bool) {
-		for slot := range t.recs {
-			r := &t.recs[slot]
-			c := t.classes[r.class]
-			if c.Kind == fingerprint.PDQ && r.flags&flagLive != 0 && !yield(slotID(r.gen, uint32(slot)), r.value, min(c.MaxDistance, maxPDQDistance)) { //nolint:gosec // a slot
-				return
-			}
-		}
-	})
+	if err := v.pdq.InsertAll(entries); err != nil {
+		panic("edge: " + err.Error()) // distances were checked
+	}
 	for slot := range t.recs {
 		r := &t.recs[slot]
 		if r.flags&flagLive == 0 {
@@ -280,9 +279,7 @@ func (m *Matcher) adopt(t *table, trips []Trip) {
 			}
 			continue
 		}
-		if m.index(v, uint32(slot)) != nil { //nolint:gosec // a slot
-			v.limp[t.classes[r.class].Kind]++
-		}
+		_ = m.index(v, uint32(slot)) //nolint:gosec // a slot; what does not fit is counted
 	}
 	for _, c := range t.chains {
 		if c.name != SharedChain {
@@ -301,6 +298,16 @@ func (m *Matcher) adopt(t *table, trips []Trip) {
 		}
 	}
 	m.view.Store(v)
+	// Keepers have one state, not one a view: now the old one goes.
+	for slot := range old.t.recs {
+		r := &old.t.recs[slot]
+		if r.flags&flagLive == 0 {
+			continue
+		}
+		if k, ok := m.keepers[old.t.classes[r.class].Kind]; ok {
+			k.Delete(slotID(r.gen, uint32(slot))) //nolint:gosec // a slot
+		}
+	}
 }
 
 // trip marks the records of a signal that follow from the entry.

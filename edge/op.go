@@ -187,13 +187,16 @@ func unseal(wire []byte) (body []byte, sig [ed25519.SignatureSize]byte, err erro
 	if i < 0 {
 		return nil, sig, fmt.Errorf("%w: no line with a signature follows the body", ErrSyntax)
 	}
-	if base64.StdEncoding.DecodedLen(len(wire)-i-1) > len(sig)+2 {
-		return nil, sig, fmt.Errorf("%w: the signature is too long", ErrSyntax)
+	text := wire[i+1:]
+	var raw [ed25519.SignatureSize + 2]byte // as the decoder writes whole groups
+	if len(text) != base64.StdEncoding.EncodedLen(len(sig)) {
+		return nil, sig, fmt.Errorf("%w: the signature is not %d bytes in base64", ErrSyntax, len(sig))
 	}
-	n, err := base64.StdEncoding.Decode(sig[:], wire[i+1:])
+	n, err := base64.StdEncoding.Strict().Decode(raw[:], text)
 	if err != nil || n != len(sig) {
 		return nil, sig, fmt.Errorf("%w: the signature is not %d bytes in base64", ErrSyntax, len(sig))
 	}
+	copy(sig[:], raw[:])
 	return wire[:i], sig, nil
 }
 

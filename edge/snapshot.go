@@ -12,16 +12,16 @@ import (
 	"io"
 	"math"
 	"slices"
+	"strings"
 	"time"
 )
 
 const (
-	snapshotMagic  = "siaga-snapshot1\n"
-	maxHeader      = 64 << 10
-	maxClassBytes  = 16 << 10
-	maxClasses     = 1 << 20
-	maxSignals     = 1 << 28
-	maxFormedWidth = 20
+	snapshotMagic = "siaga-snapshot1\n"
+	maxHeader     = 64 << 10
+	maxClassBytes = 16 << 10
+	maxClasses    = 1 << 20
+	maxSignals    = 1 << 28
 )
 
 // SnapshotHeader says what a snapshot is of. It stands at its beginning, as
@@ -165,6 +165,7 @@ func (t *table) writeChain(dst io.Writer, c *chain, h SnapshotHeader, signer Sig
 		buf = binary.AppendVarint(buf, r.entry-last.entry)
 		buf = binary.AppendVarint(buf, r.expires-last.expires)
 		switch {
+		case strings.HasPrefix(cl.ID, ownNumber):
 		case cl.id != nil:
 			buf = binary.AppendVarint(buf, int64(r.idNum-r.num)) //nolint:gosec // wraps both ways
 		case cl.ID == ownText:
@@ -374,6 +375,9 @@ func (t *table) readRecords(r *hashReader, c *chain, signals int) error {
 		if err := json.Unmarshal(b, &cl); err != nil {
 			return fmt.Errorf("%w: reading a snapshot's class: %v", ErrSyntax, err) //nolint:errorlint // one sentinel is enough
 		}
+		if err := cl.check(); err != nil {
+			return err
+		}
 		for _, f := range []string{cl.ID, cl.Group} {
 			if _, err := parseForm(f); err != nil {
 				return err
@@ -425,6 +429,8 @@ func (t *table) readRecord(r *hashReader, c *chain, local []uint32, last *record
 	group := last.group
 	var own ownNames
 	switch {
+	case strings.HasPrefix(cl.ID, ownNumber):
+		rec.idNum = rec.num
 	case cl.id != nil:
 		d, err := binary.ReadVarint(r)
 		if err != nil {
@@ -471,4 +477,14 @@ func (t *table) readRecord(r *hashReader, c *chain, local []uint32, last *record
 	*last = rec
 	last.group = group
 	return nil
+}
+
+// Signals returns what the chain says, by signal number. A removal in an own
+// chain has a number, an ID and an entry only.
+func (s *State) Signals() map[uint64]Signal {
+	out := make(map[uint64]Signal, len(s.c.by))
+	for num, slot := range s.c.by {
+		out[num] = s.t.signal(slot)
+	}
+	return out
 }

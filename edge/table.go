@@ -85,9 +85,9 @@ type class struct {
 	Incident    string           `json:"incident,omitempty"`
 	MaxStale    int64            `json:"max_stale_s,omitempty"`
 	Mask        bool             `json:"mask,omitempty"` // a removal in an own chain
-	// How signal and group are written. Forms begin with "#" and have a width
-	// and a prefix ("#4 S-": S-0418); "=" means a text of the record's own, ""
-	// none.
+	// How signal and group are written. Forms have a width and a prefix ("#4
+	// S-": S-0418) and begin with "@" if the number is the signal's own, with
+	// "#" if the record has it; "=" means a text of the record's own, "" none.
 	ID    string `json:"id_form,omitempty"`
 	Group string `json:"group_form,omitempty"`
 
@@ -96,13 +96,18 @@ type class struct {
 
 const ownText = "="
 
-func (f nameForm) String() string { return "#" + strconv.Itoa(f.width) + " " + f.prefix }
+const (
+	ownNumber = "@"
+	anyNumber = "#"
+)
+
+func (f nameForm) text(first string) string { return first + strconv.Itoa(f.width) + " " + f.prefix }
 
 func parseForm(s string) (*nameForm, error) {
 	switch {
 	case s == "" || s == ownText:
 		return nil, nil //nolint:nilnil // no form
-	case s[0] != '#':
+	case s[0] != '#' && s[0] != '@':
 		return nil, fmt.Errorf("%w: a name's form is %q", ErrSyntax, s)
 	}
 	w, prefix, ok := strings.Cut(s[1:], " ")
@@ -111,6 +116,16 @@ func parseForm(s string) (*nameForm, error) {
 		return nil, fmt.Errorf("%w: a name's form is %q", ErrSyntax, s)
 	}
 	return &nameForm{prefix: prefix, width: n}, nil
+}
+
+// check refuses what no operation may say.
+func (c *class) check() error {
+	if c.Mask {
+		return nil
+	}
+	op := Operation{Chain: SharedChain, Epoch: 1, Seq: 1, Do: Add, Signal: Signal{Number: 1, ID: "1", Kind: c.Kind, Value: "0", List: c.List, Labels: c.Labels,
+		Producer: c.Producer, Action: c.Action, MaxDistance: c.MaxDistance, Incident: c.Incident, MaxStale: c.MaxStale}}
+	return op.Check()
 }
 
 func (c *class) key() string {
@@ -156,6 +171,7 @@ const (
 	flagTripped             // the circuit breaker made it review
 	flagCapped              // degenerate value: review at most
 	flagOwnText             // table.own has its ID or group
+	flagUnfit               // no index here could take its value
 )
 
 type ownNames struct{ id, group string }
@@ -241,13 +257,16 @@ func (t *table) put(c *chain, s *Signal, mask bool) (uint32, error) {
 	}
 	var own ownNames
 	if f, n, ok := splitName(s.ID); ok {
-		cl.ID, r.idNum = f.String(), n
+		cl.ID, r.idNum = f.text(anyNumber), n
+		if n == s.Number {
+			cl.ID = f.text(ownNumber)
+		}
 	} else {
 		cl.ID, own.id = ownText, s.ID
 	}
 	if s.Group != "" && !mask {
 		if f, n, ok := splitName(s.Group); ok {
-			cl.Group, r.group = f.String(), n
+			cl.Group, r.group = f.text(anyNumber), n
 		} else {
 			cl.Group, own.group = ownText, s.Group
 		}
