@@ -1,0 +1,306 @@
+package edge_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"mime/multipart"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/siaga-crp/siaga/edge"
+	"github.com/siaga-crp/siaga/fingerprint"
+	"github.com/siaga-crp/siaga/fingerprint/digest"
+	"github.com/siaga-crp/siaga/fingerprint/pdq"
+)
+
+// printer plays a fingerprinter: the digest is real, the first byte says what
+// the rest is.
+type printer struct{ h pdq.Hash }
+
+func (p printer) Fingerprint(_ context.Context, r io.Reader) (fingerprint.Set, error) {
+	var s fingerprint.Set
+	b, err := io.ReadAll(r)
+	if err != nil {
+		return s, err
+	}
+	s.SHA256, s.MD5, s.Bytes, err = digest.Sum(bytes.NewReader(b))
+	if err != nil || len(b) == 0 {
+		return s, err
+	}
+	switch b[0] {
+	case 'P':
+		s.Format, s.Picture = "jpeg", &fingerprint.Picture{PDQ: pdq.Result{Hash: p.h, Quality: 100}}
+	case 'U':
+		s.Unknown, s.Fix = "the picture is damaged", "send the original"
+	case 'E':
+		return s, errors.New("worker died")
+	}
+	return s, nil
+}
+
+func newServer(t *testing.T) (*httptest.Server, *edge.Matcher, *writer, pdq.Hash) {
+	t.Helper()
+	m, _ := ready(t, edge.MatcherOptions{})
+	w := newWriter(t)
+	h := hash(newRand(1))
+	w.apply(m, edge.SharedChain, edge.Add, signal(418, h))
+	ex := signal(419, h)
+	ex.Exercise, ex.Group = true, ""
+	w.apply(m, edge.SharedChain, edge.Add, ex)
+	s := httptest.NewServer(edge.NewServer(edge.ServerOptions{Matcher: m, Fingerprinter: printer{near(newRand(2), h, 12)}, Version: "test"}))
+	t.Cleanup(s.Close)
+	return s, m, w, h
+}
+
+type answer struct {
+	Answer  string
+	Results []struct {
+		Kind, Value              string
+		Matches, ExerciseMatches []struct {
+			Signal, List, Kind, Group, Action, Pass, Why string
+			Labels                                       []string
+			Distance                                     int
+			Score                                        float64
+			Entry                                        int64
+		}
+	}
+	Feed struct {
+		AgeMS  int64 `json:"age_ms"`
+		Cursor string
+		Stale  bool
+	}
+	Unknown             string
+	Title, Detail, Fix  string
+	Status              int
+	ExerciseMatchesNull bool
+}
+
+func post(t *testing.T, url, contentType string, body io.Reader) (int, answer, string) {
+	t.Helper()
+	resp, err := http.Post(url, contentType, body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close() //nolint:errcheck // only read
+	b, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var a answer
+	d := json.NewDecoder(strings.NewReader(strings.ReplaceAll(string(b), "exercise_matches", "ExerciseMatches")))
+	if err := d.Decode(&a); err != nil {
+		t.Fatalf("%v: %s", err, b)
+	}
+	return resp.StatusCode, a, string(b)
+}
+
+func TestMatchValue(t *testing.T) {
+	s, m, _, h := newServer(t)
+	q := near(newRand(3), h, 9)
+	code, _, raw := post(t, s.URL+"/v1/match", "application/json", strings.NewReader(`{"kind":"pdq","value":"`+strings.ToUpper(q.String())+`"}`))
+	want := `{"answer":"match","results":[{"kind":"pdq","value":"` + strings.ToUpper(q.String()) + `","matches":[{"signal":"S-0418","list":"sea-crp","kind":"pdq","labels":["terrorism"],"producer":"perpetrator","distance":9,"score":0.930,"group":"A-0418","incident":"","entry":1000,"pass":"pdq","action":"block"}],` +
+		`"exercise_matches":[{"signal":"S-0419","list":"sea-crp","kind":"pdq","labels":["terrorism"],"producer":"perpetrator","distance":9,"score":0.930,"group":"","incident":"","entry":1001,"pass":"pdq","action":"review","why":"exercise"}]}],` +
+		`"feed":{"age_ms":0,"cursor":"` + m.Cursor().String() + `","stale":false}}` + "\n"
+	if code != 200 || raw != want {
+		t.Errorf("%d\n got %s\nwant %s", code, raw, want)
+	}
+
+	code, a, raw := post(t, s.URL+"/v1/match", "application/json; charset=utf-8", strings.NewReader(`[{"kind":"url","value":"https://example.org/"},{"kind":"pdq","value":"`+h.String()+`","quality":20},{"kind":"sha256","value":"`+strings.Repeat("ab", 32)+`"}]`))
+	if code != 200 || a.Answer != "match" || len(a.Results) != 3 || len(a.Results[0].Matches) != 0 || a.Results[1].Matches[0].Action != "review" || a.Results[1].Matches[0].Why != "quality" {
+		t.Errorf("%d %s", code, raw)
+	}
+	if _, a, raw := post(t, s.URL+"/v1/match", "application/json", strings.NewReader(`{"kind":"url","value":"https://example.org/"}`)); a.Answer != "no_match" || !strings.Contains(raw, `"matches":[],"ExerciseMatches":[]`) && !strings.Contains(raw, `"matches":[],"exercise_matches":[]`) {
+		t.Errorf("%s", raw)
+	}
+}
+
+func TestMatchPDQBatch(t *testing.T) {
+	s, _, _, h := newServer(t)
+	r := newRand(9)
+	var body []byte
+	for i := range 100 {
+		q := hash(r)
+		if i%10 == 0 {
+			q = near(r, h, i%30)
+		}
+		body = append(body, q[:]...)
+	}
+	code, a, raw := post(t, s.URL+"/v1/match/pdq", "application/octet-stream", bytes.NewReader(body))
+	if code != 200 || a.Answer != "match" || len(a.Results) != 100 {
+		t.Fatalf("%d %.300s", code, raw)
+	}
+	for i, x := range a.Results {
+		if (len(x.Matches) == 1) != (i%10 == 0) || x.Value != pdq.Hash(body[32*i:32*i+32]).String() {
+			t.Errorf("result %d: %+v", i, x)
+		}
+	}
+}
+
+func TestMatchFile(t *testing.T) {
+	s, m, w, _ := newServer(t)
+	sum, _, _, err := digest.Sum(strings.NewReader("a manifesto"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	x := signal(7, pdq.Hash{})
+	x.Kind, x.Value = fingerprint.SHA256, sum.String()
+	w.apply(m, edge.SharedChain, edge.Add, x)
+	form := func(field, body string) (string, io.Reader) {
+		var b bytes.Buffer
+		mw := multipart.NewWriter(&b)
+		_ = mw.WriteField("note", "not the file")
+		f, err := mw.CreateFormFile(field, "x.jpg")
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, _ = io.WriteString(f, body)
+		_ = mw.Close()
+		return mw.FormDataContentType(), &b
+	}
+	for _, ct := range []string{"", "image/jpeg", "application/octet-stream", "multipart"} {
+		send := func(body string) (int, answer, string) {
+			if ct == "multipart" {
+				ct, r := form("file", body)
+				return post(t, s.URL+"/v1/match", ct, r)
+			}
+			return post(t, s.URL+"/v1/match", ct, strings.NewReader(body))
+		}
+		if code, a, raw := send("P a picture"); code != 200 || a.Answer != "match" || len(a.Results) != 3 || a.Results[2].Kind != "pdq" || a.Results[2].Matches[0].Signal != "S-0418" || a.Results[2].Matches[0].Distance != 12 {
+			t.Errorf("%s: picture: %d %s", ct, code, raw)
+		}
+		if code, a, raw := send("a manifesto"); code != 200 || a.Answer != "match" || a.Results[0].Matches[0].Signal != "S-0007" || a.Results[0].Matches[0].Pass != "digest" {
+			t.Errorf("%s: digest: %d %s", ct, code, raw)
+		}
+		if code, a, raw := send("nothing known"); code != 200 || a.Answer != "no_match" {
+			t.Errorf("%s: unknown file: %d %s", ct, code, raw)
+		}
+		if code, a, raw := send("U damaged"); code != 200 || a.Answer != "unknown" || a.Unknown != "the picture is damaged" {
+			t.Errorf("%s: damaged: %d %s", ct, code, raw)
+		}
+		if code, a, raw := send("E"); code != 500 || a.Fix == "" {
+			t.Errorf("%s: broken worker: %d %s", ct, code, raw)
+		}
+		if code, a, raw := send(""); code != 400 || a.Detail != "the file is empty" {
+			t.Errorf("%s: empty: %d %s", ct, code, raw)
+		}
+	}
+}
+
+func TestBadRequestsGetOneClearLine(t *testing.T) {
+	s, _, _, _ := newServer(t)
+	for _, x := range []struct {
+		name, path, ct, body string
+		code                 int
+		detail               string
+	}{
+		{"not JSON", "/v1/match", "application/json", "{", 400, "the body is not the JSON that is expected"},
+		{"empty array", "/v1/match", "application/json", "[]", 400, "0 values were sent"},
+		{"kind", "/v1/match", "application/json", `{"kind":"face","value":"x"}`, 400, "value 1: fingerprint: unknown kind"},
+		{"alphabet", "/v1/match", "application/json", `[{"kind":"url","value":"https://a.org"},{"kind":"pdq","value":"` + strings.Repeat("z", 64) + `"}]`, 400, "value 2: "},
+		{"NUL", "/v1/match", "application/json", `{"kind":"sha256","value":"\u0000"}`, 400, "value 1: "},
+		{"local by value", "/v1/match", "application/json", `{"kind":"local","value":"x"}`, 400, "upload the file instead"},
+		{"form", "/v1/match", "application/x-www-form-urlencoded", "a=b", 415, "the Content-Type is that of a form"},
+		{"type", "/v1/match", "//", "a", 415, "the Content-Type cannot be read"},
+		{"no file", "/v1/match", "multipart/form-data; boundary=x", "--x--\r\n", 400, "the form has no file"},
+		{"31 bytes", "/v1/match/pdq", "application/octet-stream", strings.Repeat("x", 31), 400, "the body has 31 bytes"},
+		{"no bytes", "/v1/match/pdq", "application/octet-stream", "", 400, "the body has 0 bytes"},
+		{"too many", "/v1/match/pdq", "application/octet-stream", strings.Repeat("x", 32*edge.MaxQueries+1), 413, "the body is larger than"},
+		{"elsewhere", "/v1/march", "", "", 404, "there is nothing here"},
+	} {
+		code, a, raw := post(t, s.URL+x.path, x.ct, strings.NewReader(x.body))
+		if code != x.code || !strings.Contains(a.Detail, x.detail) || a.Fix == "" || a.Title == "" || a.Status != code || strings.Count(raw, "\n") != 1 {
+			t.Errorf("%s: %d %s", x.name, code, raw)
+		}
+	}
+}
+
+func TestColdEdgeRefuses(t *testing.T) {
+	s := httptest.NewServer(edge.NewServer(edge.ServerOptions{Matcher: edge.NewMatcher(edge.MatcherOptions{})}))
+	defer s.Close()
+	code, a, raw := post(t, s.URL+"/v1/match/pdq", "", bytes.NewReader(make([]byte, 32)))
+	if code != 503 || !strings.Contains(a.Detail, "no signals yet") {
+		t.Errorf("%d %s", code, raw)
+	}
+	if code, a, _ := post(t, s.URL+"/v1/match", "image/png", strings.NewReader("x")); code != 501 || a.Fix == "" {
+		t.Errorf("no fingerprinter: %d %+v", code, a)
+	}
+}
+
+func TestStatusOverAUnixSocket(t *testing.T) {
+	_, m, _, _ := newServer(t)
+	path := filepath.Join(t.TempDir(), "edge.sock")
+	l, err := net.Listen("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	srv := &http.Server{Handler: edge.NewServer(edge.ServerOptions{Matcher: m, Version: "1.2"})} //nolint:gosec // a test
+	go srv.Serve(l)                                                                              //nolint:errcheck // ends with Close
+	defer srv.Close()                                                                            //nolint:errcheck // a test
+	tr := &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return (&net.Dialer{}).DialContext(ctx, "unix", path)
+	}}
+	defer tr.CloseIdleConnections()
+	resp, err := (&http.Client{Transport: tr}).Get("http://edge/v1/status")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close() //nolint:errcheck // only read
+	var st edge.Status
+	if err := json.NewDecoder(resp.Body).Decode(&st); err != nil {
+		t.Fatal(err)
+	}
+	want := edge.Status{Version: "1.2", Signals: 2, Cursor: m.Cursor().String(), Feed: edge.Feed{Cursor: m.Cursor().String()}, Unmatched: []string{}, Trips: []edge.Trip{}, Alarms: []edge.Alarm{}}
+	if d := cmp.Diff(want, st); d != "" {
+		t.Error(d)
+	}
+}
+
+// The whole answer to a batch is built without allocating for each hash.
+func TestBatchAnswerAllocatesLittle(t *testing.T) {
+	m, _ := ready(t, edge.MatcherOptions{})
+	w := newWriter(t)
+	h := hash(newRand(1))
+	w.apply(m, edge.SharedChain, edge.Add, signal(1, h))
+	srv := edge.NewServer(edge.ServerOptions{Matcher: m})
+	body := bytes.Repeat(h[:], 1000)
+	n := testing.AllocsPerRun(20, func() {
+		req := httptest.NewRequest(http.MethodPost, "/v1/match/pdq", bytes.NewReader(body))
+		rec := &sink{h: http.Header{}}
+		srv.ServeHTTP(rec, req)
+		if rec.code != 0 || rec.n < 100_000 {
+			t.Fatal(rec.code, rec.n)
+		}
+	})
+	if n > 60 {
+		t.Errorf("%v allocations for a request with 1,000 hashes", n)
+	}
+}
+
+type sink struct {
+	h       http.Header
+	code, n int
+}
+
+func (s *sink) Header() http.Header         { return s.h }
+func (s *sink) WriteHeader(c int)           { s.code = c }
+func (s *sink) Write(p []byte) (int, error) { s.n += len(p); return len(p), nil }
+
+func ExampleMatcher() {
+	m := edge.NewMatcher(edge.MatcherOptions{})
+	var res edge.Result
+	var h pdq.Hash
+	if !m.PDQ(&res, &h, 100) {
+		fmt.Println("no signals yet")
+	}
+	// Output: no signals yet
+}
