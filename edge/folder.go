@@ -48,6 +48,7 @@ type meta struct {
 	Keys       string              `json:"keys"`    // sealed
 	Partner    string              `json:"partner"`
 	Edge       string              `json:"edge"`
+	Epoch      uint64              `json:"epoch"`
 	Chains     []string            `json:"chains"` // that follow, in order
 	Trips      []Trip              `json:"trips"`
 	Gone       map[string][]goneAt `json:"gone"` // removed signals, by chain: see follower.go, newEpoch

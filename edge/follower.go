@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -61,6 +62,7 @@ type Follower struct {
 	sealed   string // keys as they came
 	partner  string
 	name     string
+	epoch    uint64 // of the node's history; 0: not known yet
 	gone     map[string][]goneAt
 	lastBeat time.Time // node's time of the newest heartbeat or hello
 	noteText string    // newest checkpoint
@@ -170,7 +172,7 @@ func (f *Follower) load() error {
 		return nil //nolint:nilerr // told by the alarm
 	}
 	f.keys, f.sealed, f.partner, f.name = keys, m.Keys, m.Partner, m.Edge
-	f.noteText, f.lastBeat = m.Checkpoint, m.LastBeat
+	f.noteText, f.lastBeat, f.epoch = m.Checkpoint, m.LastBeat, m.Epoch
 	if m.Gone != nil {
 		f.gone = m.Gone
 	}
@@ -329,7 +331,7 @@ func (f *Follower) connect(ctx context.Context) error {
 		}
 	}
 	if len(f.m.Cursor()) == 0 {
-		if err := f.fetchSnapshot(ctx, false); err != nil {
+		if err := f.fetchSnapshot(ctx); err != nil {
 			return err
 		}
 	}
@@ -337,6 +339,9 @@ func (f *Follower) connect(ctx context.Context) error {
 	defer cancel()
 	nonce := newID()
 	f.sent = f.o.Now()
+	// A node answers at once; a line that swallows the question is left.
+	mute := time.AfterFunc(5*time.Second, cancel)
+	defer mute.Stop()
 	resp, err := f.get(ctx, "/api/v1/feed", url.Values{"cursor": {f.m.Cursor().String()}, "nonce": {nonce}, "features": {""}})
 	if err != nil {
 		return err
@@ -345,14 +350,16 @@ func (f *Follower) connect(ctx context.Context) error {
 	if resp.StatusCode != http.StatusOK {
 		err := f.refused(resp)
 		switch resp.Header.Get("Siaga-Feed") {
-		case "behind":
-			return errors.Join(err, f.fetchSnapshot(ctx, false))
-		case "future", "foreign", "garbage":
-			// The node says that it does not know our history. Only what it
-			// signs can tell whether it went back or began a new epoch.
-			return errors.Join(err, f.fetchSnapshot(ctx, true))
+		case "behind", "future", "foreign", "garbage":
+			// It says that we are far behind, or that it does not know our
+			// history. What it signs tells which, and whether it went back or
+			// began a new epoch.
+			return errors.Join(err, f.fetchSnapshot(ctx))
 		}
 		return err
+	}
+	if !mute.Stop() {
+		return context.DeadlineExceeded
 	}
 	f.mu.Lock()
 	f.stats.Connects++
@@ -477,7 +484,7 @@ func (f *Follower) stream(ctx context.Context, body io.Reader, nonce string, sto
 func (f *Follower) other(ctx context.Context, name, data []byte) error {
 	switch string(name) {
 	case "reset":
-		if err := f.fetchSnapshot(ctx, false); err != nil {
+		if err := f.fetchSnapshot(ctx); err != nil {
 			return err
 		}
 		return errAgain
@@ -521,9 +528,10 @@ func (f *Follower) hello(data []byte, nonce string) error {
 	if max(skew, -skew) > 30*time.Second+now.Sub(f.sent) {
 		f.alarm(AlarmClock, fmt.Sprintf("this machine's clock differs from the node's by %s; set it", skew.Round(time.Second)))
 	}
-	if err := f.heads(h.Heads, h.Checkpoint, h.At, f.sent, false); err != nil {
+	if err := f.heads(h.Epoch, h.Heads, h.Checkpoint, h.At, f.sent, false); err != nil {
 		return err
 	}
+	f.epoch = h.Epoch // it took our cursor, so nothing of ours is lost there
 	f.setConnected(f.o.Upstream[f.url])
 	f.tell()
 	return nil
@@ -548,7 +556,7 @@ func (f *Follower) heartbeat(data []byte) (fresh bool, err error) {
 	if now := f.o.Now(); at.After(now) {
 		at = now
 	}
-	if err := f.heads(h.Heads, h.Checkpoint, h.At, at, true); err != nil {
+	if err := f.heads(h.Epoch, h.Heads, h.Checkpoint, h.At, at, true); err != nil {
 		return false, err
 	}
 	now := f.o.Now()
@@ -565,12 +573,15 @@ func (f *Follower) heartbeat(data []byte) (fresh bool, err error) {
 }
 
 // heads compares what the node says its newest operations are with ours.
-func (f *Follower) heads(heads Cursor, note string, nodeAt, local time.Time, all bool) error {
+func (f *Follower) heads(epoch uint64, heads Cursor, note string, nodeAt, local time.Time, all bool) error {
 	mine := f.m.Cursor()
+	if epoch < f.epoch {
+		return f.refuse(AlarmRollback, fmt.Errorf("%w: the node is in epoch %d, it was in %d", ErrRollback, epoch, f.epoch), "the node went back to an earlier epoch; this edge keeps what it has. Tell the node's operator")
+	}
 	for chain, p := range mine {
 		h := heads[chain]
 		switch {
-		case h.Epoch < p.Epoch || (h.Epoch == p.Epoch && h.Seq < p.Seq):
+		case h.Seq < p.Seq:
 			return f.refuse(AlarmRollback, fmt.Errorf("%w: the node's chain %s is at %d, ours at %d", ErrRollback, chain, h.Seq, p.Seq),
 				fmt.Sprintf("the node went back: its chain %s ends at operation %d, this edge has %d. It may have been restored from a backup; this edge keeps what it has", chain, h.Seq, p.Seq))
 		case h.Seq == p.Seq && h.Hash != p.Hash:
@@ -598,7 +609,7 @@ func (f *Follower) reached() {
 	}
 	mine := f.m.Cursor()
 	for chain, h := range f.want {
-		if mine[chain].Seq < h.Seq {
+		if p := mine[chain]; p.Seq < h.Seq || (p.Seq == h.Seq && p != h) {
 			return
 		}
 	}
@@ -712,14 +723,15 @@ func (f *Follower) refuse(kind AlarmKind, err error, text string) error {
 	return err
 }
 
-// fetchSnapshot replaces the state by the node's, if that is not older. With
-// doubt, the node has said that it does not know our history: only a later
-// epoch is accepted then.
-func (f *Follower) fetchSnapshot(ctx context.Context, doubt bool) error {
+// fetchSnapshot replaces the state by the node's, if that is of our history and
+// not older, or of a new epoch.
+func (f *Follower) fetchSnapshot(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Minute)
 	defer cancel()
 	mine := f.m.Cursor()
-	resp, err := f.get(ctx, "/api/v1/feed/snapshot", url.Values{"cursor": {mine.String()}})
+	nonce := newID()
+	sent := f.o.Now()
+	resp, err := f.get(ctx, "/api/v1/feed/snapshot", url.Values{"cursor": {mine.String()}, "nonce": {nonce}})
 	if err != nil {
 		return err
 	}
@@ -727,69 +739,78 @@ func (f *Follower) fetchSnapshot(ctx context.Context, doubt bool) error {
 	if resp.StatusCode != http.StatusOK {
 		return f.refused(resp)
 	}
+	sealed, err := base64.RawURLEncoding.DecodeString(resp.Header.Get("Siaga-Hello"))
+	if err != nil {
+		return fmt.Errorf("%w: the snapshot has no header Siaga-Hello", ErrSyntax)
+	}
+	h, err := f.keys.ParseHello(sealed)
+	if err != nil {
+		return f.refuse(AlarmSignature, err, "the node's greeting is not signed by it")
+	}
+	if h.Nonce != nonce {
+		return f.refuse(AlarmSignature, fmt.Errorf("%w: the hello answers another request", ErrRollback), "an old snapshot was replayed; it was refused")
+	}
+	newEpoch, known := h.Epoch > f.epoch && f.epoch > 0, true
+	if h.Epoch < f.epoch {
+		return f.refuse(AlarmRollback, fmt.Errorf("%w: the node is in epoch %d, it was in %d", ErrRollback, h.Epoch, f.epoch), "the node went back to an earlier epoch; this edge keeps what it has. Tell the node's operator")
+	}
+	for name, p := range mine {
+		at := h.Heads[name]
+		known = known && h.Known[name] == p
+		if !newEpoch && at.Seq < p.Seq {
+			return f.refuse(AlarmRollback, fmt.Errorf("%w: the node's snapshot of chain %s is at %d, ours at %d", ErrRollback, name, at.Seq, p.Seq),
+				fmt.Sprintf("the node went back: its chain %s ends at operation %d, this edge has %d. It may have been restored from a backup; this edge keeps what it has", name, at.Seq, p.Seq))
+		}
+	}
+	// The node must know where we stand, or have begun a new epoch: else this
+	// is another history, however well it is signed.
+	if !known && !newEpoch {
+		return f.refuse(AlarmFork, fmt.Errorf("%w: the node does not know this edge's history", ErrFork),
+			"the node does not know this edge's history and has not begun a new epoch; this edge keeps what it has. Tell the node's operator and an observer")
+	}
 	t := newTable()
 	br := bufio.NewReaderSize(resp.Body, 64<<10)
-	note := ""
-	at := time.Time{}
-	newEpoch := false
-	for {
-		if _, err := br.Peek(1); err == io.EOF { //nolint:errorlint // as bufio returns it
-			break
+	asOf := h.At
+	for range h.Heads {
+		head, _, err := t.readChain(br, f.keys, nil)
+		if err == nil && head.Position != h.Heads[head.Chain] {
+			err = fmt.Errorf("%w: the snapshot of chain %s is another one than announced", ErrSignature, head.Chain)
 		}
-		h, _, err := t.readChain(br, f.keys, nil)
-		if err != nil {
-			return f.refuse(AlarmSignature, err, "a snapshot from the node is damaged or not signed by it; it was refused, and asked for again")
-		}
-		p := mine[h.Chain]
 		switch {
-		case h.Epoch > p.Epoch && p.Seq > 0:
-			newEpoch = true
-		case h.Epoch < p.Epoch || h.Seq < p.Seq:
-			return f.refuse(AlarmRollback, fmt.Errorf("%w: the node's snapshot of chain %s is at %d, ours at %d", ErrRollback, h.Chain, h.Seq, p.Seq),
-				fmt.Sprintf("the node went back: its chain %s ends at operation %d, this edge has %d. It may have been restored from a backup; this edge keeps what it has", h.Chain, h.Seq, p.Seq))
-		case h.Seq == p.Seq && h.Hash != p.Hash:
-			return f.refuse(AlarmFork, fmt.Errorf("%w: operation %d of chain %s", ErrFork, p.Seq, h.Chain),
-				fmt.Sprintf("the node shows another history: its operation %d of chain %s is not the one that this edge has. This edge keeps what it has; tell the node's operator and an observer", p.Seq, h.Chain))
+		case errors.Is(err, ErrSignature):
+			return f.refuse(AlarmSignature, err, "a snapshot is not what the node signed; it was refused, and asked for again")
+		case err != nil:
+			return fmt.Errorf("reading a snapshot: %w", err) // cut off or damaged on the way
 		}
-		note, at = h.Checkpoint, h.At
+		if head.At.Before(asOf) {
+			asOf = head.At
+		}
 	}
 	for name := range mine {
-		if !slices.ContainsFunc(t.chains, func(c *chain) bool { return c.name == name }) {
+		if _, ok := h.Heads[name]; !ok {
 			return f.refuse(AlarmRollback, fmt.Errorf("%w: the snapshot lacks chain %s", ErrRollback, name), fmt.Sprintf("the node's snapshot lacks chain %s, which this edge follows; it was refused", name))
 		}
 	}
 	if len(t.chains) == 0 {
 		return fmt.Errorf("%w: the snapshot is empty", ErrSyntax)
 	}
-	if doubt && !newEpoch {
-		return f.refuse(AlarmFork, fmt.Errorf("%w: the node does not know this edge's history", ErrFork),
-			"the node does not know this edge's history and has not begun a new epoch; this edge keeps what it has. Tell the node's operator and an observer")
+	if !known {
+		f.noteText = "" // of the epoch that ended
+	}
+	if err := f.checkpoint(h.Checkpoint); err != nil {
+		return err
 	}
 	trips := f.m.Trips()
-	if newEpoch {
+	if !known {
 		trips = append(trips, f.newEpoch(t)...)
-	}
-	if note != "" && !newEpoch {
-		if err := f.checkpoint(note); err != nil {
-			return err
-		}
 	}
 	f.m.adopt(t, trips)
 	f.mu.Lock()
 	f.stats.Snapshots++
 	f.mu.Unlock()
-	if at.After(f.lastBeat) {
-		f.lastBeat = at
-	}
-	if f.m.fresh.Load() == nil {
-		// Until a hello says how old this is, it counts from the node's time
-		// in the snapshot, or from now if that is in our future.
-		local := at
-		if now := f.o.Now(); local.After(now) {
-			local = now
-		}
-		f.m.FreshAt(local)
-	}
+	f.partner, f.name, f.lastBeat, f.epoch = h.Partner, h.Edge, h.At, h.Epoch
+	f.m.NodeTime(h.At, f.o.Now())
+	f.m.FreshAt(sent.Add(asOf.Sub(h.At)))
 	if f.dir == nil {
 		f.mu.Lock()
 		f.durable = f.m.Cursor()

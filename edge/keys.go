@@ -130,16 +130,22 @@ func (k *Keys) Verify(s *Sealed) error {
 	return nil
 }
 
-// Hello is the first event of a stream. It is made for one request, whose
-// nonce it repeats, so that it cannot be an old one: from it the edge learns
-// the node's time, whatever its own clock says.
+// Hello is the first event of a stream, and comes with each snapshot in the
+// header Siaga-Hello (base64url of its wire form). It is made for one request,
+// whose nonce it repeats, so that it cannot be an old one: from it the edge
+// learns the node's time, whatever its own clock says. With a snapshot, Heads
+// are exactly the snapshot's positions, and Known is the request's cursor if
+// all of it is in this node's history: so a snapshot of another history, even
+// one that the same key has signed, cannot be put in.
 type Hello struct {
 	Key         KeyID     `json:"key"`
 	Nonce       string    `json:"nonce"`   // of the request
 	Partner     string    `json:"partner"` // whose edge the node takes this for
 	Edge        string    `json:"edge"`    // its name
 	At          time.Time `json:"at"`      // node's time
+	Epoch       uint64    `json:"epoch"`   // of the node's history now
 	Heads       Cursor    `json:"heads"`   // last operation of each chain that is followed
+	Known       Cursor    `json:"known,omitempty"`
 	Checkpoint  string    `json:"checkpoint,omitempty"`
 	Features    []string  `json:"features"`     // that the node grants of those that were asked for
 	HeartbeatMS int64     `json:"heartbeat_ms"` // interval of heartbeats
@@ -151,6 +157,7 @@ type Hello struct {
 type Heartbeat struct {
 	Key        KeyID     `json:"key"`
 	At         time.Time `json:"at"`
+	Epoch      uint64    `json:"epoch"`
 	Heads      Cursor    `json:"heads"`
 	Checkpoint string    `json:"checkpoint,omitempty"` // signed note of the journal, C2SP tlog-checkpoint
 }

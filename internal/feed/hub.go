@@ -25,6 +25,7 @@ type Subscriber struct {
 type Options struct {
 	Store  journal.Store
 	Signer edge.Signer // of hellos, heartbeats and snapshots: the feed's key
+	Epoch  uint64      // of this node's history, as the Publisher's; 0 means 1
 	Keys   []byte      // sealed set of keys (edge.Keys.Seal)
 	Log    *slog.Logger
 	Now    func() time.Time
@@ -97,6 +98,7 @@ type chainStand struct {
 
 // New returns a Hub. It reads nothing yet.
 func New(o Options) *Hub {
+	o.Epoch = max(o.Epoch, 1)
 	if o.Heartbeat == 0 {
 		o.Heartbeat = 5 * time.Second
 	}
@@ -355,7 +357,7 @@ func (h *Hub) heartbeat(ctx context.Context) {
 	for s := range h.subs {
 		f := made[s.who.Partner]
 		if f == nil {
-			beat := edge.Heartbeat{At: now, Heads: edge.Cursor{}, Checkpoint: h.note}
+			beat := edge.Heartbeat{At: now, Epoch: h.o.Epoch, Heads: edge.Cursor{}, Checkpoint: h.note}
 			f = &frame{}
 			for _, f2 := range s.follows {
 				beat.Heads[f2.chain.name] = f2.chain.head

@@ -176,3 +176,14 @@ func eventually(t testing.TB, what string, ok func() bool) {
 		}
 	}
 }
+
+// memoryDir is a folder whose syncs cost nothing, where the system has one.
+func memoryDir(t testing.TB) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("/dev/shm", "siaga-feed-test")
+	if err != nil {
+		return t.TempDir()
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	return dir
+}

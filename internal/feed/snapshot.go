@@ -3,6 +3,7 @@ package feed
 import (
 	"bytes"
 	"context"
+	"encoding/base64"
 	"fmt"
 	"net/http"
 	"strconv"
@@ -91,6 +92,13 @@ func (h *Hub) serveSnapshot(w http.ResponseWriter, r *http.Request) {
 		h.fail(w, r, refusal{"garbage", problem.New(problem.Invalid, "this cursor cannot be read", "send the cursor exactly as it was received, or none").Because(err)})
 		return
 	}
+	nonce := r.URL.Query().Get("nonce")
+	if len(nonce) > maxNonce {
+		h.fail(w, r, errNonce)
+		return
+	}
+	hello := edge.Hello{Nonce: nonce, Partner: who.Partner, Edge: who.Edge, Epoch: h.o.Epoch, Heads: edge.Cursor{}, Known: cursor, Features: []string{},
+		HeartbeatMS: h.o.Heartbeat.Milliseconds(), AckMS: h.o.AckEvery.Milliseconds()}
 	var parts [][]byte
 	size := 0
 	for _, name := range []string{edge.SharedChain, edge.OwnChain(who.Partner)} {
@@ -99,13 +107,32 @@ func (h *Hub) serveSnapshot(w http.ResponseWriter, r *http.Request) {
 			h.fail(w, r, err)
 			return
 		}
-		b, _, err := h.snapshot(r.Context(), c, cursor[name].Seq)
+		known, err := h.knows(r.Context(), c, cursor[name])
 		if err != nil {
 			h.fail(w, r, err)
 			return
 		}
+		if !known {
+			hello.Known = nil
+		}
+		b, pos, err := h.snapshot(r.Context(), c, cursor[name].Seq)
+		if err != nil {
+			h.fail(w, r, err)
+			return
+		}
+		hello.Heads[name] = pos
 		parts, size = append(parts, b), size+len(b)
 	}
+	h.mu.Lock()
+	hello.Checkpoint = h.note
+	h.mu.Unlock()
+	hello.At = h.o.Now()
+	sealed, err := hello.Seal(h.o.Signer)
+	if err != nil {
+		h.fail(w, r, err)
+		return
+	}
+	w.Header().Set("Siaga-Hello", base64.RawURLEncoding.EncodeToString(sealed))
 	w.Header().Set("Content-Type", "application/vnd.siaga.snapshot")
 	w.Header().Set("Content-Length", strconv.Itoa(size))
 	w.Header().Set("Cache-Control", "no-store")

@@ -162,6 +162,10 @@ func (h *Hub) serveStream(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+const maxNonce = 100
+
+var errNonce = problem.Newf(problem.Invalid, "the nonce is longer than %d characters", maxNonce).WithFix("send 16 random bytes in base64url")
+
 // subscribe checks the request and registers the stream.
 func (h *Hub) subscribe(r *http.Request, who Subscriber) (*subscriber, []byte, error) {
 	q := r.URL.Query()
@@ -174,8 +178,8 @@ func (h *Hub) subscribe(r *http.Request, who Subscriber) (*subscriber, []byte, e
 		return nil, nil, refusal{"garbage", problem.New(problem.Invalid, "this cursor cannot be read", "send the cursor exactly as it was received, or none to start from the snapshot").Because(err)}
 	}
 	nonce := q.Get("nonce")
-	if len(nonce) > 100 {
-		return nil, nil, problem.New(problem.Invalid, "the nonce is longer than 100 characters", "send 16 random bytes in base64url")
+	if len(nonce) > maxNonce {
+		return nil, nil, errNonce
 	}
 	names := []string{edge.SharedChain, edge.OwnChain(who.Partner)}
 	for name := range cursor {
@@ -194,7 +198,7 @@ func (h *Hub) subscribe(r *http.Request, who Subscriber) (*subscriber, []byte, e
 		}
 		s.follows = append(s.follows, follow{c, cursor[name].Seq})
 	}
-	hello := edge.Hello{Nonce: nonce, Partner: who.Partner, Edge: who.Edge, Heads: edge.Cursor{}, Features: []string{}, HeartbeatMS: h.o.Heartbeat.Milliseconds()}
+	hello := edge.Hello{Nonce: nonce, Partner: who.Partner, Edge: who.Edge, Epoch: h.o.Epoch, Heads: edge.Cursor{}, Known: cursor, Features: []string{}, HeartbeatMS: h.o.Heartbeat.Milliseconds()}
 	h.mu.Lock()
 	if h.closed || len(h.subs) >= h.o.MaxEdges {
 		h.mu.Unlock()
@@ -237,22 +241,14 @@ func (h *Hub) check(ctx context.Context, c *chain, p edge.Position) error {
 	if p.Seq == 0 {
 		return refusal{"garbage", problem.New(problem.Invalid, "this cursor names no operation", "send the cursor exactly as it was received")}
 	}
-	var row []journal.FeedRow
-	err := h.o.Store.View(ctx, func(r journal.StoreReader) (err error) {
-		row, err = r.Feed(c.name, p.Seq-1, 1)
-		return err
-	})
+	at, ok, err := h.at(ctx, c, p.Seq)
 	if err != nil {
-		return fmt.Errorf("looking for a cursor in chain %s: %w", c.name, err)
+		return err
 	}
-	if len(row) == 0 {
+	if !ok {
 		return future
 	}
-	op, err := edge.ParseOperation(row[0].Op)
-	if err != nil {
-		return fmt.Errorf("looking for a cursor in chain %s: %w", c.name, err)
-	}
-	if op.Position() != p {
+	if at != p {
 		return refusal{"foreign", problem.Newf(problem.Conflict, "this cursor is of another history: operation %d of chain %s is another one here", p.Seq, c.name).
 			WithFix("keep what the edge has and tell the operator of the node")}
 	}
@@ -260,6 +256,36 @@ func (h *Hub) check(ctx context.Context, c *chain, p edge.Position) error {
 		return refusal{"behind", problem.Newf(problem.Conflict, "this cursor is %d operations behind", head.Seq-p.Seq).WithFix("start from the snapshot")}
 	}
 	return nil
+}
+
+// at returns the position after an operation of the chain; false if there is
+// none with this number.
+func (h *Hub) at(ctx context.Context, c *chain, seq uint64) (edge.Position, bool, error) {
+	var rows []journal.FeedRow
+	err := h.o.Store.View(ctx, func(r journal.StoreReader) (err error) {
+		rows, err = r.Feed(c.name, seq-1, 1)
+		return err
+	})
+	if err != nil {
+		return edge.Position{}, false, fmt.Errorf("looking for a cursor in chain %s: %w", c.name, err)
+	}
+	if len(rows) == 0 {
+		return edge.Position{}, false, nil
+	}
+	op, err := edge.ParseOperation(rows[0].Op)
+	if err != nil {
+		return edge.Position{}, false, fmt.Errorf("looking for a cursor in chain %s: %w", c.name, err)
+	}
+	return op.Position(), true, nil
+}
+
+// knows reports whether the position is one of this chain's history.
+func (h *Hub) knows(ctx context.Context, c *chain, p edge.Position) (bool, error) {
+	if p.Seq == 0 {
+		return p == edge.Position{}, nil
+	}
+	at, ok, err := h.at(ctx, c, p.Seq)
+	return ok && at == p, err
 }
 
 func (h *Hub) leave(s *subscriber) {
