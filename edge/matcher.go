@@ -258,11 +258,14 @@ func (m *Matcher) adopt(t *table, trips []Trip) {
 	m.apply.Lock()
 	defer m.apply.Unlock()
 	old, v := m.view.Load(), newView(t)
-	entries := make([]index.Entry, 0, len(t.recs))
-	for slot := range t.recs {
-		r := &t.recs[slot]
-		if c := t.classes[r.class]; r.flags&flagLive != 0 && c.Kind == fingerprint.PDQ {
-			entries = append(entries, index.Entry{ID: slotID(r.gen, uint32(slot)), Hash: r.value, MaxDistance: min(c.MaxDistance, maxPDQDistance)}) //nolint:gosec // a slot
+	entries := func(yield func(index.Entry) bool) {
+		for slot := range t.recs {
+			r := &t.recs[slot]
+			if c := t.classes[r.class]; r.flags&flagLive != 0 && c.Kind == fingerprint.PDQ {
+				if !yield(index.Entry{ID: slotID(r.gen, uint32(slot)), Hash: r.value, MaxDistance: min(c.MaxDistance, maxPDQDistance)}) { //nolint:gosec // a slot
+					return
+				}
+			}
 		}
 	}
 	if err := v.pdq.InsertAll(entries); err != nil {
