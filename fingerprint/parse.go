@@ -11,6 +11,7 @@ import (
 
 	"github.com/siaga-crp/siaga/fingerprint/digest"
 	"github.com/siaga-crp/siaga/fingerprint/link"
+	"github.com/siaga-crp/siaga/fingerprint/local"
 	"github.com/siaga-crp/siaga/fingerprint/paste"
 	"github.com/siaga-crp/siaga/fingerprint/payment"
 	"github.com/siaga-crp/siaga/fingerprint/pdq"
@@ -40,11 +41,22 @@ func (e *SyntaxError) Unwrap() error { return ErrSyntax }
 // form). The error is a *SyntaxError, or wraps ErrKind for a kind that is not in
 // Kinds. Parse may be called concurrently.
 func Parse(k Kind, text string) (Value, error) {
+	text = withoutName(k, text)
 	canonical, err := parse(k, text)
 	if err != nil {
 		return Value{}, err
 	}
 	return Value{Kind: k, Text: canonical}, nil
+}
+
+// withoutName drops the kind's name and a colon in front of a value, as Guess,
+// our lists and many tools write it.
+func withoutName(k Kind, text string) string {
+	s := strings.TrimSpace(text)
+	if n := len(k); n > 0 && len(s) > n && s[n] == ':' && strings.EqualFold(s[:n], string(k)) {
+		return s[n+1:]
+	}
+	return text
 }
 
 func parse(k Kind, text string) (string, error) {
@@ -67,14 +79,39 @@ func parse(k Kind, text string) (string, error) {
 	case Payment:
 		h, err := payment.Parse(text)
 		return h.Reveal(), sentence(k, err)
+	case Local:
+		f, err := local.Parse(text)
+		if err != nil {
+			return "", reason(k, "keypoint fingerprint", err, local.ErrSyntax)
+		}
+		return f.String(), nil
 	case TLSH:
 		return parseTLSH(text)
 	case VPDQ:
 		return parseVPDQ(text)
-	case Local:
-		return "", &SyntaxError{k, "Fingerprints of kind " + string(k) + " cannot be read here yet. Propose the file itself"}
 	}
 	return "", fmt.Errorf("%w; use one of %s", ErrKind, names())
+}
+
+// reason makes a sentence of the error of a kind whose package writes for
+// programs: sentinel: what is wrong.
+func reason(k Kind, name string, err, sentinel error) error {
+	what, ok := strings.CutPrefix(err.Error(), sentinel.Error()+": ")
+	if !ok {
+		what = "it has another form"
+	}
+	return &SyntaxError{k, "The " + name + " cannot be read: " + what + ". Compute it again, or use the file itself"}
+}
+
+// emptyOrLong makes a sentence of an error of package paste.
+func emptyOrLong(k Kind, name, want string, err error) error {
+	switch {
+	case errors.Is(err, paste.ErrEmpty):
+		return &SyntaxError{k, "Enter the " + name + ": " + want}
+	case errors.Is(err, paste.ErrLong):
+		return &SyntaxError{k, "The " + name + " has too many characters. Enter " + want}
+	}
+	return sentence(k, err)
 }
 
 // sentence makes the error of a kind's own package a SyntaxError.
@@ -109,21 +146,10 @@ func parseHex(k Kind, name string, size int, text string) (string, error) {
 	}
 	s, err := paste.Clean(text, maxText)
 	if err != nil {
-		switch {
-		case errors.Is(err, paste.ErrEmpty):
-			return "", &SyntaxError{k, fmt.Sprintf("Enter the %s: %d digits and letters from a to f", name, 2*size)}
-		case errors.Is(err, paste.ErrLong):
-			return "", &SyntaxError{k, fmt.Sprintf("The %s has too many characters. Enter %d: digits and a to f", name, 2*size)}
-		}
-		return "", sentence(k, err)
+		return "", emptyOrLong(k, name, fmt.Sprintf("%d digits and letters from a to f", 2*size), err)
 	}
 	s = strings.ToLower(paste.Narrow(s))
-	for _, prefix := range hexPrefixes[k] {
-		if rest, ok := strings.CutPrefix(s, prefix); ok {
-			s = strings.TrimLeft(rest, ":= ")
-			break
-		}
-	}
+	s = strings.TrimPrefix(s, "sha-256:")
 	s = strings.TrimPrefix(s, "0x")
 	s = strings.Map(func(r rune) rune {
 		if r == ' ' || r == ':' || r == '-' {
@@ -138,14 +164,6 @@ func parseHex(k Kind, name string, size int, text string) (string, error) {
 		return "", &SyntaxError{k, fmt.Sprintf("The %s has a character that is not a digit or a letter from a to f. Copy it again", name)}
 	}
 	return s, nil
-}
-
-// hexPrefixes are the names that people and tools write in front of a hash, the
-// longest first.
-var hexPrefixes = map[Kind][]string{
-	PDQ:    {"pdq hash", "pdq"},
-	SHA256: {"sha-256", "sha256"},
-	MD5:    {"md5"},
 }
 
 func isLowerHex(s string) bool {

@@ -1,24 +1,29 @@
 package fingerprint
 
 import (
+	"fmt"
 	"strings"
+	"unicode/utf8"
 
+	"github.com/siaga-crp/siaga/fingerprint/paste"
 	"github.com/siaga-crp/siaga/fingerprint/text"
 	"github.com/siaga-crp/siaga/fingerprint/vpdq"
 )
 
-// parseTLSH reads a TLSH hash, with "tlsh" in front or not.
-func parseTLSH(s string) (string, error) {
-	s = strings.TrimSpace(s)
-	if len(s) > 4 && strings.EqualFold(s[:4], "tlsh") {
-		s = strings.TrimLeft(s[4:], ":= ")
+// parseTLSH reads a TLSH hash.
+func parseTLSH(in string) (string, error) {
+	s, err := paste.Clean(in, maxText)
+	if err != nil {
+		return "", emptyOrLong(TLSH, "TLSH fingerprint", "T1 and 70 digits and letters from A to F", err)
 	}
-	if len(s) > maxText {
-		return "", &SyntaxError{TLSH, "The TLSH fingerprint has too many characters. Enter T1 and all 70 digits: digits and A to F"}
-	}
+	s = strings.ToUpper(paste.Narrow(s))
 	h, err := text.Parse(s)
 	if err != nil {
-		return "", &SyntaxError{TLSH, "This is not a TLSH fingerprint. Enter T1 and all 70 digits: digits and A to F"}
+		digits := strings.TrimPrefix(s, "T1")
+		if n := utf8.RuneCountInString(digits); n != 70 {
+			return "", &SyntaxError{TLSH, fmt.Sprintf("The TLSH fingerprint has %d digits. Enter T1 and all 70: digits and A to F", n)}
+		}
+		return "", &SyntaxError{TLSH, "The TLSH fingerprint has a character that is not a digit or a letter from A to F. Copy it again"}
 	}
 	return h.String(), nil
 }
@@ -33,7 +38,7 @@ func parseVPDQ(s string) (string, error) {
 	}
 	v, err := vpdq.Parse(s)
 	if err != nil {
-		return "", &SyntaxError{VPDQ, "This is not a video fingerprint. Enter one frame a line as hash,quality,seconds, in order of time, or propose the file itself"}
+		return "", reason(VPDQ, "video fingerprint", err, vpdq.ErrSyntax)
 	}
 	return v.String(), nil
 }
