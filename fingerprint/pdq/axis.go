@@ -21,7 +21,7 @@ const side = 64
 type axis struct {
 	n, w  int
 	start [side]int // first pixel of each sample
-	tent  []int32   // 2w-1 weights of each sample but a clipped one
+	tent  []int32   // 2w-1 weights of each sample but a clipped one, and zeros to a multiple of 8
 
 	clipped    bool
 	last       []int32 // weights of sample 63, part one, from start[63]
@@ -41,6 +41,9 @@ func (a *axis) set(n int) {
 	a.tent = a.tent[:0]
 	for k := range 2*w - 1 {
 		a.tent = append(a.tent, int32(min(k+1, 2*w-1-k)))
+	}
+	for len(a.tent)%8 != 0 {
+		a.tent = append(a.tent, 0)
 	}
 	for j := range side {
 		centre := (2*j + 1) * n / (2 * side)
@@ -77,6 +80,6 @@ func (a *axis) weights(j int, ones []int32) (start int, weights []int32) {
 	case j == side-1 && a.clipped:
 		return a.start[j], a.last
 	default:
-		return a.start[j], a.tent
+		return a.start[j], a.tent[:2*a.w-1]
 	}
 }

@@ -3,40 +3,35 @@ package pdq_test
 import (
 	"fmt"
 	"image"
-	"math/rand/v2"
+	"image/color"
 	"testing"
 
 	"github.com/siaga-crp/siaga/fingerprint/pdq"
 )
 
-// BenchmarkHash hashes decoded pictures, made from a fixed seed, of the sizes
-// and in the layouts that decoders return.
+// BenchmarkHash hashes a photograph at the sizes and in the layouts that
+// decoders return.
 func BenchmarkHash(b *testing.B) {
+	photo := open(b, "testdata/images/bridge-mods__aaa-orig.jpg").(*image.YCbCr)
 	for _, size := range []image.Point{{640, 427}, {1600, 1004}, {2048, 1024}, {4000, 3000}} {
 		rect := image.Rectangle{Max: size}
-		rng := rand.New(rand.NewPCG(1, 2))
-		noise := func(p []uint8) []uint8 {
-			for i := range p {
-				p[i] = uint8(rng.Uint32())
-			}
-			return p
-		}
 		ycbcr := image.NewYCbCr(rect, image.YCbCrSubsampleRatio420)
-		noise(ycbcr.Y)
-		noise(ycbcr.Cb)
-		noise(ycbcr.Cr)
 		ycbcr444 := image.NewYCbCr(rect, image.YCbCrSubsampleRatio444)
-		noise(ycbcr444.Y)
-		noise(ycbcr444.Cb)
-		noise(ycbcr444.Cr)
 		nrgba := image.NewNRGBA(rect)
-		noise(nrgba.Pix)
-		for i := 3; i < len(nrgba.Pix); i += 4 {
-			nrgba.Pix[i] = 255
-		}
 		gray := image.NewGray(rect)
-		noise(gray.Pix)
-		rgb := noise(make([]uint8, 3*size.X*size.Y))
+		rgb := make([]uint8, 3*size.X*size.Y)
+		for y := range size.Y {
+			for x := range size.X {
+				c := photo.YCbCrAt(x*photo.Rect.Max.X/size.X, y*photo.Rect.Max.Y/size.Y)
+				i, j := ycbcr.YOffset(x, y), ycbcr.COffset(x, y)
+				ycbcr.Y[i], ycbcr444.Y[i], gray.Pix[i] = c.Y, c.Y, c.Y
+				ycbcr.Cb[j], ycbcr444.Cb[i] = c.Cb, c.Cb
+				ycbcr.Cr[j], ycbcr444.Cr[i] = c.Cr, c.Cr
+				r, g, b := color.YCbCrToRGB(c.Y, c.Cb, c.Cr)
+				copy(rgb[3*i:], []uint8{r, g, b})
+				copy(nrgba.Pix[4*i:], []uint8{r, g, b, 255})
+			}
+		}
 
 		var h pdq.Hasher
 		run := func(layout string, hash func()) {

@@ -42,13 +42,15 @@ var chromaLumas = sync.OnceValue(func() *[1 << 16]chromaLuma {
 	return &t
 })
 
-// luma returns the luma, times 1,000, of brightness y with the chroma of index
-// i in t.
-func luma(t *[1 << 16]chromaLuma, y uint8, i uint16) int32 {
-	c := t[i]
-	if uint32(y)-uint32(c&255) < uint32(c>>8&511) {
-		return white*int32(y) + int32(c)>>17
-	}
+// luma returns what luma of brightness y would be without clamping, times
+// 1,000, and whether it is that. (One function with the other case would not be
+// inlined.)
+func (c chromaLuma) luma(y uint8) (luma int32, ok bool) {
+	return white*int32(y) + int32(c)>>17, uint32(y)-uint32(c&255) < uint32(c>>8&511)
+}
+
+// clampedLuma is luma, times 1,000, of y and a pair of chroma values cb<<8 | cr.
+func clampedLuma(y uint8, i uint16) int32 {
 	r, g, b := rgb(int32(y), int32(i>>8), int32(i&255))
 	return red*r + green*g + blue*b
 }
@@ -88,10 +90,17 @@ func (c *chroma) rows(y int) (near, far int) {
 // in turn, hence the pairs of roundings 7 and 8, 1 and 2.
 //
 // Both planes are filtered at once: mixed, of at least len(dst)/2+4 elements,
-// holds cb in the lower and cr in the upper 16 bits.
+// holds cb in the upper and cr in the lower 16 bits.
 func (c *chroma) read(y int, dst []uint16, mixed []uint32) {
 	n, f := c.rows(y)
 	cb, cr := c.cb[n:][:c.w], c.cr[n:][:c.w]
+	if c.shiftX+c.shiftY == 0 {
+		cb, cr = cb[c.x:][:len(dst)], cr[c.x:][:len(dst)]
+		for i := range dst {
+			dst[i] = uint16(cb[i])<<8 | uint16(cr[i])
+		}
+		return
+	}
 	if c.repeats() {
 		for i := range dst {
 			k := (i + c.x) >> c.shiftX
@@ -104,7 +113,7 @@ func (c *chroma) read(y int, dst []uint16, mixed []uint32) {
 		rounding := uint32(1+(y+c.y)&1) * 0x10001
 		for i := range dst {
 			k := i + c.x
-			dst[i] = unmix(3*mix(cb[k], cr[k])+mix(cb2[k], cr2[k])+rounding, 2)
+			dst[i] = unmix4(3*mix(cb[k], cr[k]) + mix(cb2[k], cr2[k]) + rounding)
 		}
 		return
 	}
@@ -113,7 +122,6 @@ func (c *chroma) read(y int, dst []uint16, mixed []uint32) {
 	// sample are as the edge.
 	k0, k1 := c.x>>1, (c.x+len(dst)-1)>>1
 	mixed = mixed[:k1-k0+3]
-	shift, left, right := 2, uint32(0x10001), uint32(0x20002)
 	from, to := max(k0-1, 0), min(k1+1, c.w-1)
 	inner := mixed[1+from-k0:][:to-from+1]
 	if c.shiftY == 0 {
@@ -122,7 +130,6 @@ func (c *chroma) read(y int, dst []uint16, mixed []uint32) {
 			inner[i] = mix(a[i], b[i])
 		}
 	} else {
-		shift, left, right = 4, 0x80008, 0x70007
 		a, b := cb[from:][:len(inner)], cr[from:][:len(inner)]
 		a2, b2 := cb2[from:][:len(inner)], cr2[from:][:len(inner)]
 		for i := range inner {
@@ -136,26 +143,60 @@ func (c *chroma) read(y int, dst []uint16, mixed []uint32) {
 		mixed[len(mixed)-1] = inner[len(inner)-1]
 	}
 
-	i := 0
-	if c.x&1 == 1 {
-		dst[0] = unmix(3*mixed[1]+mixed[2]+right, shift)
-		mixed, i = mixed[1:], 1
-	}
-	for ; i+1 < len(dst); i += 2 {
-		m := mixed[:3:3]
-		middle := 3 * m[1]
-		dst[i] = unmix(middle+m[0]+left, shift)
-		dst[i+1] = unmix(middle+m[2]+right, shift)
-		mixed = mixed[1:]
-	}
-	if i < len(dst) {
-		dst[i] = unmix(3*mixed[1]+mixed[0]+left, shift)
+	if c.shiftY == 0 {
+		filter4(dst, mixed, c.x&1)
+	} else {
+		filter16(dst, mixed, c.x&1)
 	}
 }
 
-func mix(cb, cr uint8) uint32 { return uint32(cb) | uint32(cr)<<16 }
-
-func unmix(m uint32, shift int) uint16 {
-	m >>= shift & 15
-	return uint16(m&255<<8 | m>>16&255)
+// filter4 filters samples along the row; the first pixel is the right half of its
+// sample if odd is 1.
+func filter4(dst []uint16, mixed []uint32, odd int) {
+	const left, right = 0x10001, 0x20002
+	before, here := mixed[0], mixed[1]
+	mixed = mixed[2:]
+	if odd == 1 {
+		dst[0] = unmix4(3*here + mixed[0] + right)
+		dst = dst[1:]
+		before, here, mixed = here, mixed[0], mixed[1:]
+	}
+	for len(dst) >= 2 && len(mixed) > 0 {
+		after := mixed[0]
+		dst[0] = unmix4(3*here + before + left)
+		dst[1] = unmix4(3*here + after + right)
+		before, here = here, after
+		dst, mixed = dst[2:], mixed[1:]
+	}
+	if len(dst) > 0 {
+		dst[0] = unmix4(3*here + before + left)
+	}
 }
+
+// filter16 is filter4 for samples that have been weighed with 3 and 1 already.
+func filter16(dst []uint16, mixed []uint32, odd int) {
+	const left, right = 0x80008, 0x70007
+	before, here := mixed[0], mixed[1]
+	mixed = mixed[2:]
+	if odd == 1 {
+		dst[0] = unmix16(3*here + mixed[0] + right)
+		dst = dst[1:]
+		before, here, mixed = here, mixed[0], mixed[1:]
+	}
+	for len(dst) >= 2 && len(mixed) > 0 {
+		after := mixed[0]
+		dst[0] = unmix16(3*here + before + left)
+		dst[1] = unmix16(3*here + after + right)
+		before, here = here, after
+		dst, mixed = dst[2:], mixed[1:]
+	}
+	if len(dst) > 0 {
+		dst[0] = unmix16(3*here + before + left)
+	}
+}
+
+func mix(cb, cr uint8) uint32 { return uint32(cb)<<16 | uint32(cr) }
+
+// unmix4 and unmix16 divide both halves.
+func unmix4(m uint32) uint16  { return uint16(m>>10&0xff00 | m>>2&0xff) }
+func unmix16(m uint32) uint16 { return uint16(m>>12&0xff00 | m>>4&0xff) }

@@ -31,7 +31,8 @@ var cosines = func() (c [frequencies][side / 2]float64) {
 // length and half the frequency. Folding takes 342 products instead of 1,024.
 //
 // Every product is rounded on its own (the conversions forbid fusing it with
-// the sum), so that all processors return the same bits.
+// the sum), so that all processors return the same bits. Four frequencies are
+// summed side by side, as one sum waits for its last addition.
 func dct64to16(v *[side]float64, out *[frequencies]float64) {
 	step := 1 // frequencies of this round are step, 3*step, 5*step …
 	for n := side; step <= frequencies; n, step = n/2, step*2 {
@@ -41,13 +42,26 @@ func dct64to16(v *[side]float64, out *[frequencies]float64) {
 			v[k], diff[k] = a+b, a-b
 		}
 		d := diff[:n/2]
-		for u := step; u <= frequencies; u += 2 * step {
-			c := cosines[u-1][:len(d)]
+		u := step - 1
+		for ; u+6*step < frequencies; u += 8 * step {
+			c0, c1 := cosines[u][:len(d)], cosines[u+2*step][:len(d)]
+			c2, c3 := cosines[u+4*step][:len(d)], cosines[u+6*step][:len(d)]
+			var s0, s1, s2, s3 float64
+			for k, x := range d {
+				s0 += float64(c0[k] * x)
+				s1 += float64(c1[k] * x)
+				s2 += float64(c2[k] * x)
+				s3 += float64(c3[k] * x)
+			}
+			out[u], out[u+2*step], out[u+4*step], out[u+6*step] = s0, s1, s2, s3
+		}
+		for ; u < frequencies; u += 2 * step {
+			c := cosines[u][:len(d)]
 			sum := 0.0
 			for k, x := range d {
 				sum += float64(c[k] * x)
 			}
-			out[u-1] = sum
+			out[u] = sum
 		}
 	}
 }
@@ -60,13 +74,15 @@ func (s *spectrum) transform(t *thumbnail) {
 	var vertical [frequencies][side]float64
 	var v [side]float64
 	var out [frequencies]float64
-	for j := range side {
-		for i := range side {
-			v[i] = t[i][j]
-		}
-		dct64to16(&v, &out)
-		for u := range out {
-			vertical[u][j] = out[u]
+	if !dctColumns(&vertical, t) {
+		for j := range side {
+			for i := range side {
+				v[i] = t[i][j]
+			}
+			dct64to16(&v, &out)
+			for u := range out {
+				vertical[u][j] = out[u]
+			}
 		}
 	}
 	for u := range vertical {
@@ -170,34 +186,46 @@ type thumbnail [side][side]float64
 // neighbours, in whole percent of the full range each, so that noise and
 // gentle slopes count for nothing.
 func (t *thumbnail) quality() int {
-	sum := 0.0
+	var rounded [side*side + 1]float32
+	for i := range t {
+		row := rounded[i*side:][:side]
+		for j := range row {
+			row[j] = float32(t[i][j])
+		}
+	}
+	return int(min(steps(&rounded)/90, 100))
+}
+
+// stepsPortable is the sum of all steps between neighbours.
+func stepsPortable(t *[side*side + 1]float32) (sum int32) {
 	for i := range side {
-		for j := range side {
-			u := float32(t[i][j])
-			if i+1 < side {
-				sum += step(u, float32(t[i+1][j]))
-			}
-			if j+1 < side {
-				sum += step(u, float32(t[i][j+1]))
+		row := t[i*side:][:side]
+		for j := range side - 1 {
+			sum += step(row[j], row[j+1])
+		}
+		if i+1 < side {
+			below := t[(i+1)*side:][:side]
+			for j := range row {
+				sum += step(row[j], below[j])
 			}
 		}
 	}
-	return int(min(math.Trunc(sum/90), 100))
+	return sum
 }
 
 // step is the size of one step in whole percent, computed in 32 bits as the
 // reference does.
-func step(u, v float32) float64 {
-	d := float32(float32(u-v)*100) / 255
-	return math.Abs(math.Trunc(float64(d)))
+func step(u, v float32) int32 {
+	d := int32(float32(float32(u-v)*100) / 255)
+	return max(d, -d)
 }
 
-// finite reports whether the thumbnail has neither an infinity nor a NaN,
-// which only a plane of 32-bit luma can bring in.
-func (t *thumbnail) finite() bool {
+// sane reports whether the thumbnail is near enough to 0 to 255 to compute
+// with. Only a plane of 32-bit luma can bring in other values.
+func (t *thumbnail) sane() bool {
 	for i := range t {
 		for _, x := range t[i] {
-			if x-x != 0 {
+			if !(math.Abs(x) < 1e5) {
 				return false
 			}
 		}

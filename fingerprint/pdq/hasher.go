@@ -30,7 +30,7 @@ type Hasher struct {
 	row        []int32 // luma of row rowRead
 	rowRead    int
 	buf        buffers
-	lanes      lanes
+	columns    columns
 	thumb      thumbnail
 	spectrum   spectrum
 	unhashable bool
@@ -67,13 +67,13 @@ func (h *Hasher) HashLuma8(pix []uint8, stride, width, height int) Result {
 }
 
 // HashLuma32 is HashLuma8 for values from 0 to 255 with fractions; stride
-// counts values. A plane in which an infinity or a NaN counts has an all-zero
-// hash of quality 0.
+// counts values. A plane with an infinity, a NaN or values far outside that
+// range has an all-zero hash of quality 0.
 func (h *Hasher) HashLuma32(pix []float32, stride, width, height int) Result {
 	checkPlane(len(pix), stride, width, height, 1)
 	if h.start(width, height) {
 		h.thumbnail32(pix, stride)
-		h.unhashable = !h.thumb.finite()
+		h.unhashable = !h.thumb.sane()
 	}
 	return h.finish()
 }
@@ -140,7 +140,7 @@ func (h *Hasher) thumbnail() {
 	// w and w' are the widths of both averages: in 63 bits up to 2^18 w*w'.
 	var sums [side + 1]int64
 	var tail [side]float64 // part one of a clipped last row
-	h.openLanes()
+	h.columns.open(&h.src)
 	for i := range h.ys.samples() {
 		if i == 0 || i == side || h.ys.start[i] != h.ys.start[i-1] {
 			h.sumRows(i, &sums)
@@ -195,10 +195,12 @@ func (h *Hasher) divide(tail *[side]float64, scale float64) {
 			last[j] += float64(tail[j]*float64(h.ys.w)) / float64(h.ys.w-1)
 		}
 	}
+	// A quotient is rounded once, so that it is the same for 8 and 16 bits.
 	square := float64(h.xs.w*h.xs.w) * float64(h.ys.w*h.ys.w) * scale
 	for i := range h.thumb {
-		for j := range h.thumb[i] {
-			h.thumb[i][j] /= square
+		row := &h.thumb[i]
+		for j := range row {
+			row[j] /= square
 		}
 	}
 }

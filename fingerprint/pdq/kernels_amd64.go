@@ -4,23 +4,41 @@
 
 package pdq
 
-// dotGray adds, for each of n windows of a row of one byte a pixel, 32 pixels a step, the sum of the
-// pixels times weights, times scale, to the window's 8 lanes in acc.
+// addRowsAVX2 adds two rows of bytes, each times its weight, to 16-bit sums. A
+// block is 32 bytes, and their sums are in the order 0-7, 16-23, 8-15, 24-31.
+// The weights, that of a in the low byte, are together at most 128; blocks is
+// not 0.
 //
 //go:noescape
-func dotGray(acc *int32, row *uint8, windows *[2]uint32, n int, weights *int8, steps int, scale int32)
+func addRowsAVX2(acc *uint64, a *uint8, b *uint8, blocks int, weights uint32)
 
-// dotRGBA adds, for each of n windows of a row of 4 bytes a pixel, 8 pixels a step, the sum of the
-// pixels times weights, times scale, to the window's 8 lanes in acc.
+// widenAVX2 adds the 16-bit sums of addRowsAVX2 to sums, in order, and clears
+// them. blocks is not 0.
 //
 //go:noescape
-func dotRGBA(acc *int32, row *uint8, windows *[2]uint32, n int, weights *int8, steps int, scale int32)
+func widenAVX2(sums *uint32, acc *uint64, blocks int)
 
-// dotRGB adds, for each of n windows of a row of 3 bytes a pixel, 8 pixels a step, the sum of the
-// pixels times weights, times scale, to the window's 8 lanes in acc.
+// lumaGrayAVX2 makes luma of the sums of one byte a pixel, in blocks of 8.
 //
 //go:noescape
-func dotRGB(acc *int32, row *uint8, windows *[2]uint32, n int, weights *int8, steps int, scale int32)
+func lumaGrayAVX2(dst *int32, sums *uint32, blocks int)
+
+// lumaPlanesAVX2 makes luma of the sums of three planes, in blocks of 8.
+//
+//go:noescape
+func lumaPlanesAVX2(dst *int32, red *uint32, green *uint32, blue *uint32, blocks int)
+
+// lumaRGBAVX2 makes luma of the sums of three bytes a pixel, in blocks of 8. It reads on
+// by one sum.
+//
+//go:noescape
+func lumaRGBAVX2(dst *int32, sums *uint32, blocks int)
+
+// lumaRGBAAVX2 makes luma of the sums of four bytes a pixel, colours multiplied by alpha,
+// on a white ground, in blocks of 8. It returns 0 if every pixel's alpha is opaque.
+//
+//go:noescape
+func lumaRGBAAVX2(dst *int32, sums *uint32, blocks int, opaque uint32) (transparent uint32)
 
 // upsample2x2 makes 2n chroma values of n samples of the rows near and far, the nearer and the farther one,
 // of a plane of half the picture's width and height. It reads a sample before and one
@@ -40,3 +58,22 @@ func upsample2x1(dst *uint8, near *uint8, n int)
 //
 //go:noescape
 func ycbcrToPlanes(red *uint8, green *uint8, blue *uint8, y *uint8, cb *uint8, cr *uint8, n int)
+
+// weighAVX2 adds to each of n sums 8*steps values of the row, from the start that
+// starts has for it, times weights.
+//
+//go:noescape
+func weighAVX2(sums *int64, row *int32, starts *int, n int, weights *int32, steps int)
+
+// dctColumnsAVX2 transforms the 64 columns of in, of 64 rows, to the 64 columns
+// of out, of 16 rows. cosines is the table of that name; scratch has room for
+// 256 values.
+//
+//go:noescape
+func dctColumnsAVX2(out *float64, in *float64, cosines *float64, scratch *float64)
+
+// stepsAVX2 is the sum of func step of all neighbours in t, of 64 by 64 values and
+// one more.
+//
+//go:noescape
+func stepsAVX2(t *float32) int32

@@ -4,229 +4,263 @@
 
 #include "textflag.h"
 
-DATA ones<>+0(SB)/2, $0x0001
-DATA ones<>+2(SB)/2, $0x0001
-DATA ones<>+4(SB)/2, $0x0001
-DATA ones<>+6(SB)/2, $0x0001
-DATA ones<>+8(SB)/2, $0x0001
-DATA ones<>+10(SB)/2, $0x0001
-DATA ones<>+12(SB)/2, $0x0001
-DATA ones<>+14(SB)/2, $0x0001
-DATA ones<>+16(SB)/2, $0x0001
-DATA ones<>+18(SB)/2, $0x0001
-DATA ones<>+20(SB)/2, $0x0001
-DATA ones<>+22(SB)/2, $0x0001
-DATA ones<>+24(SB)/2, $0x0001
-DATA ones<>+26(SB)/2, $0x0001
-DATA ones<>+28(SB)/2, $0x0001
-DATA ones<>+30(SB)/2, $0x0001
-GLOBL ones<>(SB), RODATA|NOPTR, $32
-
-// func dotGray(acc *int32, row *uint8, windows *[2]uint32, n int, weights *int8, steps int, scale int32)
+// func addRowsAVX2(acc *uint64, a *uint8, b *uint8, blocks int, weights uint32)
 // Requires: AVX, AVX2
-TEXT ·dotGray(SB), NOSPLIT, $0-52
+TEXT ·addRowsAVX2(SB), NOSPLIT, $0-36
 	MOVQ         acc+0(FP), AX
-	MOVQ         row+8(FP), CX
-	MOVQ         windows+16(FP), DX
-	MOVQ         n+24(FP), BX
-	MOVQ         weights+32(FP), SI
-	MOVQ         steps+40(FP), DI
-	MOVL         scale+48(FP), R8
-	VMOVD        R8, X0
-	VPBROADCASTD X0, Y0
-	VMOVDQU      ones<>+0(SB), Y1
-	TESTQ        BX, BX
-	JZ           done
+	MOVQ         a+8(FP), CX
+	MOVQ         b+16(FP), DX
+	MOVQ         blocks+24(FP), BX
+	MOVL         weights+32(FP), SI
+	VMOVD        SI, X0
+	VPBROADCASTW X0, Y0
 
 next:
-	MOVLQZX (DX), R8
-	MOVLQZX 4(DX), R9
-	ADDQ    CX, R8
-	ADDQ    SI, R9
-	MOVQ    DI, R10
-	VPXOR   Y2, Y2, Y2
-
-step:
-	VMOVDQU    (R8), Y3
-	VPMADDUBSW (R9), Y3, Y3
-	VPMADDWD   Y1, Y3, Y3
-	VPADDD     Y3, Y2, Y2
-	ADDQ       $0x20, R8
-	ADDQ       $0x20, R9
-	DECQ       R10
-	JNZ        step
-	VPMULLD    Y0, Y2, Y2
-	VPADDD     (AX), Y2, Y2
-	VMOVDQU    Y2, (AX)
-	ADDQ       $0x20, AX
-	ADDQ       $0x08, DX
+	VMOVDQU    (CX), Y1
+	VMOVDQU    (DX), Y2
+	VPUNPCKLBW Y2, Y1, Y3
+	VPUNPCKHBW Y2, Y1, Y1
+	VPMADDUBSW Y0, Y3, Y3
+	VPMADDUBSW Y0, Y1, Y1
+	VPADDW     (AX), Y3, Y3
+	VPADDW     32(AX), Y1, Y1
+	VMOVDQU    Y3, (AX)
+	VMOVDQU    Y1, 32(AX)
+	ADDQ       $0x20, CX
+	ADDQ       $0x20, DX
+	ADDQ       $0x40, AX
 	DECQ       BX
 	JNZ        next
-
-done:
 	VZEROUPPER
 	RET
 
-DATA group<>+0(SB)/1, $0x00
-DATA group<>+1(SB)/1, $0x04
-DATA group<>+2(SB)/1, $0x08
-DATA group<>+3(SB)/1, $0x0c
-DATA group<>+4(SB)/1, $0x01
-DATA group<>+5(SB)/1, $0x05
-DATA group<>+6(SB)/1, $0x09
-DATA group<>+7(SB)/1, $0x0d
-DATA group<>+8(SB)/1, $0x02
-DATA group<>+9(SB)/1, $0x06
-DATA group<>+10(SB)/1, $0x0a
-DATA group<>+11(SB)/1, $0x0e
-DATA group<>+12(SB)/1, $0x03
-DATA group<>+13(SB)/1, $0x07
-DATA group<>+14(SB)/1, $0x0b
-DATA group<>+15(SB)/1, $0x0f
-DATA group<>+16(SB)/1, $0x00
-DATA group<>+17(SB)/1, $0x04
-DATA group<>+18(SB)/1, $0x08
-DATA group<>+19(SB)/1, $0x0c
-DATA group<>+20(SB)/1, $0x01
-DATA group<>+21(SB)/1, $0x05
-DATA group<>+22(SB)/1, $0x09
-DATA group<>+23(SB)/1, $0x0d
-DATA group<>+24(SB)/1, $0x02
-DATA group<>+25(SB)/1, $0x06
-DATA group<>+26(SB)/1, $0x0a
-DATA group<>+27(SB)/1, $0x0e
-DATA group<>+28(SB)/1, $0x03
-DATA group<>+29(SB)/1, $0x07
-DATA group<>+30(SB)/1, $0x0b
-DATA group<>+31(SB)/1, $0x0f
-GLOBL group<>(SB), RODATA|NOPTR, $32
-
-// func dotRGBA(acc *int32, row *uint8, windows *[2]uint32, n int, weights *int8, steps int, scale int32)
+// func widenAVX2(sums *uint32, acc *uint64, blocks int)
 // Requires: AVX, AVX2
-TEXT ·dotRGBA(SB), NOSPLIT, $0-52
-	MOVQ         acc+0(FP), AX
-	MOVQ         row+8(FP), CX
-	MOVQ         windows+16(FP), DX
-	MOVQ         n+24(FP), BX
-	MOVQ         weights+32(FP), SI
-	MOVQ         steps+40(FP), DI
-	MOVL         scale+48(FP), R8
-	VMOVD        R8, X0
-	VPBROADCASTD X0, Y0
-	VMOVDQU      ones<>+0(SB), Y1
-	TESTQ        BX, BX
-	JZ           done
+TEXT ·widenAVX2(SB), NOSPLIT, $0-24
+	MOVQ  sums+0(FP), AX
+	MOVQ  acc+8(FP), CX
+	MOVQ  blocks+16(FP), DX
+	VPXOR Y0, Y0, Y0
 
 next:
-	MOVLQZX (DX), R8
-	MOVLQZX 4(DX), R9
-	ADDQ    CX, R8
-	ADDQ    SI, R9
-	MOVQ    DI, R10
-	VPXOR   Y2, Y2, Y2
-
-step:
-	VMOVDQU    (R8), Y3
-	VPSHUFB    group<>+0(SB), Y3, Y3
-	VPMADDUBSW (R9), Y3, Y3
-	VPMADDWD   Y1, Y3, Y3
-	VPADDD     Y3, Y2, Y2
-	ADDQ       $0x20, R8
-	ADDQ       $0x20, R9
-	DECQ       R10
-	JNZ        step
-	VPMULLD    Y0, Y2, Y2
-	VPADDD     (AX), Y2, Y2
-	VMOVDQU    Y2, (AX)
-	ADDQ       $0x20, AX
-	ADDQ       $0x08, DX
-	DECQ       BX
-	JNZ        next
-
-done:
+	VPMOVZXWD (CX), Y1
+	VPADDD    (AX), Y1, Y1
+	VMOVDQU   Y1, (AX)
+	VPMOVZXWD 32(CX), Y1
+	VPADDD    32(AX), Y1, Y1
+	VMOVDQU   Y1, 32(AX)
+	VPMOVZXWD 16(CX), Y1
+	VPADDD    64(AX), Y1, Y1
+	VMOVDQU   Y1, 64(AX)
+	VPMOVZXWD 48(CX), Y1
+	VPADDD    96(AX), Y1, Y1
+	VMOVDQU   Y1, 96(AX)
+	VMOVDQU   Y0, (CX)
+	VMOVDQU   Y0, 32(CX)
+	ADDQ      $0x00000080, AX
+	ADDQ      $0x40, CX
+	DECQ      DX
+	JNZ       next
 	VZEROUPPER
 	RET
 
-DATA group3<>+0(SB)/1, $0x00
-DATA group3<>+1(SB)/1, $0x03
-DATA group3<>+2(SB)/1, $0x06
-DATA group3<>+3(SB)/1, $0x09
-DATA group3<>+4(SB)/1, $0x01
-DATA group3<>+5(SB)/1, $0x04
-DATA group3<>+6(SB)/1, $0x07
-DATA group3<>+7(SB)/1, $0x0a
-DATA group3<>+8(SB)/1, $0x02
-DATA group3<>+9(SB)/1, $0x05
-DATA group3<>+10(SB)/1, $0x08
-DATA group3<>+11(SB)/1, $0x0b
-DATA group3<>+12(SB)/1, $0x80
-DATA group3<>+13(SB)/1, $0x80
-DATA group3<>+14(SB)/1, $0x80
-DATA group3<>+15(SB)/1, $0x80
-DATA group3<>+16(SB)/1, $0x04
-DATA group3<>+17(SB)/1, $0x07
-DATA group3<>+18(SB)/1, $0x0a
-DATA group3<>+19(SB)/1, $0x0d
-DATA group3<>+20(SB)/1, $0x05
-DATA group3<>+21(SB)/1, $0x08
-DATA group3<>+22(SB)/1, $0x0b
-DATA group3<>+23(SB)/1, $0x0e
-DATA group3<>+24(SB)/1, $0x06
-DATA group3<>+25(SB)/1, $0x09
-DATA group3<>+26(SB)/1, $0x0c
-DATA group3<>+27(SB)/1, $0x0f
-DATA group3<>+28(SB)/1, $0x84
-DATA group3<>+29(SB)/1, $0x84
-DATA group3<>+30(SB)/1, $0x84
-DATA group3<>+31(SB)/1, $0x84
-GLOBL group3<>(SB), RODATA|NOPTR, $32
-
-// func dotRGB(acc *int32, row *uint8, windows *[2]uint32, n int, weights *int8, steps int, scale int32)
+// func lumaGrayAVX2(dst *int32, sums *uint32, blocks int)
 // Requires: AVX, AVX2
-TEXT ·dotRGB(SB), NOSPLIT, $0-52
-	MOVQ         acc+0(FP), AX
-	MOVQ         row+8(FP), CX
-	MOVQ         windows+16(FP), DX
-	MOVQ         n+24(FP), BX
-	MOVQ         weights+32(FP), SI
-	MOVQ         steps+40(FP), DI
-	MOVL         scale+48(FP), R8
-	VMOVD        R8, X0
-	VPBROADCASTD X0, Y0
-	VMOVDQU      ones<>+0(SB), Y1
-	TESTQ        BX, BX
-	JZ           done
+TEXT ·lumaGrayAVX2(SB), NOSPLIT, $0-24
+	MOVQ    dst+0(FP), AX
+	MOVQ    sums+8(FP), CX
+	MOVQ    blocks+16(FP), DX
+	VMOVDQU whiteFactor<>+0(SB), Y0
 
 next:
-	MOVLQZX (DX), R8
-	MOVLQZX 4(DX), R9
-	ADDQ    CX, R8
-	ADDQ    SI, R9
-	MOVQ    DI, R10
-	VPXOR   Y2, Y2, Y2
+	VPMULLD (CX), Y0, Y1
+	VMOVDQU Y1, (AX)
+	ADDQ    $0x20, CX
+	ADDQ    $0x20, AX
+	DECQ    DX
+	JNZ     next
+	VZEROUPPER
+	RET
 
-step:
-	VMOVDQU     (R8), X3
-	VINSERTI128 $0x01, 8(R8), Y3, Y3
-	VPSHUFB     group3<>+0(SB), Y3, Y3
-	VPMADDUBSW  (R9), Y3, Y3
-	VPMADDWD    Y1, Y3, Y3
-	VPADDD      Y3, Y2, Y2
-	ADDQ        $0x18, R8
-	ADDQ        $0x20, R9
-	DECQ        R10
-	JNZ         step
+DATA whiteFactor<>+0(SB)/4, $0x000003e8
+DATA whiteFactor<>+4(SB)/4, $0x000003e8
+DATA whiteFactor<>+8(SB)/4, $0x000003e8
+DATA whiteFactor<>+12(SB)/4, $0x000003e8
+DATA whiteFactor<>+16(SB)/4, $0x000003e8
+DATA whiteFactor<>+20(SB)/4, $0x000003e8
+DATA whiteFactor<>+24(SB)/4, $0x000003e8
+DATA whiteFactor<>+28(SB)/4, $0x000003e8
+GLOBL whiteFactor<>(SB), RODATA|NOPTR, $32
+
+// func lumaPlanesAVX2(dst *int32, red *uint32, green *uint32, blue *uint32, blocks int)
+// Requires: AVX, AVX2
+TEXT ·lumaPlanesAVX2(SB), NOSPLIT, $0-40
+	MOVQ    dst+0(FP), AX
+	MOVQ    red+8(FP), CX
+	VMOVDQU redPart<>+0(SB), Y0
+	MOVQ    green+16(FP), DX
+	VMOVDQU greenPart<>+0(SB), Y1
+	MOVQ    blue+24(FP), BX
+	VMOVDQU bluePart<>+0(SB), Y2
+	MOVQ    blocks+32(FP), SI
+
+next:
+	VPMULLD (CX), Y0, Y3
+	ADDQ    $0x20, CX
+	VPMULLD (DX), Y1, Y4
+	ADDQ    $0x20, DX
+	VPMULLD (BX), Y2, Y5
+	ADDQ    $0x20, BX
+	VPADDD  Y3, Y4, Y4
+	VPADDD  Y4, Y5, Y5
+	VMOVDQU Y5, (AX)
+	ADDQ    $0x20, AX
+	DECQ    SI
+	JNZ     next
+	VZEROUPPER
+	RET
+
+DATA redPart<>+0(SB)/4, $0x0000012b
+DATA redPart<>+4(SB)/4, $0x0000012b
+DATA redPart<>+8(SB)/4, $0x0000012b
+DATA redPart<>+12(SB)/4, $0x0000012b
+DATA redPart<>+16(SB)/4, $0x0000012b
+DATA redPart<>+20(SB)/4, $0x0000012b
+DATA redPart<>+24(SB)/4, $0x0000012b
+DATA redPart<>+28(SB)/4, $0x0000012b
+GLOBL redPart<>(SB), RODATA|NOPTR, $32
+
+DATA greenPart<>+0(SB)/4, $0x0000024b
+DATA greenPart<>+4(SB)/4, $0x0000024b
+DATA greenPart<>+8(SB)/4, $0x0000024b
+DATA greenPart<>+12(SB)/4, $0x0000024b
+DATA greenPart<>+16(SB)/4, $0x0000024b
+DATA greenPart<>+20(SB)/4, $0x0000024b
+DATA greenPart<>+24(SB)/4, $0x0000024b
+DATA greenPart<>+28(SB)/4, $0x0000024b
+GLOBL greenPart<>(SB), RODATA|NOPTR, $32
+
+DATA bluePart<>+0(SB)/4, $0x00000072
+DATA bluePart<>+4(SB)/4, $0x00000072
+DATA bluePart<>+8(SB)/4, $0x00000072
+DATA bluePart<>+12(SB)/4, $0x00000072
+DATA bluePart<>+16(SB)/4, $0x00000072
+DATA bluePart<>+20(SB)/4, $0x00000072
+DATA bluePart<>+24(SB)/4, $0x00000072
+DATA bluePart<>+28(SB)/4, $0x00000072
+GLOBL bluePart<>(SB), RODATA|NOPTR, $32
+
+// func lumaRGBAVX2(dst *int32, sums *uint32, blocks int)
+// Requires: AVX, AVX2
+TEXT ·lumaRGBAVX2(SB), NOSPLIT, $0-24
+	MOVQ    dst+0(FP), AX
+	MOVQ    sums+8(FP), CX
+	MOVQ    blocks+16(FP), DX
+	VMOVDQU lumaRGBFactors<>+0(SB), Y0
+
+next:
+	VMOVDQU     (CX), X1
+	VINSERTI128 $0x01, 48(CX), Y1, Y1
+	VPMULLD     Y0, Y1, Y1
+	VMOVDQU     12(CX), X2
+	VINSERTI128 $0x01, 60(CX), Y2, Y2
 	VPMULLD     Y0, Y2, Y2
-	VPADDD      (AX), Y2, Y2
-	VMOVDQU     Y2, (AX)
+	VMOVDQU     24(CX), X3
+	VINSERTI128 $0x01, 72(CX), Y3, Y3
+	VPMULLD     Y0, Y3, Y3
+	VMOVDQU     36(CX), X4
+	VINSERTI128 $0x01, 84(CX), Y4, Y4
+	VPMULLD     Y0, Y4, Y4
+	VPHADDD     Y2, Y1, Y1
+	VPHADDD     Y4, Y3, Y3
+	VPHADDD     Y3, Y1, Y1
+	VMOVDQU     Y1, (AX)
+	ADDQ        $0x00000060, CX
 	ADDQ        $0x20, AX
-	ADDQ        $0x08, DX
-	DECQ        BX
+	DECQ        DX
 	JNZ         next
-
-done:
 	VZEROUPPER
 	RET
+
+DATA lumaRGBFactors<>+0(SB)/4, $0x0000012b
+DATA lumaRGBFactors<>+4(SB)/4, $0x0000024b
+DATA lumaRGBFactors<>+8(SB)/4, $0x00000072
+DATA lumaRGBFactors<>+12(SB)/4, $0x00000000
+DATA lumaRGBFactors<>+16(SB)/4, $0x0000012b
+DATA lumaRGBFactors<>+20(SB)/4, $0x0000024b
+DATA lumaRGBFactors<>+24(SB)/4, $0x00000072
+DATA lumaRGBFactors<>+28(SB)/4, $0x00000000
+GLOBL lumaRGBFactors<>(SB), RODATA|NOPTR, $32
+
+// func lumaRGBAAVX2(dst *int32, sums *uint32, blocks int, opaque uint32) (transparent uint32)
+// Requires: AVX, AVX2
+TEXT ·lumaRGBAAVX2(SB), NOSPLIT, $0-36
+	MOVQ         dst+0(FP), AX
+	MOVQ         sums+8(FP), CX
+	MOVQ         blocks+16(FP), DX
+	VMOVDQU      lumaRGBAFactors<>+0(SB), Y0
+	MOVL         opaque+24(FP), BX
+	VMOVD        BX, X1
+	VPBROADCASTD X1, Y1
+	VPMULLD      whiteFactor4<>+0(SB), Y1, Y2
+	VPXOR        Y3, Y3, Y3
+
+next:
+	VMOVDQU      (CX), X4
+	VINSERTI128  $0x01, 64(CX), Y4, Y4
+	VPXOR        Y1, Y4, Y5
+	VPOR         Y5, Y3, Y3
+	VPMULLD      Y0, Y4, Y4
+	VMOVDQU      16(CX), X6
+	VINSERTI128  $0x01, 80(CX), Y6, Y6
+	VPXOR        Y1, Y6, Y5
+	VPOR         Y5, Y3, Y3
+	VPMULLD      Y0, Y6, Y6
+	VMOVDQU      32(CX), X7
+	VINSERTI128  $0x01, 96(CX), Y7, Y7
+	VPXOR        Y1, Y7, Y5
+	VPOR         Y5, Y3, Y3
+	VPMULLD      Y0, Y7, Y7
+	VMOVDQU      48(CX), X8
+	VINSERTI128  $0x01, 112(CX), Y8, Y8
+	VPXOR        Y1, Y8, Y5
+	VPOR         Y5, Y3, Y3
+	VPMULLD      Y0, Y8, Y8
+	VPHADDD      Y6, Y4, Y4
+	VPHADDD      Y8, Y7, Y7
+	VPHADDD      Y7, Y4, Y4
+	VPADDD       Y2, Y4, Y4
+	VMOVDQU      Y4, (AX)
+	ADDQ         $0x00000080, CX
+	ADDQ         $0x20, AX
+	DECQ         DX
+	JNZ          next
+	VEXTRACTI128 $0x01, Y3, X0
+	VPOR         X0, X3, X0
+	VPEXTRD      $0x03, X0, AX
+	MOVL         AX, transparent+32(FP)
+	VZEROUPPER
+	RET
+
+DATA lumaRGBAFactors<>+0(SB)/4, $0x0000012b
+DATA lumaRGBAFactors<>+4(SB)/4, $0x0000024b
+DATA lumaRGBAFactors<>+8(SB)/4, $0x00000072
+DATA lumaRGBAFactors<>+12(SB)/4, $0xfffffc18
+DATA lumaRGBAFactors<>+16(SB)/4, $0x0000012b
+DATA lumaRGBAFactors<>+20(SB)/4, $0x0000024b
+DATA lumaRGBAFactors<>+24(SB)/4, $0x00000072
+DATA lumaRGBAFactors<>+28(SB)/4, $0xfffffc18
+GLOBL lumaRGBAFactors<>(SB), RODATA|NOPTR, $32
+
+DATA whiteFactor4<>+0(SB)/4, $0x000003e8
+DATA whiteFactor4<>+4(SB)/4, $0x000003e8
+DATA whiteFactor4<>+8(SB)/4, $0x000003e8
+DATA whiteFactor4<>+12(SB)/4, $0x000003e8
+DATA whiteFactor4<>+16(SB)/4, $0x000003e8
+DATA whiteFactor4<>+20(SB)/4, $0x000003e8
+DATA whiteFactor4<>+24(SB)/4, $0x000003e8
+DATA whiteFactor4<>+28(SB)/4, $0x000003e8
+GLOBL whiteFactor4<>(SB), RODATA|NOPTR, $32
 
 // func upsample2x2(dst *uint8, near *uint8, far *uint8, n int)
 // Requires: AVX, AVX2
@@ -387,7 +421,7 @@ TEXT ·ycbcrToPlanes(SB), NOSPLIT, $0-56
 	MOVQ    cr+40(FP), DI
 	MOVQ    n+48(FP), R8
 	VMOVDQU mid<>+0(SB), Y0
-	VMOVDQU ones2<>+0(SB), Y1
+	VMOVDQU one<>+0(SB), Y1
 	VMOVDQU redFactor<>+0(SB), Y2
 	VMOVDQU blueFactor<>+0(SB), Y3
 	VMOVDQU greenFactors<>+0(SB), Y4
@@ -488,23 +522,23 @@ DATA mid<>+28(SB)/2, $0x0080
 DATA mid<>+30(SB)/2, $0x0080
 GLOBL mid<>(SB), RODATA|NOPTR, $32
 
-DATA ones2<>+0(SB)/2, $0x0001
-DATA ones2<>+2(SB)/2, $0x0001
-DATA ones2<>+4(SB)/2, $0x0001
-DATA ones2<>+6(SB)/2, $0x0001
-DATA ones2<>+8(SB)/2, $0x0001
-DATA ones2<>+10(SB)/2, $0x0001
-DATA ones2<>+12(SB)/2, $0x0001
-DATA ones2<>+14(SB)/2, $0x0001
-DATA ones2<>+16(SB)/2, $0x0001
-DATA ones2<>+18(SB)/2, $0x0001
-DATA ones2<>+20(SB)/2, $0x0001
-DATA ones2<>+22(SB)/2, $0x0001
-DATA ones2<>+24(SB)/2, $0x0001
-DATA ones2<>+26(SB)/2, $0x0001
-DATA ones2<>+28(SB)/2, $0x0001
-DATA ones2<>+30(SB)/2, $0x0001
-GLOBL ones2<>(SB), RODATA|NOPTR, $32
+DATA one<>+0(SB)/2, $0x0001
+DATA one<>+2(SB)/2, $0x0001
+DATA one<>+4(SB)/2, $0x0001
+DATA one<>+6(SB)/2, $0x0001
+DATA one<>+8(SB)/2, $0x0001
+DATA one<>+10(SB)/2, $0x0001
+DATA one<>+12(SB)/2, $0x0001
+DATA one<>+14(SB)/2, $0x0001
+DATA one<>+16(SB)/2, $0x0001
+DATA one<>+18(SB)/2, $0x0001
+DATA one<>+20(SB)/2, $0x0001
+DATA one<>+22(SB)/2, $0x0001
+DATA one<>+24(SB)/2, $0x0001
+DATA one<>+26(SB)/2, $0x0001
+DATA one<>+28(SB)/2, $0x0001
+DATA one<>+30(SB)/2, $0x0001
+GLOBL one<>(SB), RODATA|NOPTR, $32
 
 DATA redFactor<>+0(SB)/2, $0x66e9
 DATA redFactor<>+2(SB)/2, $0x66e9
@@ -569,3 +603,722 @@ DATA half<>+20(SB)/4, $0x00008000
 DATA half<>+24(SB)/4, $0x00008000
 DATA half<>+28(SB)/4, $0x00008000
 GLOBL half<>(SB), RODATA|NOPTR, $32
+
+// func weighAVX2(sums *int64, row *int32, starts *int, n int, weights *int32, steps int)
+// Requires: AVX, AVX2
+TEXT ·weighAVX2(SB), NOSPLIT, $0-48
+	MOVQ sums+0(FP), AX
+	MOVQ row+8(FP), CX
+	MOVQ starts+16(FP), DX
+	MOVQ n+24(FP), BX
+	MOVQ weights+32(FP), SI
+	MOVQ steps+40(FP), DI
+
+next:
+	MOVQ  (DX), R8
+	LEAQ  (CX)(R8*4), R8
+	MOVQ  SI, R9
+	MOVQ  DI, R10
+	VPXOR Y0, Y0, Y0
+	VPXOR Y1, Y1, Y1
+
+step:
+	VMOVDQU      (R8), Y2
+	VMOVDQU      (R9), Y3
+	VPSRLQ       $0x20, Y2, Y4
+	VPSRLQ       $0x20, Y3, Y5
+	VPMULDQ      Y3, Y2, Y2
+	VPMULDQ      Y5, Y4, Y4
+	VPADDQ       Y2, Y0, Y0
+	VPADDQ       Y4, Y1, Y1
+	ADDQ         $0x20, R8
+	ADDQ         $0x20, R9
+	DECQ         R10
+	JNZ          step
+	VPADDQ       Y1, Y0, Y0
+	VEXTRACTI128 $0x01, Y0, X1
+	VPADDQ       X0, X1, X1
+	VPSRLDQ      $0x08, X1, X0
+	VPADDQ       X0, X1, X1
+	VMOVQ        X1, R8
+	ADDQ         R8, (AX)
+	ADDQ         $0x08, AX
+	ADDQ         $0x08, DX
+	DECQ         BX
+	JNZ          next
+	VZEROUPPER
+	RET
+
+// func dctColumnsAVX2(out *float64, in *float64, cosines *float64, scratch *float64)
+// Requires: AVX
+TEXT ·dctColumnsAVX2(SB), NOSPLIT, $0-32
+	MOVQ out+0(FP), AX
+	MOVQ in+8(FP), CX
+	MOVQ cosines+16(FP), DX
+	MOVQ scratch+24(FP), BX
+	MOVQ $0x00000010, SI
+
+next:
+	VMOVUPD (CX), Y0
+	VMOVUPD 32256(CX), Y1
+	VSUBPD  Y1, Y0, Y2
+	VMOVUPD Y2, 1024(BX)
+	VADDPD  Y1, Y0, Y0
+	VMOVUPD Y0, (BX)
+	VMOVUPD 512(CX), Y0
+	VMOVUPD 31744(CX), Y1
+	VSUBPD  Y1, Y0, Y2
+	VMOVUPD Y2, 1056(BX)
+	VADDPD  Y1, Y0, Y0
+	VMOVUPD Y0, 32(BX)
+	VMOVUPD 1024(CX), Y0
+	VMOVUPD 31232(CX), Y1
+	VSUBPD  Y1, Y0, Y2
+	VMOVUPD Y2, 1088(BX)
+	VADDPD  Y1, Y0, Y0
+	VMOVUPD Y0, 64(BX)
+	VMOVUPD 1536(CX), Y0
+	VMOVUPD 30720(CX), Y1
+	VSUBPD  Y1, Y0, Y2
+	VMOVUPD Y2, 1120(BX)
+	VADDPD  Y1, Y0, Y0
+	VMOVUPD Y0, 96(BX)
+	VMOVUPD 2048(CX), Y0
+	VMOVUPD 30208(CX), Y1
+	VSUBPD  Y1, Y0, Y2
+	VMOVUPD Y2, 1152(BX)
+	VADDPD  Y1, Y0, Y0
+	VMOVUPD Y0, 128(BX)
+	VMOVUPD 2560(CX), Y0
+	VMOVUPD 29696(CX), Y1
+	VSUBPD  Y1, Y0, Y2
+	VMOVUPD Y2, 1184(BX)
+	VADDPD  Y1, Y0, Y0
+	VMOVUPD Y0, 160(BX)
+	VMOVUPD 3072(CX), Y0
+	VMOVUPD 29184(CX), Y1
+	VSUBPD  Y1, Y0, Y2
+	VMOVUPD Y2, 1216(BX)
+	VADDPD  Y1, Y0, Y0
+	VMOVUPD Y0, 192(BX)
+	VMOVUPD 3584(CX), Y0
+	VMOVUPD 28672(CX), Y1
+	VSUBPD  Y1, Y0, Y2
+	VMOVUPD Y2, 1248(BX)
+	VADDPD  Y1, Y0, Y0
+	VMOVUPD Y0, 224(BX)
+	VMOVUPD 4096(CX), Y0
+	VMOVUPD 28160(CX), Y1
+	VSUBPD  Y1, Y0, Y2
+	VMOVUPD Y2, 1280(BX)
+	VADDPD  Y1, Y0, Y0
+	VMOVUPD Y0, 256(BX)
+	VMOVUPD 4608(CX), Y0
+	VMOVUPD 27648(CX), Y1
+	VSUBPD  Y1, Y0, Y2
+	VMOVUPD Y2, 1312(BX)
+	VADDPD  Y1, Y0, Y0
+	VMOVUPD Y0, 288(BX)
+	VMOVUPD 5120(CX), Y0
+	VMOVUPD 27136(CX), Y1
+	VSUBPD  Y1, Y0, Y2
+	VMOVUPD Y2, 1344(BX)
+	VADDPD  Y1, Y0, Y0
+	VMOVUPD Y0, 320(BX)
+	VMOVUPD 5632(CX), Y0
+	VMOVUPD 26624(CX), Y1
+	VSUBPD  Y1, Y0, Y2
+	VMOVUPD Y2, 1376(BX)
+	VADDPD  Y1, Y0, Y0
+	VMOVUPD Y0, 352(BX)
+	VMOVUPD 6144(CX), Y0
+	VMOVUPD 26112(CX), Y1
+	VSUBPD  Y1, Y0, Y2
+	VMOVUPD Y2, 1408(BX)
+	VADDPD  Y1, Y0, Y0
+	VMOVUPD Y0, 384(BX)
+	VMOVUPD 6656(CX), Y0
+	VMOVUPD 25600(CX), Y1
+	VSUBPD  Y1, Y0, Y2
+	VMOVUPD Y2, 1440(BX)
+	VADDPD  Y1, Y0, Y0
+	VMOVUPD Y0, 416(BX)
+	VMOVUPD 7168(CX), Y0
+	VMOVUPD 25088(CX), Y1
+	VSUBPD  Y1, Y0, Y2
+	VMOVUPD Y2, 1472(BX)
+	VADDPD  Y1, Y0, Y0
+	VMOVUPD Y0, 448(BX)
+	VMOVUPD 7680(CX), Y0
+	VMOVUPD 24576(CX), Y1
+	VSUBPD  Y1, Y0, Y2
+	VMOVUPD Y2, 1504(BX)
+	VADDPD  Y1, Y0, Y0
+	VMOVUPD Y0, 480(BX)
+	VMOVUPD 8192(CX), Y0
+	VMOVUPD 24064(CX), Y1
+	VSUBPD  Y1, Y0, Y2
+	VMOVUPD Y2, 1536(BX)
+	VADDPD  Y1, Y0, Y0
+	VMOVUPD Y0, 512(BX)
+	VMOVUPD 8704(CX), Y0
+	VMOVUPD 23552(CX), Y1
+	VSUBPD  Y1, Y0, Y2
+	VMOVUPD Y2, 1568(BX)
+	VADDPD  Y1, Y0, Y0
+	VMOVUPD Y0, 544(BX)
+	VMOVUPD 9216(CX), Y0
+	VMOVUPD 23040(CX), Y1
+	VSUBPD  Y1, Y0, Y2
+	VMOVUPD Y2, 1600(BX)
+	VADDPD  Y1, Y0, Y0
+	VMOVUPD Y0, 576(BX)
+	VMOVUPD 9728(CX), Y0
+	VMOVUPD 22528(CX), Y1
+	VSUBPD  Y1, Y0, Y2
+	VMOVUPD Y2, 1632(BX)
+	VADDPD  Y1, Y0, Y0
+	VMOVUPD Y0, 608(BX)
+	VMOVUPD 10240(CX), Y0
+	VMOVUPD 22016(CX), Y1
+	VSUBPD  Y1, Y0, Y2
+	VMOVUPD Y2, 1664(BX)
+	VADDPD  Y1, Y0, Y0
+	VMOVUPD Y0, 640(BX)
+	VMOVUPD 10752(CX), Y0
+	VMOVUPD 21504(CX), Y1
+	VSUBPD  Y1, Y0, Y2
+	VMOVUPD Y2, 1696(BX)
+	VADDPD  Y1, Y0, Y0
+	VMOVUPD Y0, 672(BX)
+	VMOVUPD 11264(CX), Y0
+	VMOVUPD 20992(CX), Y1
+	VSUBPD  Y1, Y0, Y2
+	VMOVUPD Y2, 1728(BX)
+	VADDPD  Y1, Y0, Y0
+	VMOVUPD Y0, 704(BX)
+	VMOVUPD 11776(CX), Y0
+	VMOVUPD 20480(CX), Y1
+	VSUBPD  Y1, Y0, Y2
+	VMOVUPD Y2, 1760(BX)
+	VADDPD  Y1, Y0, Y0
+	VMOVUPD Y0, 736(BX)
+	VMOVUPD 12288(CX), Y0
+	VMOVUPD 19968(CX), Y1
+	VSUBPD  Y1, Y0, Y2
+	VMOVUPD Y2, 1792(BX)
+	VADDPD  Y1, Y0, Y0
+	VMOVUPD Y0, 768(BX)
+	VMOVUPD 12800(CX), Y0
+	VMOVUPD 19456(CX), Y1
+	VSUBPD  Y1, Y0, Y2
+	VMOVUPD Y2, 1824(BX)
+	VADDPD  Y1, Y0, Y0
+	VMOVUPD Y0, 800(BX)
+	VMOVUPD 13312(CX), Y0
+	VMOVUPD 18944(CX), Y1
+	VSUBPD  Y1, Y0, Y2
+	VMOVUPD Y2, 1856(BX)
+	VADDPD  Y1, Y0, Y0
+	VMOVUPD Y0, 832(BX)
+	VMOVUPD 13824(CX), Y0
+	VMOVUPD 18432(CX), Y1
+	VSUBPD  Y1, Y0, Y2
+	VMOVUPD Y2, 1888(BX)
+	VADDPD  Y1, Y0, Y0
+	VMOVUPD Y0, 864(BX)
+	VMOVUPD 14336(CX), Y0
+	VMOVUPD 17920(CX), Y1
+	VSUBPD  Y1, Y0, Y2
+	VMOVUPD Y2, 1920(BX)
+	VADDPD  Y1, Y0, Y0
+	VMOVUPD Y0, 896(BX)
+	VMOVUPD 14848(CX), Y0
+	VMOVUPD 17408(CX), Y1
+	VSUBPD  Y1, Y0, Y2
+	VMOVUPD Y2, 1952(BX)
+	VADDPD  Y1, Y0, Y0
+	VMOVUPD Y0, 928(BX)
+	VMOVUPD 15360(CX), Y0
+	VMOVUPD 16896(CX), Y1
+	VSUBPD  Y1, Y0, Y2
+	VMOVUPD Y2, 1984(BX)
+	VADDPD  Y1, Y0, Y0
+	VMOVUPD Y0, 960(BX)
+	VMOVUPD 15872(CX), Y0
+	VMOVUPD 16384(CX), Y1
+	VSUBPD  Y1, Y0, Y2
+	VMOVUPD Y2, 2016(BX)
+	VADDPD  Y1, Y0, Y0
+	VMOVUPD Y0, 992(BX)
+	VXORPD  Y0, Y0, Y0
+	VXORPD  Y1, Y1, Y1
+	VXORPD  Y2, Y2, Y2
+	VXORPD  Y3, Y3, Y3
+	VXORPD  Y4, Y4, Y4
+	VXORPD  Y5, Y5, Y5
+	VXORPD  Y6, Y6, Y6
+	VXORPD  Y7, Y7, Y7
+	LEAQ    1024(BX), DI
+	MOVQ    DX, R8
+	MOVQ    $0x00000020, R9
+
+sum32:
+	VMOVUPD      (DI), Y8
+	VBROADCASTSD (R8), Y9
+	VMULPD       Y8, Y9, Y9
+	VADDPD       Y9, Y0, Y0
+	VBROADCASTSD 512(R8), Y9
+	VMULPD       Y8, Y9, Y9
+	VADDPD       Y9, Y1, Y1
+	VBROADCASTSD 1024(R8), Y9
+	VMULPD       Y8, Y9, Y9
+	VADDPD       Y9, Y2, Y2
+	VBROADCASTSD 1536(R8), Y9
+	VMULPD       Y8, Y9, Y9
+	VADDPD       Y9, Y3, Y3
+	VBROADCASTSD 2048(R8), Y9
+	VMULPD       Y8, Y9, Y9
+	VADDPD       Y9, Y4, Y4
+	VBROADCASTSD 2560(R8), Y9
+	VMULPD       Y8, Y9, Y9
+	VADDPD       Y9, Y5, Y5
+	VBROADCASTSD 3072(R8), Y9
+	VMULPD       Y8, Y9, Y9
+	VADDPD       Y9, Y6, Y6
+	VBROADCASTSD 3584(R8), Y9
+	VMULPD       Y8, Y9, Y9
+	VADDPD       Y9, Y7, Y7
+	ADDQ         $0x20, DI
+	ADDQ         $0x08, R8
+	DECQ         R9
+	JNZ          sum32
+	VMOVUPD      Y0, (AX)
+	VMOVUPD      Y1, 1024(AX)
+	VMOVUPD      Y2, 2048(AX)
+	VMOVUPD      Y3, 3072(AX)
+	VMOVUPD      Y4, 4096(AX)
+	VMOVUPD      Y5, 5120(AX)
+	VMOVUPD      Y6, 6144(AX)
+	VMOVUPD      Y7, 7168(AX)
+	VMOVUPD      (BX), Y0
+	VMOVUPD      992(BX), Y1
+	VSUBPD       Y1, Y0, Y2
+	VMOVUPD      Y2, 1024(BX)
+	VADDPD       Y1, Y0, Y0
+	VMOVUPD      Y0, (BX)
+	VMOVUPD      32(BX), Y0
+	VMOVUPD      960(BX), Y1
+	VSUBPD       Y1, Y0, Y2
+	VMOVUPD      Y2, 1056(BX)
+	VADDPD       Y1, Y0, Y0
+	VMOVUPD      Y0, 32(BX)
+	VMOVUPD      64(BX), Y0
+	VMOVUPD      928(BX), Y1
+	VSUBPD       Y1, Y0, Y2
+	VMOVUPD      Y2, 1088(BX)
+	VADDPD       Y1, Y0, Y0
+	VMOVUPD      Y0, 64(BX)
+	VMOVUPD      96(BX), Y0
+	VMOVUPD      896(BX), Y1
+	VSUBPD       Y1, Y0, Y2
+	VMOVUPD      Y2, 1120(BX)
+	VADDPD       Y1, Y0, Y0
+	VMOVUPD      Y0, 96(BX)
+	VMOVUPD      128(BX), Y0
+	VMOVUPD      864(BX), Y1
+	VSUBPD       Y1, Y0, Y2
+	VMOVUPD      Y2, 1152(BX)
+	VADDPD       Y1, Y0, Y0
+	VMOVUPD      Y0, 128(BX)
+	VMOVUPD      160(BX), Y0
+	VMOVUPD      832(BX), Y1
+	VSUBPD       Y1, Y0, Y2
+	VMOVUPD      Y2, 1184(BX)
+	VADDPD       Y1, Y0, Y0
+	VMOVUPD      Y0, 160(BX)
+	VMOVUPD      192(BX), Y0
+	VMOVUPD      800(BX), Y1
+	VSUBPD       Y1, Y0, Y2
+	VMOVUPD      Y2, 1216(BX)
+	VADDPD       Y1, Y0, Y0
+	VMOVUPD      Y0, 192(BX)
+	VMOVUPD      224(BX), Y0
+	VMOVUPD      768(BX), Y1
+	VSUBPD       Y1, Y0, Y2
+	VMOVUPD      Y2, 1248(BX)
+	VADDPD       Y1, Y0, Y0
+	VMOVUPD      Y0, 224(BX)
+	VMOVUPD      256(BX), Y0
+	VMOVUPD      736(BX), Y1
+	VSUBPD       Y1, Y0, Y2
+	VMOVUPD      Y2, 1280(BX)
+	VADDPD       Y1, Y0, Y0
+	VMOVUPD      Y0, 256(BX)
+	VMOVUPD      288(BX), Y0
+	VMOVUPD      704(BX), Y1
+	VSUBPD       Y1, Y0, Y2
+	VMOVUPD      Y2, 1312(BX)
+	VADDPD       Y1, Y0, Y0
+	VMOVUPD      Y0, 288(BX)
+	VMOVUPD      320(BX), Y0
+	VMOVUPD      672(BX), Y1
+	VSUBPD       Y1, Y0, Y2
+	VMOVUPD      Y2, 1344(BX)
+	VADDPD       Y1, Y0, Y0
+	VMOVUPD      Y0, 320(BX)
+	VMOVUPD      352(BX), Y0
+	VMOVUPD      640(BX), Y1
+	VSUBPD       Y1, Y0, Y2
+	VMOVUPD      Y2, 1376(BX)
+	VADDPD       Y1, Y0, Y0
+	VMOVUPD      Y0, 352(BX)
+	VMOVUPD      384(BX), Y0
+	VMOVUPD      608(BX), Y1
+	VSUBPD       Y1, Y0, Y2
+	VMOVUPD      Y2, 1408(BX)
+	VADDPD       Y1, Y0, Y0
+	VMOVUPD      Y0, 384(BX)
+	VMOVUPD      416(BX), Y0
+	VMOVUPD      576(BX), Y1
+	VSUBPD       Y1, Y0, Y2
+	VMOVUPD      Y2, 1440(BX)
+	VADDPD       Y1, Y0, Y0
+	VMOVUPD      Y0, 416(BX)
+	VMOVUPD      448(BX), Y0
+	VMOVUPD      544(BX), Y1
+	VSUBPD       Y1, Y0, Y2
+	VMOVUPD      Y2, 1472(BX)
+	VADDPD       Y1, Y0, Y0
+	VMOVUPD      Y0, 448(BX)
+	VMOVUPD      480(BX), Y0
+	VMOVUPD      512(BX), Y1
+	VSUBPD       Y1, Y0, Y2
+	VMOVUPD      Y2, 1504(BX)
+	VADDPD       Y1, Y0, Y0
+	VMOVUPD      Y0, 480(BX)
+	VXORPD       Y0, Y0, Y0
+	VXORPD       Y1, Y1, Y1
+	VXORPD       Y2, Y2, Y2
+	VXORPD       Y3, Y3, Y3
+	LEAQ         1024(BX), DI
+	MOVQ         DX, R8
+	MOVQ         $0x00000010, R9
+
+sum16:
+	VMOVUPD      (DI), Y4
+	VBROADCASTSD 256(R8), Y5
+	VMULPD       Y4, Y5, Y5
+	VADDPD       Y5, Y0, Y0
+	VBROADCASTSD 1280(R8), Y5
+	VMULPD       Y4, Y5, Y5
+	VADDPD       Y5, Y1, Y1
+	VBROADCASTSD 2304(R8), Y5
+	VMULPD       Y4, Y5, Y5
+	VADDPD       Y5, Y2, Y2
+	VBROADCASTSD 3328(R8), Y5
+	VMULPD       Y4, Y5, Y5
+	VADDPD       Y5, Y3, Y3
+	ADDQ         $0x20, DI
+	ADDQ         $0x08, R8
+	DECQ         R9
+	JNZ          sum16
+	VMOVUPD      Y0, 512(AX)
+	VMOVUPD      Y1, 2560(AX)
+	VMOVUPD      Y2, 4608(AX)
+	VMOVUPD      Y3, 6656(AX)
+	VMOVUPD      (BX), Y0
+	VMOVUPD      480(BX), Y1
+	VSUBPD       Y1, Y0, Y2
+	VMOVUPD      Y2, 1024(BX)
+	VADDPD       Y1, Y0, Y0
+	VMOVUPD      Y0, (BX)
+	VMOVUPD      32(BX), Y0
+	VMOVUPD      448(BX), Y1
+	VSUBPD       Y1, Y0, Y2
+	VMOVUPD      Y2, 1056(BX)
+	VADDPD       Y1, Y0, Y0
+	VMOVUPD      Y0, 32(BX)
+	VMOVUPD      64(BX), Y0
+	VMOVUPD      416(BX), Y1
+	VSUBPD       Y1, Y0, Y2
+	VMOVUPD      Y2, 1088(BX)
+	VADDPD       Y1, Y0, Y0
+	VMOVUPD      Y0, 64(BX)
+	VMOVUPD      96(BX), Y0
+	VMOVUPD      384(BX), Y1
+	VSUBPD       Y1, Y0, Y2
+	VMOVUPD      Y2, 1120(BX)
+	VADDPD       Y1, Y0, Y0
+	VMOVUPD      Y0, 96(BX)
+	VMOVUPD      128(BX), Y0
+	VMOVUPD      352(BX), Y1
+	VSUBPD       Y1, Y0, Y2
+	VMOVUPD      Y2, 1152(BX)
+	VADDPD       Y1, Y0, Y0
+	VMOVUPD      Y0, 128(BX)
+	VMOVUPD      160(BX), Y0
+	VMOVUPD      320(BX), Y1
+	VSUBPD       Y1, Y0, Y2
+	VMOVUPD      Y2, 1184(BX)
+	VADDPD       Y1, Y0, Y0
+	VMOVUPD      Y0, 160(BX)
+	VMOVUPD      192(BX), Y0
+	VMOVUPD      288(BX), Y1
+	VSUBPD       Y1, Y0, Y2
+	VMOVUPD      Y2, 1216(BX)
+	VADDPD       Y1, Y0, Y0
+	VMOVUPD      Y0, 192(BX)
+	VMOVUPD      224(BX), Y0
+	VMOVUPD      256(BX), Y1
+	VSUBPD       Y1, Y0, Y2
+	VMOVUPD      Y2, 1248(BX)
+	VADDPD       Y1, Y0, Y0
+	VMOVUPD      Y0, 224(BX)
+	VXORPD       Y0, Y0, Y0
+	VXORPD       Y1, Y1, Y1
+	LEAQ         1024(BX), DI
+	MOVQ         DX, R8
+	MOVQ         $0x00000008, R9
+
+sum8:
+	VMOVUPD      (DI), Y2
+	VBROADCASTSD 768(R8), Y3
+	VMULPD       Y2, Y3, Y3
+	VADDPD       Y3, Y0, Y0
+	VBROADCASTSD 2816(R8), Y3
+	VMULPD       Y2, Y3, Y3
+	VADDPD       Y3, Y1, Y1
+	ADDQ         $0x20, DI
+	ADDQ         $0x08, R8
+	DECQ         R9
+	JNZ          sum8
+	VMOVUPD      Y0, 1536(AX)
+	VMOVUPD      Y1, 5632(AX)
+	VMOVUPD      (BX), Y0
+	VMOVUPD      224(BX), Y1
+	VSUBPD       Y1, Y0, Y2
+	VMOVUPD      Y2, 1024(BX)
+	VADDPD       Y1, Y0, Y0
+	VMOVUPD      Y0, (BX)
+	VMOVUPD      32(BX), Y0
+	VMOVUPD      192(BX), Y1
+	VSUBPD       Y1, Y0, Y2
+	VMOVUPD      Y2, 1056(BX)
+	VADDPD       Y1, Y0, Y0
+	VMOVUPD      Y0, 32(BX)
+	VMOVUPD      64(BX), Y0
+	VMOVUPD      160(BX), Y1
+	VSUBPD       Y1, Y0, Y2
+	VMOVUPD      Y2, 1088(BX)
+	VADDPD       Y1, Y0, Y0
+	VMOVUPD      Y0, 64(BX)
+	VMOVUPD      96(BX), Y0
+	VMOVUPD      128(BX), Y1
+	VSUBPD       Y1, Y0, Y2
+	VMOVUPD      Y2, 1120(BX)
+	VADDPD       Y1, Y0, Y0
+	VMOVUPD      Y0, 96(BX)
+	VXORPD       Y0, Y0, Y0
+	LEAQ         1024(BX), DI
+	MOVQ         DX, R8
+	MOVQ         $0x00000004, R9
+
+sum4:
+	VMOVUPD      (DI), Y1
+	VBROADCASTSD 1792(R8), Y2
+	VMULPD       Y1, Y2, Y2
+	VADDPD       Y2, Y0, Y0
+	ADDQ         $0x20, DI
+	ADDQ         $0x08, R8
+	DECQ         R9
+	JNZ          sum4
+	VMOVUPD      Y0, 3584(AX)
+	VMOVUPD      (BX), Y0
+	VMOVUPD      96(BX), Y1
+	VSUBPD       Y1, Y0, Y2
+	VMOVUPD      Y2, 1024(BX)
+	VADDPD       Y1, Y0, Y0
+	VMOVUPD      Y0, (BX)
+	VMOVUPD      32(BX), Y0
+	VMOVUPD      64(BX), Y1
+	VSUBPD       Y1, Y0, Y2
+	VMOVUPD      Y2, 1056(BX)
+	VADDPD       Y1, Y0, Y0
+	VMOVUPD      Y0, 32(BX)
+	VXORPD       Y0, Y0, Y0
+	LEAQ         1024(BX), DI
+	MOVQ         DX, R8
+	MOVQ         $0x00000002, R9
+
+sum2:
+	VMOVUPD      (DI), Y1
+	VBROADCASTSD 3840(R8), Y2
+	VMULPD       Y1, Y2, Y2
+	VADDPD       Y2, Y0, Y0
+	ADDQ         $0x20, DI
+	ADDQ         $0x08, R8
+	DECQ         R9
+	JNZ          sum2
+	VMOVUPD      Y0, 7680(AX)
+	ADDQ         $0x20, CX
+	ADDQ         $0x20, AX
+	DECQ         SI
+	JNZ          next
+	VZEROUPPER
+	RET
+
+// func stepsAVX2(t *float32) int32
+// Requires: AVX, AVX2
+TEXT ·stepsAVX2(SB), NOSPLIT, $0-12
+	MOVQ         t+0(FP), AX
+	VBROADCASTSS hundred<>+0(SB), Y0
+	VBROADCASTSS full<>+0(SB), Y1
+	VPXOR        Y2, Y2, Y2
+	MOVQ         $0x00000040, CX
+
+row:
+	VMOVUPS    (AX), Y3
+	VSUBPS     4(AX), Y3, Y3
+	VMULPS     Y0, Y3, Y3
+	VDIVPS     Y1, Y3, Y3
+	VCVTTPS2DQ Y3, Y3
+	VPABSD     Y3, Y3
+	VPADDD     Y3, Y2, Y2
+	VMOVUPS    32(AX), Y3
+	VSUBPS     36(AX), Y3, Y3
+	VMULPS     Y0, Y3, Y3
+	VDIVPS     Y1, Y3, Y3
+	VCVTTPS2DQ Y3, Y3
+	VPABSD     Y3, Y3
+	VPADDD     Y3, Y2, Y2
+	VMOVUPS    64(AX), Y3
+	VSUBPS     68(AX), Y3, Y3
+	VMULPS     Y0, Y3, Y3
+	VDIVPS     Y1, Y3, Y3
+	VCVTTPS2DQ Y3, Y3
+	VPABSD     Y3, Y3
+	VPADDD     Y3, Y2, Y2
+	VMOVUPS    96(AX), Y3
+	VSUBPS     100(AX), Y3, Y3
+	VMULPS     Y0, Y3, Y3
+	VDIVPS     Y1, Y3, Y3
+	VCVTTPS2DQ Y3, Y3
+	VPABSD     Y3, Y3
+	VPADDD     Y3, Y2, Y2
+	VMOVUPS    128(AX), Y3
+	VSUBPS     132(AX), Y3, Y3
+	VMULPS     Y0, Y3, Y3
+	VDIVPS     Y1, Y3, Y3
+	VCVTTPS2DQ Y3, Y3
+	VPABSD     Y3, Y3
+	VPADDD     Y3, Y2, Y2
+	VMOVUPS    160(AX), Y3
+	VSUBPS     164(AX), Y3, Y3
+	VMULPS     Y0, Y3, Y3
+	VDIVPS     Y1, Y3, Y3
+	VCVTTPS2DQ Y3, Y3
+	VPABSD     Y3, Y3
+	VPADDD     Y3, Y2, Y2
+	VMOVUPS    192(AX), Y3
+	VSUBPS     196(AX), Y3, Y3
+	VMULPS     Y0, Y3, Y3
+	VDIVPS     Y1, Y3, Y3
+	VCVTTPS2DQ Y3, Y3
+	VPABSD     Y3, Y3
+	VPADDD     Y3, Y2, Y2
+	VMOVUPS    224(AX), Y3
+	VSUBPS     228(AX), Y3, Y3
+	VMULPS     Y0, Y3, Y3
+	VDIVPS     Y1, Y3, Y3
+	VCVTTPS2DQ Y3, Y3
+	VPABSD     Y3, Y3
+	VPAND      allButLast<>+0(SB), Y3, Y3
+	VPADDD     Y3, Y2, Y2
+	CMPQ       CX, $0x00000001
+	JE         done
+	VMOVUPS    (AX), Y3
+	VSUBPS     256(AX), Y3, Y3
+	VMULPS     Y0, Y3, Y3
+	VDIVPS     Y1, Y3, Y3
+	VCVTTPS2DQ Y3, Y3
+	VPABSD     Y3, Y3
+	VPADDD     Y3, Y2, Y2
+	VMOVUPS    32(AX), Y3
+	VSUBPS     288(AX), Y3, Y3
+	VMULPS     Y0, Y3, Y3
+	VDIVPS     Y1, Y3, Y3
+	VCVTTPS2DQ Y3, Y3
+	VPABSD     Y3, Y3
+	VPADDD     Y3, Y2, Y2
+	VMOVUPS    64(AX), Y3
+	VSUBPS     320(AX), Y3, Y3
+	VMULPS     Y0, Y3, Y3
+	VDIVPS     Y1, Y3, Y3
+	VCVTTPS2DQ Y3, Y3
+	VPABSD     Y3, Y3
+	VPADDD     Y3, Y2, Y2
+	VMOVUPS    96(AX), Y3
+	VSUBPS     352(AX), Y3, Y3
+	VMULPS     Y0, Y3, Y3
+	VDIVPS     Y1, Y3, Y3
+	VCVTTPS2DQ Y3, Y3
+	VPABSD     Y3, Y3
+	VPADDD     Y3, Y2, Y2
+	VMOVUPS    128(AX), Y3
+	VSUBPS     384(AX), Y3, Y3
+	VMULPS     Y0, Y3, Y3
+	VDIVPS     Y1, Y3, Y3
+	VCVTTPS2DQ Y3, Y3
+	VPABSD     Y3, Y3
+	VPADDD     Y3, Y2, Y2
+	VMOVUPS    160(AX), Y3
+	VSUBPS     416(AX), Y3, Y3
+	VMULPS     Y0, Y3, Y3
+	VDIVPS     Y1, Y3, Y3
+	VCVTTPS2DQ Y3, Y3
+	VPABSD     Y3, Y3
+	VPADDD     Y3, Y2, Y2
+	VMOVUPS    192(AX), Y3
+	VSUBPS     448(AX), Y3, Y3
+	VMULPS     Y0, Y3, Y3
+	VDIVPS     Y1, Y3, Y3
+	VCVTTPS2DQ Y3, Y3
+	VPABSD     Y3, Y3
+	VPADDD     Y3, Y2, Y2
+	VMOVUPS    224(AX), Y3
+	VSUBPS     480(AX), Y3, Y3
+	VMULPS     Y0, Y3, Y3
+	VDIVPS     Y1, Y3, Y3
+	VCVTTPS2DQ Y3, Y3
+	VPABSD     Y3, Y3
+	VPADDD     Y3, Y2, Y2
+	ADDQ       $0x00000100, AX
+	DECQ       CX
+	JMP        row
+
+done:
+	VEXTRACTI128 $0x01, Y2, X0
+	VPADDD       X2, X0, X0
+	VPHADDD      X0, X0, X0
+	VPHADDD      X0, X0, X0
+	VMOVD        X0, AX
+	MOVL         AX, ret+8(FP)
+	VZEROUPPER
+	RET
+
+DATA hundred<>+0(SB)/4, $0x42c80000
+GLOBL hundred<>(SB), RODATA|NOPTR, $4
+
+DATA full<>+0(SB)/4, $0x437f0000
+GLOBL full<>(SB), RODATA|NOPTR, $4
+
+DATA allButLast<>+0(SB)/4, $0xffffffff
+DATA allButLast<>+4(SB)/4, $0xffffffff
+DATA allButLast<>+8(SB)/4, $0xffffffff
+DATA allButLast<>+12(SB)/4, $0xffffffff
+DATA allButLast<>+16(SB)/4, $0xffffffff
+DATA allButLast<>+20(SB)/4, $0xffffffff
+DATA allButLast<>+24(SB)/4, $0xffffffff
+DATA allButLast<>+28(SB)/4, $0x00000000
+GLOBL allButLast<>(SB), RODATA|NOPTR, $32

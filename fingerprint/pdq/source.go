@@ -196,7 +196,11 @@ func (s *source) read(y int, dst []int32, buf *buffers) {
 		c := buf.chroma[:s.w]
 		s.chroma.read(y, c, buf.mixed)
 		for x, v := range s.pix[y*s.stride:][:s.w] {
-			dst[x] = luma(t, v, c[x])
+			l, ok := t[c[x]].luma(v)
+			if !ok {
+				l = clampedLuma(v, c[x])
+			}
+			dst[x] = l
 		}
 	case kindNYCbCrA:
 		c := buf.chroma[:s.w]

@@ -1,31 +1,27 @@
 package pdq
 
-import "encoding/binary"
-
-// grow makes buffers for rows of w pixels.
+// grow makes buffers for rows of w pixels, and whole blocks of 8.
 func (h *Hasher) grow(w int) {
-	if len(h.row) < w {
-		h.row = make([]int32, w)
+	if len(h.row) < w+7 {
+		h.row = make([]int32, w+7)
 		h.buf.chroma = make([]uint16, w)
 		h.buf.mixed = make([]uint32, w/2+4)
 	}
 }
 
 // sumRows sets sums to the weighted sums, times the source's scale, of the
-// pixels of sample row i, by the fastest way that this processor and this
-// picture allow. All ways return the same numbers.
+// pixels of sample row i, by the fastest of three ways that return the
+// same numbers.
 func (h *Hasher) sumRows(i int, sums *[side + 1]int64) {
-	clear(sums[:])
-	if h.sumLanes(i, sums) || h.sumPacked(i, sums) {
-		return
+	if !h.sumColumns(i, sums) && !h.sumYCbCr(i, sums) {
+		h.sumPlain(i, sums)
 	}
-	h.sumPlain(i, sums)
 }
 
 // sumPlain is the clear way: it reads each row's luma and weighs that.
 func (h *Hasher) sumPlain(i int, sums *[side + 1]int64) {
+	clear(sums[:])
 	row := h.row[:h.src.w]
-	columns := h.xs.samples()
 	y0, weights := h.ys.weights(i, h.ones)
 	for k, weight := range weights {
 		// Neighbouring samples may share a row.
@@ -33,89 +29,166 @@ func (h *Hasher) sumPlain(i int, sums *[side + 1]int64) {
 			h.src.read(y, row, &h.buf)
 			h.rowRead = y
 		}
-		for j := range columns {
-			x0, weights := h.xs.weights(j, h.ones)
-			pixels := row[x0:][:len(weights)]
-			sum := int64(0)
-			for n, w := range weights {
-				sum += int64(w) * int64(pixels[n])
-			}
-			sums[j] += int64(weight) * sum
-		}
+		h.weigh(0, row, int64(weight), sums)
 	}
 }
 
-// maxPacked is the widest average of which three channels' sums fit 21 bits
-// each: 255*w*w < 2^21.
-const maxPacked = 90
+// weigh adds the samples of a row of luma from number first on, times factor,
+// to sums.
+func (h *Hasher) weigh(first int, row []int32, factor int64, sums *[side + 1]int64) {
+	for j := first; j < h.xs.samples(); j++ {
+		x0, weights := h.xs.weights(j, h.ones)
+		pixels := row[x0:][:len(weights)]
+		sum := int64(0)
+		for n, w := range weights {
+			sum += int64(w) * int64(pixels[n])
+		}
+		sums[j] += factor * sum
+	}
+}
 
-// sumPacked is sumPlain for layouts of 8 bits a channel without transparency,
-// of which it weighs the three channels of a pixel in one multiplication. It
-// reports whether it could.
-func (h *Hasher) sumPacked(i int, sums *[side + 1]int64) bool {
-	var sum func([]uint8, []int32) (int64, bool)
-	bytes := 4
-	switch h.src.kind {
-	case kindGray:
-		sum, bytes = sumGray, 1
-	case kindRGB:
-		sum, bytes = sumRGB, 3
-	case kindRGBA, kindNRGBA:
-		sum = sumOpaque
-	default:
+// sumYCbCr is sumPlain for YCbCr pictures without vector code: it adds up the
+// rows' luma as it converts it, and weighs that along the row once. It reports
+// whether it could.
+func (h *Hasher) sumYCbCr(i int, sums *[side + 1]int64) bool {
+	s := &h.src
+	if s.kind != kindYCbCr || h.ys.w > max32 {
 		return false
 	}
-	if h.xs.w > maxPacked {
-		return false
-	}
-	columns := h.xs.samples()
+	clear(sums[:])
+	h.rowRead = -1
+	acc := h.row[:s.w]
+	clear(acc)
+	table := chromaLumas()
+	colours := h.buf.chroma[:len(acc)]
 	y0, weights := h.ys.weights(i, h.ones)
+	held := int32(0)
 	for k, weight := range weights {
-		row := h.src.pix[(y0+k)*h.src.stride:][:bytes*h.src.w]
-		for j := range columns {
-			x0, weights := h.xs.weights(j, h.ones)
-			s, ok := sum(row[bytes*x0:][:bytes*len(weights)], weights)
+		if held += weight; held > max32 {
+			h.weighFast(acc, sums)
+			clear(acc)
+			held = weight
+		}
+		s.chroma.read(y0+k, colours, h.buf.mixed)
+		light := s.pix[(y0+k)*s.stride:][:len(acc)]
+		for x, colour := range colours {
+			luma, ok := table[colour].luma(light[x])
 			if !ok {
-				clear(sums[:])
-				return false
+				luma = clampedLuma(light[x], colour)
 			}
-			sums[j] += int64(weight) * s
+			acc[x] += weight * luma
 		}
 	}
+	h.weighFast(acc, sums)
 	return true
 }
 
-func sumGray(p []uint8, weights []int32) (int64, bool) {
-	p = p[:len(weights)]
-	sum := int32(0)
-	for k, w := range weights {
-		sum += w * int32(p[k])
-	}
-	return white * int64(sum), true
+// The most that sums over rows can hold, as sums of the rows' weights.
+const (
+	maxRowWeight = 64                       // two rows' signed 16-bit sums: 2*64*255 < 2^15
+	max16        = (1<<16 - 1) / 255        // unsigned 16-bit sums of bytes
+	max32        = (1<<31 - 1) / 510 / 1000 // 32-bit luma, on white twice that of white
+)
+
+// columns is the state of the fast way. As all pixels of a row have the same
+// vertical weight, and luma is a weighted sum too, it adds up the bytes of a
+// sample's rows first, whatever they mean: two rows at a time, in 16 bits.
+// These sums move on to 32 bits before they overflow, become luma, and only
+// then are weighed along the row, 64 times a picture instead of once a row.
+//
+// It takes layouts of bytes without transparency, and with vector code also
+// YCbCr, which it converts to planes of red, green and blue first.
+type columns struct {
+	bytes  int      // of a row
+	acc    []uint64 // 16-bit sums, four each, in the kernels' order
+	sums   []uint32 // of each byte's column
+	planes planes
 }
 
-func sumRGB(p []uint8, weights []int32) (int64, bool) {
-	sum := uint64(0)
-	for _, w := range weights {
-		sum += uint64(w) * (uint64(p[0]) | uint64(p[1])<<21 | uint64(p[2])<<42)
-		p = p[3:]
+// block is how many bytes the vector code takes at a time.
+const block = 32
+
+// open prepares for the picture in s.
+func (c *columns) open(s *source) {
+	switch s.kind {
+	case kindGray:
+		c.bytes = s.w
+	case kindRGB:
+		c.bytes = 3 * s.w
+	case kindRGBA, kindNRGBA:
+		c.bytes = 4 * s.w
+	case kindYCbCr:
+		c.bytes = c.planes.open(s)
+	default:
+		c.bytes = 0
 	}
-	return unpack(sum), true
+	// Kernels go on to the end of a block of bytes or of 8 pixels; the last
+	// bytes of a row may be summed in a block of their own.
+	size := c.bytes + 3*block
+	if len(c.sums) < size {
+		c.acc = make([]uint64, size/4+1)
+		c.sums = make([]uint32, size)
+	}
+	clear(c.acc)
+	clear(c.sums)
 }
 
-// sumOpaque reports false if it meets a pixel that is not opaque.
-func sumOpaque(p []uint8, weights []int32) (int64, bool) {
-	sum, all := uint64(0), uint32(255<<24)
-	for _, w := range weights {
-		v := binary.LittleEndian.Uint32(p)
-		all &= v
-		sum += uint64(w) * (uint64(v&0xff) | uint64(v&0xff00)<<13 | uint64(v&0xff0000)<<26)
-		p = p[4:]
+// sumColumns is sumPlain in the fast way. It reports whether it could.
+func (h *Hasher) sumColumns(i int, sums *[side + 1]int64) bool {
+	c := &h.columns
+	if c.bytes == 0 {
+		return false
 	}
-	return unpack(sum), all == 255<<24
+	clear(sums[:])
+	y0, weights := h.ys.weights(i, h.ones)
+	held16, held32 := int32(0), int32(0)
+	for k := 0; k < len(weights); k += 2 {
+		a, weightA := c.row(&h.src, y0+k), weights[k]
+		b, weightB := a, int32(0)
+		if k+1 < len(weights) {
+			b, weightB = c.row(&h.src, y0+k+1), weights[k+1]
+		}
+		for weightA+weightB > 0 {
+			partA, partB := min(weightA, maxRowWeight), min(weightB, maxRowWeight)
+			if held16+partA+partB > max16 {
+				c.widen()
+				held32, held16 = held32+held16, 0
+				if held32+max16 > max32 {
+					if !h.sumLuma(held32, sums) {
+						return false
+					}
+					held32 = 0
+				}
+			}
+			c.add(a, b, partA, partB)
+			held16 += partA + partB
+			weightA, weightB = weightA-partA, weightB-partB
+		}
+	}
+	c.widen()
+	return h.sumLuma(held32+held16, sums)
 }
 
-func unpack(sum uint64) int64 {
-	const mask = 1<<21 - 1
-	return red*int64(sum&mask) + green*int64(sum>>21&mask) + blue*int64(sum>>42)
+// row returns the bytes of row y.
+func (c *columns) row(s *source, y int) []uint8 {
+	if s.kind != kindYCbCr {
+		return s.pix[y*s.stride:][:c.bytes]
+	}
+	return c.planes.row(s, y)
+}
+
+// sumLuma adds the samples of the luma of the columns' sums to sums, and
+// clears them. It reports false if a picture whose colours are not multiplied
+// by alpha has a transparent pixel here, as alpha and colour must be
+// multiplied before they are summed. The rows' weights together are held.
+func (h *Hasher) sumLuma(held int32, sums *[side + 1]int64) bool {
+	c := &h.columns
+	h.rowRead = -1 // its luma makes room for that of the sums
+	transparent := c.luma(&h.src, h.row, uint32(held)*255)
+	clear(c.sums[:c.bytes])
+	if transparent && h.src.kind == kindNRGBA {
+		return false
+	}
+	h.weighFast(h.row[:h.src.w], sums)
+	return true
 }

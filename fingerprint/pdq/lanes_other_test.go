@@ -1,5 +1,0 @@
-//go:build !amd64 || purego
-
-package pdq
-
-func (h *Hasher) convertRow(int) *[3][]uint8 { return nil }
