@@ -1,0 +1,93 @@
+package partner
+
+import (
+	"strings"
+
+	"github.com/siaga-crp/siaga/internal/journal"
+)
+
+// Folds returns the folds of partners, members and tokens.
+func Folds() []journal.Fold {
+	return []journal.Fold{
+		journal.FoldOf(KindPartner, applyPartner, func(p *Partner) journal.Keys {
+			return journal.Keys{State: string(p.Kind), Partner: p.ID, Sort: p.ID, Text: strings.ToLower(p.Name + " " + p.ID)}
+		}),
+		journal.FoldOf(KindMember, applyMember, func(m *Member) journal.Keys {
+			state := "active"
+			if m.Disabled {
+				state = "disabled"
+			}
+			return journal.Keys{State: state, Partner: m.Partner, Unique: m.Email, Sort: m.ID, Text: strings.ToLower(m.Name)}
+		}),
+		journal.FoldOf(KindToken, applyToken, func(t *Token) journal.Keys {
+			state := "active"
+			if !t.Revoked.IsZero() {
+				state = "revoked"
+			}
+			return journal.Keys{State: state, Partner: t.Partner, Sort: t.ID}
+		}),
+	}
+}
+
+func applyPartner(p *Partner, e journal.Entry) error {
+	if e.Type != "partner.added" {
+		return nil
+	}
+	var n NewPartner
+	if err := e.Decode(&n); err != nil {
+		return err
+	}
+	*p = Partner{
+		ID: n.ID, Name: n.Name, Kind: n.Kind, Country: n.Country, Zone: n.Zone, Languages: n.Languages,
+		Contact: n.Contact, Lead: n.Lead, AddedAt: e.At, AddedBy: e.Partner,
+	}
+	return nil
+}
+
+func applyMember(m *Member, e journal.Entry) error {
+	switch e.Type {
+	case "member.added":
+		var n memberAdded
+		if err := e.Decode(&n); err != nil {
+			return err
+		}
+		*m = Member{
+			ID: n.ID, Partner: n.Partner, Name: n.Name, Email: n.Email, Roles: n.Roles,
+			Language: n.Language, Zone: n.Zone, AddedAt: e.At,
+		}
+		if e.Erased { // the person's data is gone; the number stays
+			m.ID, m.Disabled = e.About[0].ID, true
+		}
+	case "member.enrolled":
+		m.Enrolled = true
+	case "member.changed":
+		var c Change
+		if err := e.Decode(&c); err != nil {
+			return err
+		}
+		if c.Roles != nil {
+			m.Roles = c.Roles
+		}
+		if c.Disable {
+			m.Disabled = true
+		}
+		if c.Enable {
+			m.Disabled = false
+		}
+	}
+	return nil
+}
+
+func applyToken(t *Token, e journal.Entry) error {
+	switch e.Type {
+	case "token.created":
+		var n tokenCreated
+		if err := e.Decode(&n); err != nil {
+			return err
+		}
+		*t = Token{ID: n.ID, Partner: n.Partner, Name: n.Name, Roles: n.Roles, Scopes: n.Scopes, Created: e.At, Creator: e.Member, Expires: n.Expires}
+	case "token.revoked":
+		t.Revoked = e.At
+	}
+	return nil
+}

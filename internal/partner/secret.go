@@ -1,0 +1,117 @@
+package partner
+
+import (
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/base64"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+
+	"golang.org/x/crypto/argon2"
+)
+
+// crockford is the alphabet of Crockford's base 32, lower case.
+const crockford = "0123456789abcdefghjkmnpqrstvwxyz"
+
+// CodeLength is the number of characters of a one-time code (65 bits).
+const CodeLength = 13
+
+// TokenPrefix begins every token, so that scanners find one that leaked.
+const TokenPrefix = "siaga_"
+
+// random returns n characters of Crockford base 32.
+func random(n int) string {
+	b := make([]byte, n)
+	if _, err := io.ReadFull(rand.Reader, b); err != nil {
+		panic("partner: no randomness: " + err.Error()) // crypto/rand does not fail on supported systems
+	}
+	for i := range b {
+		b[i] = crockford[b[i]&31]
+	}
+	return string(b)
+}
+
+// hashSecret is how tokens, codes and session keys are stored. They are long
+// and random, so a plain digest is enough.
+func hashSecret(s string) string {
+	sum := sha256.Sum256([]byte("siaga secret v1\x00" + s))
+	return hex.EncodeToString(sum[:])
+}
+
+// normalCode undoes what people do to a code they copy: case, spaces, hyphens,
+// and the letters that Crockford's alphabet reads as digits.
+func normalCode(s string) string {
+	return strings.Map(func(r rune) rune {
+		switch {
+		case r == ' ' || r == '-':
+			return -1
+		case r == 'o' || r == 'O':
+			return '0'
+		case r == 'i' || r == 'I' || r == 'l' || r == 'L':
+			return '1'
+		case r >= 'A' && r <= 'Z':
+			return r + 'a' - 'A'
+		}
+		return r
+	}, s)
+}
+
+// Cost is the price of one password hash (Argon2id, RFC 9106).
+type Cost struct {
+	MemoryKiB uint32
+	Passes    uint32
+}
+
+// DefaultCost follows OWASP's password storage advice: 19 MiB, two passes.
+var DefaultCost = Cost{MemoryKiB: 19 * 1024, Passes: 2}
+
+var errPassword = errors.New("wrong password")
+
+func hashPassword(c Cost, password string) string {
+	salt := make([]byte, 16)
+	if _, err := io.ReadFull(rand.Reader, salt); err != nil {
+		panic("partner: no randomness: " + err.Error())
+	}
+	key := argon2.IDKey([]byte(password), salt, c.Passes, c.MemoryKiB, 1, 32)
+	enc := base64.RawStdEncoding
+	return fmt.Sprintf("$argon2id$v=19$m=%d,t=%d,p=1$%s$%s", c.MemoryKiB, c.Passes, enc.EncodeToString(salt), enc.EncodeToString(key))
+}
+
+func checkPassword(hash, password string) error {
+	parts := strings.Split(hash, "$")
+	if len(parts) != 6 || parts[1] != "argon2id" {
+		return errors.New("stored password hash is not Argon2id")
+	}
+	var m, t uint64
+	for kv := range strings.SplitSeq(parts[3], ",") {
+		k, v, _ := strings.Cut(kv, "=")
+		n, err := strconv.ParseUint(v, 10, 32)
+		if err != nil {
+			return fmt.Errorf("stored password hash: %w", err)
+		}
+		switch k {
+		case "m":
+			m = n
+		case "t":
+			t = n
+		}
+	}
+	salt, err := base64.RawStdEncoding.DecodeString(parts[4])
+	if err != nil {
+		return fmt.Errorf("stored password hash: %w", err)
+	}
+	want, err := base64.RawStdEncoding.DecodeString(parts[5])
+	if err != nil {
+		return fmt.Errorf("stored password hash: %w", err)
+	}
+	got := argon2.IDKey([]byte(password), salt, uint32(t), uint32(m), 1, uint32(len(want))) //nolint:gosec // parsed with 32 bits
+	if subtle.ConstantTimeCompare(got, want) != 1 {
+		return errPassword
+	}
+	return nil
+}

@@ -1,0 +1,80 @@
+package partner
+
+import (
+	"slices"
+	"time"
+
+	"github.com/siaga-crp/siaga/internal/access"
+)
+
+// Kinds of objects that this package folds.
+const (
+	KindPartner = "partner"
+	KindMember  = "member"
+	KindToken   = "token"
+)
+
+// Partner is an organisation that takes part.
+type Partner struct {
+	ID        string             `json:"id"` // short name: lower-case letters, digits and hyphens
+	Name      string             `json:"name"`
+	Kind      access.PartnerKind `json:"kind"`
+	Country   string             `json:"country"` // ISO 3166-1 alpha-2
+	Zone      string             `json:"zone"`    // IANA time zone of its duty desk
+	Languages []string           `json:"languages"`
+	Contact   string             `json:"contact,omitempty"` // duty desk, as text for the directory
+	Lead      bool               `json:"lead,omitempty"`    // the secretariat that leads by default
+	AddedAt   time.Time          `json:"added_at"`
+	AddedBy   string             `json:"added_by,omitempty"`
+}
+
+// Location returns the partner's time zone, UTC if it is unknown here.
+func (p Partner) Location() *time.Location { return location(p.Zone) }
+
+// Member is a person of a partner.
+type Member struct {
+	ID       string        `json:"id"`
+	Partner  string        `json:"partner"`
+	Name     string        `json:"name"`
+	Email    string        `json:"email"` // for signing in; lower case
+	Roles    []access.Role `json:"roles"`
+	Language string        `json:"language"` // BCP 47
+	Zone     string        `json:"zone"`     // IANA time zone; "" means the partner's
+	Disabled bool          `json:"disabled,omitempty"`
+	Enrolled bool          `json:"enrolled,omitempty"` // has a password and TOTP
+	AddedAt  time.Time     `json:"added_at"`
+}
+
+// Token is an API token. The secret itself is not kept.
+type Token struct {
+	ID      string              `json:"id"`
+	Partner string              `json:"partner"`
+	Name    string              `json:"name"` // for an edge: the edge's name
+	Roles   []access.Role       `json:"roles"`
+	Scopes  []access.TokenScope `json:"scopes"`
+	Created time.Time           `json:"created"`
+	Creator string              `json:"creator,omitempty"` // member; "" for the operator's shell
+	Expires time.Time           `json:"expires"`
+	Revoked time.Time           `json:"revoked,omitzero"`
+}
+
+// State is active, expired or revoked at the moment now.
+func (t Token) State(now time.Time) string {
+	switch {
+	case !t.Revoked.IsZero():
+		return "revoked"
+	case !now.Before(t.Expires):
+		return "expired"
+	}
+	return "active"
+}
+
+// Edge reports whether the token is an edge's.
+func (t Token) Edge() bool { return slices.Contains(t.Roles, access.Edge) }
+
+func location(zone string) *time.Location {
+	if l, err := time.LoadLocation(zone); err == nil && zone != "" {
+		return l
+	}
+	return time.UTC
+}
