@@ -1,6 +1,7 @@
 // Package digest holds the exact fingerprints: SHA-256 (FIPS 180-4) and MD5
-// (RFC 1321) of a file's bytes. MD5 is kept to compare with older lists only;
-// it resists no attacker, so a match on it alone is never a reason to block.
+// (RFC 1321) of a file's bytes. MD5 is here because many lists carry it. Two
+// files with one MD5 can be made on purpose, so where a list can choose, it
+// should share SHA-256.
 package digest
 
 import (

@@ -1,0 +1,162 @@
+package signal
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/siaga-crp/siaga/internal/access"
+	"github.com/siaga-crp/siaga/internal/journal"
+	"github.com/siaga-crp/siaga/internal/problem"
+)
+
+// Counts of matches are telemetry: they are aggregated by partner and minute
+// in the store's private data, not entries of the journal, which would drown
+// in them. A batch is remembered, so that one sent again is counted once.
+const (
+	privateTally = "tally"       // ID "minute/partner", owner: the hour
+	privateBatch = "tally_batch" // ID "partner/edge/batch"
+	tallyKept    = 30 * 24 * time.Hour
+	batchKept    = 48 * time.Hour
+)
+
+// Count is how often edges found one signal in one minute.
+type Count struct {
+	Signal   string `json:"signal"`
+	Minute   int64  `json:"minute"` // Unix time of its start divided by 60
+	Partner  string `json:"partner"`
+	Action   Action `json:"action"`
+	Pass     string `json:"pass"` // how it was found
+	Exercise bool   `json:"exercise,omitempty"`
+	Matches  int64  `json:"matches"`
+	Few      int64  `json:"few,omitempty"` // reports of "fewer than 5", each of at least one
+}
+
+// MatchCount is one count as an edge reports it.
+type MatchCount struct {
+	Signal   string
+	Minute   int64
+	Action   Action
+	Pass     string
+	Exercise bool
+	Matches  int64
+	Few      bool
+}
+
+// AddCounts adds what an edge counted, once for each batch.
+func (s *Service) AddCounts(ctx context.Context, partner, edge, batch string, counts []MatchCount) error {
+	now := s.o.Now()
+	for _, c := range counts {
+		at := time.Unix(c.Minute*60, 0)
+		if at.After(now.Add(24*time.Hour)) || at.Before(now.Add(-tallyKept)) {
+			return problem.New(problem.Invalid, "a count is of a minute that is not within the last 30 days", "check the edge's clock")
+		}
+	}
+	return s.o.Log.Update(ctx, func(tx *journal.Tx) error {
+		id := partner + "/" + edge + "/" + batch
+		_, err := tx.Private(privateBatch, id)
+		if err == nil {
+			return nil // counted before
+		}
+		if problem.KindOf(err) != problem.NotFound {
+			return err
+		}
+		if err := tx.PutPrivate(journal.Private{Kind: privateBatch, ID: id, Owner: partner, Doc: []byte("{}"), Expires: now.Add(batchKept)}); err != nil {
+			return err
+		}
+		byMinute := map[int64][]MatchCount{}
+		for _, c := range counts {
+			byMinute[c.Minute] = append(byMinute[c.Minute], c)
+		}
+		for minute, cs := range byMinute {
+			id := strconv.FormatInt(minute, 10) + "/" + partner
+			var have []Count
+			p, err := tx.Private(privateTally, id)
+			if err == nil {
+				if err := json.Unmarshal(p.Doc, &have); err != nil {
+					return fmt.Errorf("reading counts: %w", err)
+				}
+			} else if problem.KindOf(err) != problem.NotFound {
+				return err
+			}
+			for _, c := range cs {
+				i := slices.IndexFunc(have, func(h Count) bool {
+					return h.Signal == c.Signal && h.Action == c.Action && h.Pass == c.Pass && h.Exercise == c.Exercise
+				})
+				if i < 0 {
+					have = append(have, Count{Signal: c.Signal, Minute: minute, Partner: partner, Action: c.Action, Pass: c.Pass, Exercise: c.Exercise})
+					i = len(have) - 1
+				}
+				have[i].Matches += c.Matches
+				if c.Few {
+					have[i].Few++
+				}
+			}
+			doc, err := json.Marshal(have)
+			if err != nil {
+				return fmt.Errorf("writing counts: %w", err)
+			}
+			if err := tx.PutPrivate(journal.Private{Kind: privateTally, ID: id, Owner: hour(minute), Doc: doc, Expires: time.Unix(minute*60, 0).Add(tallyKept)}); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// hour names the hour of a minute, by which counts are found.
+func hour(minute int64) string { return strconv.FormatInt(minute/60, 10) }
+
+// Counts returns what edges counted from the given minute on, of signals that
+// the actor may see. Only the newest minutes are kept at hand: a span of more
+// than a day is a mistake.
+func (s *Service) Counts(ctx context.Context, by access.Actor, from time.Time) ([]Count, error) {
+	now := s.o.Now()
+	if err := access.Allow(by, access.ReadSignals, now); err != nil {
+		return nil, err
+	}
+	if now.Sub(from) > 24*time.Hour {
+		return nil, problem.New(problem.Invalid, "counts can be asked for the last day", "ask for a shorter time")
+	}
+	out := []Count{}
+	err := s.o.Log.View(ctx, func(r journal.StoreReader) error {
+		var ps []journal.Private
+		for m := from.Unix() / 60; m/60 <= now.Unix()/3600; m += 60 {
+			of, err := r.Privates(privateTally, hour(m))
+			if err != nil {
+				return err
+			}
+			ps = append(ps, of...)
+		}
+		seen := map[string]bool{}
+		for _, p := range ps {
+			var cs []Count
+			if err := json.Unmarshal(p.Doc, &cs); err != nil {
+				return fmt.Errorf("reading counts: %w", err)
+			}
+			for _, c := range cs {
+				if c.Minute*60 < from.Unix()-60 {
+					continue
+				}
+				ok, known := seen[c.Signal]
+				if !known {
+					_, err := visible(r, by, c.Signal)
+					if err != nil && problem.KindOf(err) != problem.NotFound {
+						return err
+					}
+					ok = err == nil
+					seen[c.Signal] = ok
+				}
+				if ok {
+					out = append(out, c)
+				}
+			}
+		}
+		return nil
+	})
+	slices.SortFunc(out, func(a, b Count) int { return int(a.Minute - b.Minute) })
+	return out, err
+}
