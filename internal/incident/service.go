@@ -1,0 +1,936 @@
+package incident
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"maps"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/siaga-crp/siaga/internal/access"
+	"github.com/siaga-crp/siaga/internal/journal"
+	"github.com/siaga-crp/siaga/internal/partner"
+	"github.com/siaga-crp/siaga/internal/problem"
+	"github.com/siaga-crp/siaga/internal/protocol"
+	"github.com/siaga-crp/siaga/internal/signal"
+)
+
+// Signals follows what an incident's protocols allow, in the transaction that
+// changed it.
+type Signals interface {
+	Reconsider(tx *journal.Tx, incident string, now time.Time, ended bool) error
+}
+
+// Options configures a Service. All are required; Signals is set by SetSignals
+// before the first write, as both need each other.
+type Options struct {
+	Log      *journal.Log
+	Now      func() time.Time
+	Protocol string // of the first assessment; "": sea-crp
+}
+
+// Service keeps incidents. Its methods may be called concurrently.
+type Service struct {
+	o       Options
+	defs    *definitions
+	signals Signals
+}
+
+// DefaultProtocol is the protocol under which an incident is notified and
+// first assessed.
+const DefaultProtocol = "sea-crp"
+
+// New returns a Service.
+func New(o Options) *Service {
+	o.Protocol = cmp.Or(o.Protocol, DefaultProtocol)
+	return &Service{o: o, defs: newDefinitions()}
+}
+
+// SetSignals says who follows changes of activations.
+func (s *Service) SetSignals(sig Signals) { s.signals = sig }
+
+// Notice is what somebody who saw something first can say of it. Unknown is
+// an answer to everything but Description and Exercise.
+type Notice struct {
+	Title        string    `json:"title,omitempty"` // made from Description if empty
+	Description  string    `json:"description"`
+	Where        string    `json:"where,omitempty"`
+	Country      string    `json:"country,omitempty"` // ISO 3166-1 alpha-2; empty: not known
+	SeenAt       time.Time `json:"seen_at,omitzero"`  // zero: now
+	URLs         []string  `json:"urls,omitempty"`    // addresses or names of channels
+	Live         Truth     `json:"live,omitempty"`
+	MoreExpected Truth     `json:"more_expected,omitempty"`
+	Exercise     *bool     `json:"exercise,omitempty"` // must be chosen; nil is a mistake
+	TLP          string    `json:"tlp,omitempty"`      // empty: amber
+	Partners     []string  `json:"partners,omitempty"` // the readers, for amber+strict and red
+}
+
+// Truth is yes, no or unknown. Decoded from JSON, true and false mean yes and
+// no.
+type Truth protocol.Truth
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (t *Truth) UnmarshalJSON(b []byte) error {
+	switch s := strings.Trim(string(b), `"`); s {
+	case "true":
+		*t = Truth(protocol.Yes)
+	case "false":
+		*t = Truth(protocol.No)
+	case "null":
+	default:
+		*t = Truth(s)
+	}
+	return nil
+}
+
+type notified struct {
+	ID           string                 `json:"id"`
+	Title        string                 `json:"title"`
+	Description  string                 `json:"description"`
+	Where        string                 `json:"where,omitempty"`
+	Country      string                 `json:"country,omitempty"`
+	SeenAt       time.Time              `json:"seen_at"`
+	URLs         []string               `json:"urls"`
+	Live         protocol.Truth         `json:"live"`
+	MoreExpected protocol.Truth         `json:"more_expected"`
+	Called       []string               `json:"called"`
+	Event        protocol.IncidentEvent `json:"event"`
+}
+
+// Limits of what people write.
+const (
+	MaxTitle = 160
+	MaxText  = 8000
+	maxURLs  = 50
+)
+
+func line(s string) string { return strings.Join(strings.Fields(strip(s)), " ") }
+
+// strip removes control and bidirectional characters, but not line feeds.
+func strip(s string) string {
+	return strings.TrimSpace(strings.Map(func(r rune) rune {
+		if (r < 0x20 && r != '\n') || r == 0x7f || (r >= 0x202a && r <= 0x202e) || (r >= 0x2066 && r <= 0x2069) || r == 0xfeff {
+			return -1
+		}
+		return r
+	}, s))
+}
+
+func (s *Service) checkNotice(n Notice, now time.Time) (notified, access.TLP, error) {
+	var f problem.InvalidFields
+	out := notified{
+		Title: line(n.Title), Description: strip(n.Description), Where: line(n.Where),
+		Country: strings.ToUpper(strings.TrimSpace(n.Country)), SeenAt: n.SeenAt.UTC().Truncate(time.Millisecond), URLs: []string{},
+		Live: protocol.Truth(cmp.Or(n.Live, Truth(protocol.Unknown))), MoreExpected: protocol.Truth(cmp.Or(n.MoreExpected, Truth(protocol.Unknown))),
+	}
+	if n.Exercise == nil {
+		f.Add("exercise", "choose whether this is real or an exercise")
+	}
+	if out.Description == "" && out.Title == "" {
+		f.Add("description", "enter what is happening, in one or two sentences")
+	}
+	if len([]rune(out.Description)) > MaxText {
+		f.Add("description", "the text has %d characters, the limit is %d", len([]rune(out.Description)), MaxText)
+	}
+	if out.Title == "" {
+		out.Title = firstSentence(out.Description)
+	}
+	if len([]rune(out.Title)) > MaxTitle {
+		f.Add("title", "the title has %d characters, the limit is %d", len([]rune(out.Title)), MaxTitle)
+	}
+	if len([]rune(out.Where)) > 200 {
+		f.Add("where", "enter the place in up to 200 characters")
+	}
+	if out.Country != "" && (len(out.Country) != 2 || strings.Trim(out.Country, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") != "") {
+		f.Add("country", "enter the country's two letters, for example ID, or leave it empty if it is not known")
+	}
+	if n.SeenAt.IsZero() {
+		out.SeenAt = now.UTC().Truncate(time.Millisecond)
+	}
+	if out.SeenAt.After(now.Add(2 * time.Minute)) { // clocks differ a little
+		f.Add("seen_at", `"seen at" must be in the past. It is now %s UTC`, now.UTC().Format("15:04"))
+	}
+	for _, u := range n.URLs {
+		u = line(u)
+		if u == "" {
+			continue
+		}
+		u, err := address(u)
+		if err != nil {
+			f.Add("urls", "%s", err.Error())
+			continue
+		}
+		if !slices.Contains(out.URLs, u) {
+			out.URLs = append(out.URLs, u)
+		}
+	}
+	if len(out.URLs) > maxURLs {
+		f.Add("urls", "enter up to %d addresses; add the others to the incident later", maxURLs)
+	}
+	for name, t := range map[string]protocol.Truth{"live": out.Live, "more_expected": out.MoreExpected} {
+		if t != protocol.Yes && t != protocol.No && t != protocol.Unknown {
+			f.Add(name, "answer yes, no or unknown; %q is none of them", t)
+		}
+	}
+	tlp, err := access.ParseTLP(cmp.Or(n.TLP, string(access.Amber)))
+	if err != nil {
+		f.Add("tlp", "use clear, green, amber, amber+strict or red; %q is none of them", n.TLP)
+	}
+	return out, tlp, f.Err()
+}
+
+// address accepts what people paste: an address with a scheme, also defanged,
+// or the name of a channel.
+func address(s string) (string, error) {
+	r := strings.NewReplacer("[.]", ".", "(.)", ".", "[:]", ":", "hxxps://", "https://", "hxxp://", "http://")
+	s = r.Replace(s)
+	if len(s) > 2000 {
+		return "", fmt.Errorf("the address has %d characters, the limit is 2000", len(s))
+	}
+	if strings.HasPrefix(s, "@") || (!strings.ContainsAny(s, "/") && !strings.Contains(s, ".")) {
+		return s, nil // a channel's name
+	}
+	u, err := url.Parse(s)
+	if err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") {
+		return "", fmt.Errorf("enter the address as the browser shows it, starting with https://")
+	}
+	return s, nil
+}
+
+func firstSentence(s string) string {
+	s = strings.Join(strings.Fields(s), " ")
+	if i := strings.IndexAny(s, ".!?\n"); i > 10 {
+		s = s[:i]
+	}
+	if r := []rune(s); len(r) > 100 {
+		cut := string(r[:100])
+		if i := strings.LastIndexByte(cut, ' '); i > 50 {
+			cut = cut[:i]
+		}
+		s = cut + "…"
+	}
+	return s
+}
+
+// Notify opens an incident in the state notified and calls the partners that
+// may see it.
+func (s *Service) Notify(ctx context.Context, by access.Actor, n Notice) (Incident, error) {
+	now := s.o.Now()
+	if err := access.Allow(by, access.Notify, now); err != nil {
+		return Incident{}, err
+	}
+	body, tlp, err := s.checkNotice(n, now)
+	if err != nil {
+		return Incident{}, err
+	}
+	def, err := s.defs.current(s.o.Protocol)
+	if err != nil {
+		return Incident{}, err
+	}
+	return journal.Do(ctx, s.o.Log, by, "incident.notify", now, func(tx *journal.Tx) (Incident, error) {
+		events, err := protocol.StepIncident(def, protocol.IncidentState{}, protocol.IncidentAction{Verb: protocol.Notify, MoreExpected: body.MoreExpected}, by, now)
+		if err != nil {
+			return Incident{}, err
+		}
+		aud := access.Audience{TLP: tlp, Origin: by.Partner, Partners: slices.Sorted(slices.Values(n.Partners))}
+		all, err := partner.All(tx)
+		if err != nil {
+			return Incident{}, err
+		}
+		for _, id := range n.Partners {
+			if !slices.ContainsFunc(all, func(p partner.Partner) bool { return p.ID == id }) {
+				return Incident{}, fieldError("partners", fmt.Sprintf("there is no partner %q", id))
+			}
+		}
+		body := body
+		for _, p := range all {
+			if aud.SeenBy(p.ID, p.Kind) && acts(p.Kind) {
+				body.Called = append(body.Called, p.ID)
+			}
+		}
+		prefix := cmp.Or(iso3(body.Country), iso3(by.Country), "INT")
+		if *n.Exercise {
+			prefix = "EX"
+		}
+		year := now.UTC().Year()
+		seq, err := tx.Next(fmt.Sprintf("incident %s %d", prefix, year))
+		if err != nil {
+			return Incident{}, err
+		}
+		body.ID = number(prefix, year, seq)
+		body.Event = events[0]
+		e := journal.New(events[0].Type, by, now, body, journal.Ref{Kind: KindIncident, ID: body.ID})
+		e.Audience, e.Exercise, e.Under = aud, *n.Exercise, events[0].Under()
+		if _, err := tx.Append(e); err != nil {
+			return Incident{}, err
+		}
+		inc, err := load(tx, body.ID)
+		if err != nil {
+			return inc, err
+		}
+		if err := s.appendIncident(tx, by, &inc, now, events[1:]...); err != nil {
+			return inc, err
+		}
+		return inc, nil
+	})
+}
+
+func acts(k access.PartnerKind) bool {
+	return k == access.Government || k == access.Intergovernmental || k == access.Platform
+}
+
+func fieldError(name, detail string) error {
+	var f problem.InvalidFields
+	f.Add(name, "%s", detail)
+	return f.Err()
+}
+
+func load(r journal.StoreReader, id string) (Incident, error) {
+	inc, _, err := journal.Load[Incident](r, KindIncident, id)
+	return inc, err
+}
+
+// visible loads an incident that the actor may see; one that it may not see
+// is NotFound in the same words as one that is not there.
+func visible(r journal.StoreReader, by access.Actor, id string) (Incident, error) {
+	id = strings.ToUpper(strings.TrimSpace(id))
+	inc, err := load(r, id)
+	if problem.KindOf(err) == problem.NotFound || (err == nil && !inc.Audience.Sees(by)) {
+		return Incident{}, problem.Newf(problem.NotFound, "there is no incident %q that you may see", id).WithFix("check its number on the page Incidents")
+	}
+	return inc, err
+}
+
+// Get returns one incident. Updates that the actor may not see are left out.
+func (s *Service) Get(ctx context.Context, by access.Actor, id string) (Incident, error) {
+	if err := access.Allow(by, access.ReadIncidents, s.o.Now()); err != nil {
+		return Incident{}, err
+	}
+	var inc Incident
+	err := s.o.Log.View(ctx, func(r journal.StoreReader) (err error) {
+		inc, err = visible(r, by, id)
+		return err
+	})
+	inc.Updates = inc.VisibleUpdates(by)
+	return inc, err
+}
+
+// Query selects incidents. Empty fields do not restrict.
+type Query struct {
+	States []string // notified, assessing, open, closed
+	Text   string
+	Cursor string
+	Limit  int // zero: 50
+}
+
+// List returns the incidents that the actor may see, newest first, and the
+// cursor of the next page or "".
+func (s *Service) List(ctx context.Context, by access.Actor, q Query) ([]Incident, string, error) {
+	if err := access.Allow(by, access.ReadIncidents, s.o.Now()); err != nil {
+		return nil, "", err
+	}
+	q.Limit = cmp.Or(q.Limit, 50)
+	out, next, last := []Incident{}, "", ""
+	err := s.o.Log.View(ctx, func(r journal.StoreReader) error {
+		oq := journal.ObjectQuery{Kind: KindIncident, States: q.States, Text: strings.ToLower(strings.TrimSpace(q.Text)), After: q.Cursor, Newest: true}
+		return journal.Each(r, oq, func(inc Incident, o journal.Object) error {
+			if !inc.Audience.Sees(by) {
+				return nil
+			}
+			if len(out) == q.Limit {
+				next = last
+				return journal.ErrStop
+			}
+			inc.Updates = inc.VisibleUpdates(by)
+			out, last = append(out, inc), o.Cursor()
+			return nil
+		})
+	})
+	return out, next, err
+}
+
+// Timeline returns the journal's entries about the incident that the actor may
+// see, newest first, from before the given number on (0: the newest).
+func (s *Service) Timeline(ctx context.Context, by access.Actor, id string, before int64, limit int) ([]journal.Entry, error) {
+	if err := access.Allow(by, access.ReadIncidents, s.o.Now()); err != nil {
+		return nil, err
+	}
+	limit = cmp.Or(limit, 50)
+	out := []journal.Entry{}
+	err := s.o.Log.View(ctx, func(r journal.StoreReader) error {
+		inc, err := visible(r, by, id)
+		if err != nil {
+			return err
+		}
+		for len(out) < limit {
+			page, err := s.o.Log.Entries(r, journal.RowQuery{About: journal.Ref{Kind: KindIncident, ID: inc.ID}, Before: before, Newest: true, Limit: limit})
+			if err != nil {
+				return err
+			}
+			for _, e := range page {
+				before = e.Number
+				if e.Audience.Sees(by) && len(out) < limit {
+					out = append(out, e)
+				}
+			}
+			if len(page) < limit || before == 0 {
+				return nil
+			}
+		}
+		return nil
+	})
+	return out, err
+}
+
+// Answer is one answer of an assessment.
+type Answer struct {
+	Criterion string `json:"criterion"`
+	Answer    string `json:"answer"`
+	Evidence  string `json:"evidence,omitempty"`
+}
+
+// Assess answers criteria of a protocol (empty: the default one). The advice
+// is computed from all answers so far; the authority decides.
+func (s *Service) Assess(ctx context.Context, by access.Actor, id, proto string, answers []Answer) (Incident, error) {
+	now := s.o.Now()
+	if err := access.Allow(by, access.Assess, now); err != nil {
+		return Incident{}, err
+	}
+	def, err := s.defs.current(cmp.Or(proto, s.o.Protocol))
+	if err != nil {
+		return Incident{}, err
+	}
+	do := protocol.IncidentAction{Verb: protocol.Assess}
+	for _, a := range answers {
+		ev := strip(a.Evidence)
+		if len([]rune(ev)) > MaxText {
+			return Incident{}, fieldError("answers."+a.Criterion, fmt.Sprintf("the evidence has more than %d characters", MaxText))
+		}
+		do.Answers = append(do.Answers, protocol.Answer{ID: strings.TrimSpace(a.Criterion), Answer: strings.ToLower(strings.TrimSpace(a.Answer)), Evidence: ev})
+	}
+	return s.change(ctx, by, id, "incident.assess", now, func(tx *journal.Tx, inc *Incident) error {
+		events, err := protocol.StepIncident(def, inc.Status, do, by, now)
+		if err != nil {
+			return err
+		}
+		return s.appendIncident(tx, by, inc, now, events...)
+	})
+}
+
+// Close ends an incident on which no activation runs any more; Reopen takes
+// that back.
+func (s *Service) Close(ctx context.Context, by access.Actor, id, reason string) (Incident, error) {
+	return s.verb(ctx, by, id, protocol.CloseIncident, reason)
+}
+
+// Reopen opens a closed incident again.
+func (s *Service) Reopen(ctx context.Context, by access.Actor, id, reason string) (Incident, error) {
+	return s.verb(ctx, by, id, protocol.ReopenIncident, reason)
+}
+
+func (s *Service) verb(ctx context.Context, by access.Actor, id string, v protocol.IncidentVerb, reason string) (Incident, error) {
+	now := s.o.Now()
+	if err := access.Allow(by, access.Assess, now); err != nil {
+		return Incident{}, err
+	}
+	def, err := s.defs.current(s.o.Protocol)
+	if err != nil {
+		return Incident{}, err
+	}
+	return s.change(ctx, by, id, "incident."+string(v), now, func(tx *journal.Tx, inc *Incident) error {
+		events, err := protocol.StepIncident(def, inc.Status, protocol.IncidentAction{Verb: v, Reason: strip(reason), Running: inc.Running()}, by, now)
+		if err != nil {
+			return err
+		}
+		if err := s.appendIncident(tx, by, inc, now, events...); err != nil {
+			return err
+		}
+		return s.signals.Reconsider(tx, inc.ID, now, v == protocol.CloseIncident)
+	})
+}
+
+// change runs fn on an incident that the actor may see, in one transaction.
+func (s *Service) change(ctx context.Context, by access.Actor, id, operation string, now time.Time, fn func(tx *journal.Tx, inc *Incident) error) (Incident, error) {
+	return journal.Do(ctx, s.o.Log, by, operation+" "+id, now, func(tx *journal.Tx) (Incident, error) {
+		inc, err := visible(tx, by, id)
+		if err != nil {
+			return inc, err
+		}
+		if err := fn(tx, &inc); err != nil {
+			return inc, err
+		}
+		inc, err = load(tx, inc.ID)
+		inc.Updates = inc.VisibleUpdates(by)
+		return inc, err
+	})
+}
+
+func (s *Service) append(tx *journal.Tx, by access.Actor, inc *Incident, now time.Time, typ, under, why string, aud access.Audience, body any) error {
+	e := journal.New(typ, by, now, body, journal.Ref{Kind: KindIncident, ID: inc.ID})
+	e.Audience, e.Exercise, e.Under, e.Why = aud, inc.Exercise, under, why
+	if _, err := tx.Append(e); err != nil {
+		return err
+	}
+	var err error
+	*inc, err = load(tx, inc.ID)
+	return err
+}
+
+func (s *Service) appendIncident(tx *journal.Tx, by access.Actor, inc *Incident, now time.Time, events ...protocol.IncidentEvent) error {
+	for _, ev := range events {
+		if err := s.append(tx, by, inc, now, ev.Type, ev.Under(), ev.Reason, inc.Audience, ev); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// rights says which row of the table of rights each verb needs.
+var rights = map[protocol.Verb]access.Action{
+	protocol.Propose: access.Vote, protocol.UseEmergency: access.Vote, protocol.CastVote: access.Vote,
+	protocol.EndEmergency: access.Activate, protocol.WithdrawProposal: access.Activate, protocol.CallPartners: access.Activate,
+	protocol.SetLevel: access.Activate, protocol.HandOver: access.Activate, protocol.Acknowledge: access.Acknowledge,
+	protocol.PostUpdate: access.PostUpdate, protocol.MeetClock: access.DoTask, protocol.ReportTask: access.DoTask,
+	protocol.Renew: access.Vote, protocol.ProposeStandDown: access.Vote, protocol.VoteStandDown: access.Vote,
+	protocol.Conclude: access.Vote, protocol.FileReview: access.Activate,
+}
+
+// RightFor returns the row of the table of rights that a verb needs.
+func RightFor(v protocol.Verb) access.Action { return rights[v] }
+
+// Act does something to an activation: proposes it, votes, renews it, stands
+// it down. A proposal counts as the yes of the proposer's partner. Which
+// partners are called is decided here: those that may see the incident.
+func (s *Service) Act(ctx context.Context, by access.Actor, id, proto string, do protocol.Action) (Incident, error) {
+	now := s.o.Now()
+	right, ok := rights[do.Verb]
+	if !ok {
+		return Incident{}, problem.Newf(problem.Invalid, "%q is not something that can be done to an activation", do.Verb)
+	}
+	if do.Verb == protocol.PostUpdate {
+		return Incident{}, problem.New(problem.Invalid, "an update needs its text", "post it as a situation update")
+	}
+	if err := access.Allow(by, right, now); err != nil {
+		return Incident{}, err
+	}
+	do.Reason = strip(do.Reason)
+	if len([]rune(do.Reason)) > signal.MaxReason {
+		return Incident{}, fieldError("reason", fmt.Sprintf("the reason has %d characters, the limit is %d", len([]rune(do.Reason)), signal.MaxReason))
+	}
+	return s.change(ctx, by, id, "activation."+string(do.Verb)+" "+proto, now, func(tx *journal.Tx, inc *Incident) error {
+		return s.act(tx, by, inc, proto, do, now)
+	})
+}
+
+func (s *Service) act(tx *journal.Tx, by access.Actor, inc *Incident, proto string, do protocol.Action, now time.Time) error {
+	a := inc.Activations[proto]
+	begins := (do.Verb == protocol.Propose || do.Verb == protocol.UseEmergency) && !a.State.Running()
+	var def *protocol.Definition
+	var err error
+	if begins || a.State == protocol.None {
+		def, err = s.defs.current(proto)
+	} else {
+		def, err = s.defs.of(tx, a)
+	}
+	if err != nil {
+		return err
+	}
+	if begins {
+		if inc.Status.Phase == protocol.Closed {
+			return problem.Newf(problem.Conflict, "incident %s is closed", inc.ID).WithFix("reopen it first")
+		}
+		if len(do.Partners) == 0 {
+			if do.Partners, err = s.participants(tx, inc); err != nil {
+				return err
+			}
+		}
+		if do.Level == "" { // the advice, if it says anything
+			do.Level = protocol.Advise(def, inc.Status.Answers).Level
+		}
+	}
+	for p, other := range inc.Activations {
+		if p != proto && other.State == protocol.Active {
+			do.AlsoActive = append(do.AlsoActive, p)
+		}
+	}
+	slices.Sort(do.AlsoActive)
+	events, err := protocol.Step(def, a, do, by, now)
+	if err != nil {
+		return err
+	}
+	if begins {
+		if err := s.defs.record(tx, by, def, now); err != nil {
+			return err
+		}
+	}
+	return s.appendEvents(tx, by, inc, now, events)
+}
+
+func (s *Service) participants(r journal.StoreReader, inc *Incident) ([]protocol.Participant, error) {
+	all, err := partner.All(r)
+	if err != nil {
+		return nil, err
+	}
+	var out []protocol.Participant
+	for _, p := range all {
+		if inc.Audience.SeenBy(p.ID, p.Kind) && acts(p.Kind) {
+			out = append(out, protocol.Participant{ID: p.ID, Kind: p.Kind})
+		}
+	}
+	return out, nil
+}
+
+// appendEvents appends an activation's events, opens the incident if one of
+// them does, and lets signals follow.
+func (s *Service) appendEvents(tx *journal.Tx, by access.Actor, inc *Incident, now time.Time, events []protocol.Event) error {
+	changed, ended := false, false
+	for _, ev := range events {
+		who := by
+		if ev.By.System || ev.By.Partner == "" {
+			who = access.Actor{System: true}
+		}
+		aud := inc.Audience
+		if used(ev.Type) && !aud.Named() && aud.TLP.Wider(access.Green) == false && aud.TLP != access.Green {
+			aud.TLP = access.Green // observers see at once which powers are used
+		}
+		if err := s.append(tx, who, inc, now, ev.Type, ev.Under(), ev.Reason, aud, ev); err != nil {
+			return err
+		}
+		if open, ok := protocol.OpenedByActivation(inc.Status, ev); ok {
+			if err := s.appendIncident(tx, who, inc, now, open); err != nil {
+				return err
+			}
+		}
+		switch ev.Type {
+		case protocol.EvActivated, protocol.EvConfirmed, protocol.EvProvisional, protocol.EvLapsed, protocol.EvRenewed, protocol.EvStandingDown, protocol.EvDeclined:
+			changed = true
+		case protocol.EvConcluded:
+			changed, ended = true, true
+		}
+	}
+	if !changed {
+		return nil
+	}
+	return s.signals.Reconsider(tx, inc.ID, now, ended && len(inc.Running()) == 0)
+}
+
+// used reports whether the event uses authority, so that observers are told.
+func used(typ string) bool {
+	switch typ {
+	case protocol.EvActivated, protocol.EvConfirmed, protocol.EvProvisional, protocol.EvLapsed, protocol.EvDeclined, protocol.EvRenewed, protocol.EvStandingDown, protocol.EvConcluded:
+		return true
+	}
+	return false
+}
+
+// Acknowledge says that the actor's partner has seen the incident: once for
+// the incident, and for every activation whose clock waits for it.
+func (s *Service) Acknowledge(ctx context.Context, by access.Actor, id string) (Incident, error) {
+	now := s.o.Now()
+	if err := access.Allow(by, access.Acknowledge, now); err != nil {
+		return Incident{}, err
+	}
+	return s.change(ctx, by, id, "incident.acknowledge", now, func(tx *journal.Tx, inc *Incident) error {
+		_, done := inc.Acks[by.Partner]
+		if !done {
+			if err := s.append(tx, by, inc, now, "incident.acknowledged", "", "", inc.Audience, nil); err != nil {
+				return err
+			}
+		}
+		for _, p := range inc.Running() {
+			def, err := s.defs.of(tx, inc.Activations[p])
+			if err != nil {
+				return err
+			}
+			waits := slices.ContainsFunc(protocol.Allowed(def, inc.Activations[p], by, now), func(a protocol.Action) bool { return a.Verb == protocol.Acknowledge })
+			if !waits {
+				continue
+			}
+			done = false
+			if err := s.act(tx, by, inc, p, protocol.Action{Verb: protocol.Acknowledge}, now); err != nil {
+				return err
+			}
+		}
+		if done {
+			return problem.Newf(problem.Conflict, "%s has acknowledged %s already", by.Partner, inc.ID).WithFix("nothing more is needed")
+		}
+		return nil
+	})
+}
+
+// NewUpdate is a situation update to be posted.
+type NewUpdate struct {
+	Audience string            `json:"audience,omitempty"` // partners (the default), observers or public
+	TLP      string            `json:"tlp,omitempty"`      // empty: the audience's in the protocol
+	Texts    map[string]string `json:"texts"`              // by language, BCP 47
+	Corrects int               `json:"corrects,omitempty"`
+}
+
+type updated struct {
+	Number   int               `json:"number"`
+	Name     string            `json:"audience"`
+	Texts    map[string]string `json:"texts"`
+	Corrects int               `json:"corrects,omitempty"`
+}
+
+// PostUpdate tells an audience how things stand.
+func (s *Service) PostUpdate(ctx context.Context, by access.Actor, id string, n NewUpdate) (Incident, error) {
+	now := s.o.Now()
+	if err := access.Allow(by, access.PostUpdate, now); err != nil {
+		return Incident{}, err
+	}
+	var f problem.InvalidFields
+	n.Audience = cmp.Or(strings.ToLower(strings.TrimSpace(n.Audience)), "partners")
+	if !slices.Contains([]string{"partners", "observers", "public"}, n.Audience) {
+		f.Add("audience", "choose partners, observers or public; %q is none of them", n.Audience)
+	}
+	texts := map[string]string{}
+	for lang, t := range n.Texts {
+		if t = strip(t); t != "" {
+			texts[strings.ToLower(strings.TrimSpace(lang))] = t
+		}
+		if len([]rune(t)) > MaxText {
+			f.Add("texts", "the text in %s has %d characters, the limit is %d", lang, len([]rune(t)), MaxText)
+		}
+	}
+	if len(texts) == 0 {
+		f.Add("texts", "enter the text in at least one language")
+	}
+	if err := f.Err(); err != nil {
+		return Incident{}, err
+	}
+	return s.change(ctx, by, id, "update.post", now, func(tx *journal.Tx, inc *Incident) error {
+		def, err := s.leading(tx, inc)
+		if err != nil {
+			return err
+		}
+		tlp := map[string]access.TLP{"partners": def.Audiences.Partners, "observers": def.Audiences.Observers, "public": def.Audiences.Public}[n.Audience]
+		if n.TLP != "" {
+			if tlp, err = access.ParseTLP(n.TLP); err != nil {
+				return fieldError("tlp", "use clear, green, amber, amber+strict or red")
+			}
+		}
+		aud := access.Audience{TLP: tlp, Origin: by.Partner, Partners: inc.Audience.Partners}
+		if n.Audience == "partners" && tlp.Wider(inc.Audience.TLP) {
+			aud.TLP = inc.Audience.TLP
+			if n.TLP != "" {
+				return fieldError("tlp", fmt.Sprintf("the incident is TLP:%s; choose that or a narrower label, or address observers or the public", strings.ToUpper(string(inc.Audience.TLP))))
+			}
+		}
+		if n.Corrects < 0 || n.Corrects > len(inc.Updates) {
+			return fieldError("corrects", fmt.Sprintf("there is no update %d", n.Corrects))
+		}
+		body := updated{Number: len(inc.Updates) + 1, Name: n.Audience, Texts: texts, Corrects: n.Corrects}
+		if err := s.append(tx, by, inc, now, "update.posted", "", "", aud, body); err != nil {
+			return err
+		}
+		for _, p := range inc.Running() {
+			d, err := s.defs.of(tx, inc.Activations[p])
+			if err != nil {
+				return err
+			}
+			events, err := protocol.Step(d, inc.Activations[p], protocol.Action{Verb: protocol.PostUpdate}, by, now)
+			if problem.KindOf(err) == problem.Conflict || problem.KindOf(err) == problem.Denied {
+				continue // the update is told all the same; it meets no clock of this protocol
+			}
+			if err != nil {
+				return err
+			}
+			if err := s.appendEvents(tx, by, inc, now, events); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// NewAsset describes a piece of content.
+type NewAsset struct {
+	Kind     string `json:"kind"`
+	Producer string `json:"producer,omitempty"` // empty: unknown
+	Where    string `json:"where,omitempty"`
+	Text     string `json:"text"`
+	SHA256   string `json:"sha256,omitempty"`
+}
+
+// AddAsset adds a piece of content to the incident.
+func (s *Service) AddAsset(ctx context.Context, by access.Actor, id string, n NewAsset) (Incident, error) {
+	now := s.o.Now()
+	if err := access.Allow(by, access.AddAsset, now); err != nil {
+		return Incident{}, err
+	}
+	var f problem.InvalidFields
+	n.Producer = cmp.Or(n.Producer, string(signal.Unknown))
+	n.Text, n.Where = strip(n.Text), line(n.Where)
+	if !slices.Contains(AssetKinds(), n.Kind) {
+		f.Add("kind", "choose one of %s", strings.Join(AssetKinds(), ", "))
+	}
+	if !slices.Contains(signal.Producers(), signal.Producer(n.Producer)) {
+		f.Add("producer", "choose perpetrator, accomplice, bystander, media or unknown")
+	}
+	if n.Text == "" || len([]rune(n.Text)) > MaxText {
+		f.Add("text", "describe the content in up to %d characters", MaxText)
+	}
+	if len(n.Where) > 2000 {
+		f.Add("where", "enter up to 2000 characters")
+	}
+	if n.SHA256 != "" && (len(n.SHA256) != 64 || strings.Trim(strings.ToLower(n.SHA256), "0123456789abcdef") != "") {
+		f.Add("sha256", "enter 64 characters: digits and a to f")
+	}
+	if err := f.Err(); err != nil {
+		return Incident{}, err
+	}
+	return s.change(ctx, by, id, "asset.add", now, func(tx *journal.Tx, inc *Incident) error {
+		if inc.Status.Phase == protocol.Closed {
+			return problem.Newf(problem.Conflict, "incident %s is closed", inc.ID).WithFix("reopen it first")
+		}
+		return s.append(tx, by, inc, now, "asset.added", "", "", inc.Audience, n)
+	})
+}
+
+// leading returns the definition that leads the incident: of the gravest
+// running activation, else the default one.
+func (s *Service) leading(r journal.StoreReader, inc *Incident) (*protocol.Definition, error) {
+	for _, st := range []protocol.State{protocol.Active, protocol.Provisional, protocol.StandingDown, protocol.Voting} {
+		for _, p := range inc.Running() {
+			if inc.Activations[p].State == st {
+				return s.defs.of(r, inc.Activations[p])
+			}
+		}
+	}
+	return s.defs.current(s.o.Protocol)
+}
+
+// Definition returns the definition that an activation of the incident began
+// with, or the current one if there is none yet.
+func (s *Service) Definition(ctx context.Context, inc Incident, proto string) (*protocol.Definition, error) {
+	a, ok := inc.Activations[proto]
+	if !ok || a.State == protocol.None {
+		return s.defs.current(proto)
+	}
+	var def *protocol.Definition
+	err := s.o.Log.View(ctx, func(r journal.StoreReader) (err error) {
+		def, err = s.defs.of(r, a)
+		return err
+	})
+	return def, err
+}
+
+// Advice returns what the incident's answers amount to under a protocol.
+func (s *Service) Advice(inc Incident, proto string) (protocol.Advice, error) {
+	def, err := s.defs.current(cmp.Or(proto, s.o.Protocol))
+	if err != nil {
+		return protocol.Advice{}, err
+	}
+	return protocol.Advise(def, inc.Status.Answers), nil
+}
+
+// runs returns the incident's activations with their definitions.
+func (s *Service) runs(r journal.StoreReader, inc Incident) ([]protocol.Run, error) {
+	var out []protocol.Run
+	for _, p := range inc.Running() {
+		def, err := s.defs.of(r, inc.Activations[p])
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, protocol.Run{Definition: def, Activation: inc.Activations[p]})
+	}
+	return out, nil
+}
+
+// Standing implements signal.Incidents.
+func (s *Service) Standing(r journal.StoreReader, by access.Actor, id string, now time.Time) (signal.Standing, error) {
+	inc, err := visible(r, by, id)
+	if err != nil {
+		return signal.Standing{}, err
+	}
+	runs, err := s.runs(r, inc)
+	if err != nil {
+		return signal.Standing{}, err
+	}
+	def, err := s.leading(r, &inc)
+	if err != nil {
+		return signal.Standing{}, err
+	}
+	return signal.Standing{
+		Incident: inc.ID, Open: inc.Status.Phase != protocol.Closed, Exercise: inc.Exercise, Audience: inc.Audience,
+		Definition: def, Runs: runs,
+	}, nil
+}
+
+// Tick appends what time has brought about. It is called by the node's clock,
+// may be called by several nodes at once, and does nothing twice.
+func (s *Service) Tick(ctx context.Context) error {
+	now := s.o.Now()
+	var due []string
+	err := s.o.Log.View(ctx, func(r journal.StoreReader) error {
+		watched, err := r.Objects(journal.ObjectQuery{Kind: KindIncident, DueBy: now.UnixMilli(), Limit: 1000})
+		if err != nil {
+			return err
+		}
+		for _, o := range watched {
+			inc, err := load(r, o.ID)
+			if err != nil {
+				return err
+			}
+			for _, p := range activationNames(inc) {
+				def, err := s.defs.of(r, inc.Activations[p])
+				if err != nil {
+					return err
+				}
+				if len(protocol.Tick(def, inc.Activations[p], now)) > 0 {
+					due = append(due, inc.ID)
+					break
+				}
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	for _, id := range due {
+		err := s.o.Log.Update(ctx, func(tx *journal.Tx) error {
+			inc, err := load(tx, id)
+			if err != nil {
+				return err
+			}
+			for _, p := range activationNames(inc) {
+				def, err := s.defs.of(tx, inc.Activations[p])
+				if err != nil {
+					return err
+				}
+				if err := s.appendEvents(tx, access.Actor{System: true}, &inc, now, protocol.Tick(def, inc.Activations[p], now)); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			return fmt.Errorf("bringing incident %s up to date: %w", id, err)
+		}
+	}
+	return nil
+}
+
+func activationNames(inc Incident) []string { return slices.Sorted(maps.Keys(inc.Activations)) }
+
+// Allowed returns, by protocol, what the actor's partner may do to each
+// activation of the incident now, apart from rights of the member.
+func (s *Service) Allowed(ctx context.Context, by access.Actor, inc Incident) (map[string][]protocol.Action, error) {
+	out := make(map[string][]protocol.Action, len(inc.Activations))
+	err := s.o.Log.View(ctx, func(r journal.StoreReader) error {
+		for _, p := range activationNames(inc) {
+			def, err := s.defs.of(r, inc.Activations[p])
+			if err != nil {
+				return err
+			}
+			out[p] = protocol.Allowed(def, inc.Activations[p], by, s.o.Now())
+		}
+		return nil
+	})
+	return out, err
+}
