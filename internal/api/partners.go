@@ -1,0 +1,110 @@
+package api
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"github.com/siaga-crp/siaga/internal/access"
+	"github.com/siaga-crp/siaga/internal/partner"
+)
+
+// Token is an API token without its secret.
+type Token struct {
+	partner.Token
+	State string `json:"state" enum:"active,expired,revoked"`
+}
+
+// NewToken asks for a token.
+type NewToken struct {
+	Name    string              `json:"name,omitempty" maxLength:"60"`
+	Roles   []access.Role       `json:"roles" minItems:"1"`
+	Scopes  []access.TokenScope `json:"scopes,omitempty"`
+	Expires time.Time           `json:"expires,omitzero" doc:"Default: in 30 days"`
+}
+
+func (s *server) partnerRoutes() {
+	add(s, op{"list-partners", http.MethodGet, "/api/v1/partners", "List the partners", access.ReadPartners, http.StatusOK},
+		func(ctx context.Context, _ *struct{}) (*struct{ Body Page[partner.Partner] }, error) {
+			list, err := s.Partners.List(ctx, actor(ctx))
+			return &struct{ Body Page[partner.Partner] }{Page[partner.Partner]{Items: list}}, err
+		})
+	add(s, op{"get-partner", http.MethodGet, "/api/v1/partners/{id}", "Read a partner", access.ReadPartners, http.StatusOK},
+		func(ctx context.Context, in *idInput) (*struct{ Body partner.Partner }, error) {
+			p, err := s.Partners.Get(ctx, actor(ctx), in.ID)
+			return &struct{ Body partner.Partner }{p}, err
+		})
+	add(s, op{"add-partner", http.MethodPost, "/api/v1/partners", "Add a partner", access.AddPartner, http.StatusCreated},
+		func(ctx context.Context, in *struct{ Body partner.NewPartner }) (*struct{ Body partner.Partner }, error) {
+			p, err := s.Partners.Add(ctx, actor(ctx), in.Body)
+			return &struct{ Body partner.Partner }{p}, err
+		})
+	add(s, op{"list-members", http.MethodGet, "/api/v1/members", "List your partner's members", access.ReadPartners, http.StatusOK},
+		func(ctx context.Context, _ *struct{}) (*struct{ Body Page[partner.Member] }, error) {
+			list, err := s.Partners.Members(ctx, actor(ctx))
+			return &struct{ Body Page[partner.Member] }{Page[partner.Member]{Items: list}}, err
+		})
+	add(s, op{"add-member", http.MethodPost, "/api/v1/members", "Add a member; the answer has the one-time code of the first sign-in", access.ManageMembers, http.StatusCreated},
+		func(ctx context.Context, in *struct{ Body partner.NewMember }) (*struct {
+			Body struct {
+				partner.Member
+				Code string `json:"code" doc:"Shown this once: the member opens /first/CODE"`
+			}
+		}, error,
+		) {
+			m, code, err := s.Partners.AddMember(ctx, actor(ctx), in.Body)
+			out := &struct {
+				Body struct {
+					partner.Member
+					Code string `json:"code" doc:"Shown this once: the member opens /first/CODE"`
+				}
+			}{}
+			out.Body.Member, out.Body.Code = m, code
+			return out, err
+		})
+	add(s, op{"change-member", http.MethodPost, "/api/v1/members/{id}", "Change a member's roles, or disable the member", access.ManageMembers, http.StatusOK},
+		func(ctx context.Context, in *struct {
+			idInput
+			Body partner.Change
+		},
+		) (*struct{ Body partner.Member }, error) {
+			m, err := s.Partners.ChangeMember(ctx, actor(ctx), in.ID, in.Body)
+			return &struct{ Body partner.Member }{m}, err
+		})
+	add(s, op{"list-tokens", http.MethodGet, "/api/v1/tokens", "List your partner's tokens", access.ManageTokens, http.StatusOK},
+		func(ctx context.Context, _ *struct{}) (*struct{ Body Page[Token] }, error) {
+			list, err := s.Partners.Tokens(ctx, actor(ctx))
+			out := &struct{ Body Page[Token] }{Page[Token]{Items: []Token{}}}
+			for _, t := range list {
+				out.Body.Items = append(out.Body.Items, Token{t, t.State(s.Now())})
+			}
+			return out, err
+		})
+	add(s, op{"create-token", http.MethodPost, "/api/v1/tokens", "Make a token; the answer shows its text this once", access.ManageTokens, http.StatusCreated},
+		func(ctx context.Context, in *struct{ Body NewToken }) (*struct {
+			Body struct {
+				Token
+				Text string `json:"text" doc:"The token itself"`
+			}
+		}, error,
+		) {
+			out := &struct {
+				Body struct {
+					Token
+					Text string `json:"text" doc:"The token itself"`
+				}
+			}{}
+			n := partner.NewToken{Name: in.Body.Name, Roles: in.Body.Roles, Scopes: in.Body.Scopes}
+			if !in.Body.Expires.IsZero() {
+				n.Life = in.Body.Expires.Sub(s.Now())
+			}
+			t, text, err := s.Partners.CreateToken(ctx, actor(ctx), n)
+			out.Body.Token, out.Body.Text = Token{t, "active"}, text
+			return out, err
+		})
+	add(s, op{"revoke-token", http.MethodPost, "/api/v1/tokens/{id}/revoke", "End a token at once", access.ManageTokens, http.StatusOK},
+		func(ctx context.Context, in *idInput) (*struct{ Body Token }, error) {
+			t, err := s.Partners.RevokeToken(ctx, actor(ctx), in.ID)
+			return &struct{ Body Token }{Token{t, "revoked"}}, err
+		})
+}

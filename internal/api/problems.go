@@ -1,0 +1,114 @@
+package api
+
+import (
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"net/http"
+	"strings"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/siaga-crp/siaga/internal/problem"
+)
+
+// Problem is an error as a client reads it: RFC 9457 with Fix, and for a
+// Conflict the steps that are allowed instead.
+type Problem struct {
+	Type    string          `json:"type" doc:"A word for programs: invalid, denied, not_found, conflict, …" example:"conflict"`
+	Title   string          `json:"title" doc:"The status in words"`
+	Status  int             `json:"status"`
+	Detail  string          `json:"detail" doc:"What is wrong, in one sentence"`
+	Fix     string          `json:"fix,omitempty" doc:"What to do"`
+	Fields  []problem.Field `json:"fields,omitempty" doc:"Every input that is wrong"`
+	Allowed []string        `json:"allowed,omitempty" doc:"What is allowed instead"`
+	Request string          `json:"request,omitempty" doc:"Number of the request, for the operator"`
+}
+
+// Error implements error.
+func (p *Problem) Error() string { return p.Detail }
+
+// GetStatus implements huma.StatusError.
+func (p *Problem) GetStatus() int { return p.Status }
+
+// ContentType is RFC 9457's.
+func (p *Problem) ContentType(string) string { return "application/problem+json" }
+
+var statuses = map[problem.Kind]int{
+	problem.Invalid: http.StatusUnprocessableEntity, problem.Denied: http.StatusForbidden, problem.SignIn: http.StatusUnauthorized,
+	problem.StepUp: http.StatusForbidden, problem.NotFound: http.StatusNotFound, problem.Conflict: http.StatusConflict,
+	problem.TooLarge: http.StatusRequestEntityTooLarge, problem.Busy: http.StatusTooManyRequests,
+	problem.Unavailable: http.StatusServiceUnavailable, problem.Internal: http.StatusInternalServerError,
+}
+
+// from turns any error into what the client reads. What is not a problem is
+// logged by the caller and told as "broke on our side".
+func from(err error) *Problem {
+	if p, ok := errors.AsType[*Problem](err); ok {
+		return p
+	}
+	p, ok := errors.AsType[*problem.Error](err)
+	if !ok {
+		p = problem.New(problem.Internal, "this broke on our side", "try again; if it happens again, tell the operator the number of the request")
+	}
+	status := statuses[p.Kind]
+	return &Problem{
+		Type: string(p.Kind), Title: http.StatusText(status), Status: status,
+		Detail: p.Detail, Fix: p.Fix, Fields: p.Fields, Allowed: p.Allows,
+	}
+}
+
+// newError is what huma makes of its own checks: all of them are mistakes of
+// the input.
+func newError(status int, msg string, errs ...error) huma.StatusError {
+	if len(errs) == 1 {
+		if p, ok := errors.AsType[*problem.Error](errs[0]); ok {
+			return from(p)
+		}
+	}
+	p := &Problem{Type: string(problem.Invalid), Title: http.StatusText(status), Status: status, Detail: msg, Fix: "compare the request with /api/v1/openapi.json"}
+	switch {
+	case status == http.StatusNotFound:
+		p.Type = string(problem.NotFound)
+	case status >= http.StatusInternalServerError:
+		p.Type, p.Detail, p.Fix = string(problem.Internal), "this broke on our side", "try again; if it happens again, tell the operator"
+		return p
+	}
+	for _, e := range errs {
+		d, ok := errors.AsType[*huma.ErrorDetail](e)
+		if !ok {
+			continue
+		}
+		name := strings.TrimPrefix(d.Location, "body.")
+		p.Fields = append(p.Fields, problem.Field{Name: name, Detail: d.Message})
+	}
+	if len(p.Fields) > 0 {
+		p.Detail = p.Fields[0].Name + ": " + p.Fields[0].Detail
+	}
+	return p
+}
+
+// write answers outside huma.
+func (s *server) write(w http.ResponseWriter, r *http.Request, err error) {
+	WriteProblem(s.Log)(w, r, err)
+}
+
+// WriteProblem returns a function that answers a request with a problem, for
+// machine interfaces besides this one.
+func WriteProblem(log *slog.Logger) func(w http.ResponseWriter, r *http.Request, err error) {
+	return func(w http.ResponseWriter, r *http.Request, err error) {
+		p := from(err)
+		if p.Type == string(problem.Internal) {
+			log.ErrorContext(r.Context(), "request failed", "route", r.Pattern, "err", err)
+		}
+		if p.Status == http.StatusUnauthorized {
+			w.Header().Set("WWW-Authenticate", `Bearer realm="siaga"`)
+		}
+		if p.Status == http.StatusServiceUnavailable || p.Status == http.StatusTooManyRequests {
+			w.Header().Set("Retry-After", "2")
+		}
+		w.Header().Set("Content-Type", "application/problem+json")
+		w.WriteHeader(p.Status)
+		_ = json.NewEncoder(w).Encode(p) // the client is gone if this fails
+	}
+}

@@ -1,0 +1,60 @@
+package api
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"github.com/siaga-crp/siaga/internal/access"
+	"github.com/siaga-crp/siaga/internal/protocol"
+)
+
+// routes is all of the interface. Each line is a group that stands in the file
+// of its service; every route names the row of the table of rights it needs.
+func (s *server) routes() {
+	s.incidentRoutes()
+	s.signalRoutes()
+	s.partnerRoutes()
+	s.edgeRoutes()
+	s.protocolRoutes()
+}
+
+// Edge is an edge that follows this node's feed, as the node knows it.
+type Edge struct {
+	Name             string    `json:"name"`
+	Partner          string    `json:"partner"`
+	State            string    `json:"state" enum:"current,behind,silent" doc:"current: has all; behind: connected and catching up; silent: not heard from"`
+	Connected        bool      `json:"connected"`
+	SeenAt           time.Time `json:"seen_at,omitzero" doc:"Last heard from"`
+	FeedAgeMS        int64     `json:"feed_age_ms" doc:"Age of what it matches against, as far as the node knows"`
+	Signals          int       `json:"signals"`
+	Behind           int64     `json:"behind" doc:"Operations that it has not acknowledged"`
+	AddMS            float64   `json:"add_ms,omitempty" doc:"How long the last activation took to reach it"`
+	RemoveMS         float64   `json:"remove_ms,omitempty" doc:"How long the last withdrawal took to reach it"`
+	MatchesPerMinute float64   `json:"matches_per_minute"`
+	Version          string    `json:"version"`
+}
+
+func (s *server) edgeRoutes() {
+	add(s, op{"list-edges", http.MethodGet, "/api/v1/edges", "List the edges that follow this node's feed", access.ReadEdges, http.StatusOK},
+		func(ctx context.Context, _ *struct{}) (*struct{ Body Page[Edge] }, error) {
+			if err := access.Allow(actor(ctx), access.ReadEdges, s.Now()); err != nil {
+				return nil, err
+			}
+			list, err := s.Edges.EdgesFor(ctx, actor(ctx))
+			if list == nil {
+				list = []Edge{}
+			}
+			return &struct{ Body Page[Edge] }{Page[Edge]{Items: list}}, err
+		})
+}
+
+func (s *server) protocolRoutes() {
+	add(s, op{"list-protocols", http.MethodGet, "/api/v1/protocols", "List the protocols that can be activated", access.ReadIncidents, http.StatusOK},
+		func(ctx context.Context, _ *struct{}) (*struct{ Body Page[*protocol.Definition] }, error) {
+			if err := access.Allow(actor(ctx), access.ReadIncidents, s.Now()); err != nil {
+				return nil, err
+			}
+			return &struct{ Body Page[*protocol.Definition] }{Page[*protocol.Definition]{Items: protocol.Builtin()}}, nil
+		})
+}
