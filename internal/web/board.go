@@ -1,0 +1,552 @@
+package web
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"html/template"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/siaga-crp/siaga/internal/access"
+	"github.com/siaga-crp/siaga/internal/api"
+	"github.com/siaga-crp/siaga/internal/feed"
+	"github.com/siaga-crp/siaga/internal/incident"
+	"github.com/siaga-crp/siaga/internal/journal"
+	"github.com/siaga-crp/siaga/internal/problem"
+	"github.com/siaga-crp/siaga/internal/protocol"
+	"github.com/siaga-crp/siaga/internal/signal"
+)
+
+// Edges tells pages what the node knows of edges.
+type Edges interface {
+	EdgesFor(ctx context.Context, by access.Actor) ([]api.Edge, error)
+	// Reach says how far the newest operation on a signal has come; false if
+	// the node does not remember.
+	Reach(s signal.Signal) (feed.Reach, bool)
+	// Version changes when what pages show of edges changes.
+	Version(ctx context.Context) (uint64, error)
+}
+
+func notFound(detail, fix string) error { return problem.New(problem.NotFound, detail, fix) }
+
+// Ask is something that is asked of the reader.
+type Ask struct {
+	Title    string
+	Detail   string
+	Incident string
+	Due      time.Time // zero: no deadline
+	Href     string    // page to open
+	Post     string    // or form to send at once, without a page between
+	Verb     string    // on the button
+	Primary  bool
+}
+
+// asksOf lists what one incident asks of the reader.
+func (s *Site) asksOf(ctx context.Context, f *Frame, inc incident.Incident) ([]Ask, error) {
+	if inc.Status.Phase == protocol.Closed {
+		return nil, nil
+	}
+	var out []Ask
+	base := "/incidents/" + inc.ID
+	if slices.Contains(inc.Missing(), f.Me.Partner) && f.Can(string(access.Acknowledge)) {
+		out = append(out, Ask{Title: f.T("ask.acknowledge"), Detail: inc.Title, Incident: inc.ID, Post: base + "/acknowledge", Verb: f.T("ask.acknowledge.do"), Primary: true})
+	}
+	if inc.Status.Phase == protocol.Notified && f.Can(string(access.Assess)) {
+		out = append(out, Ask{Title: f.T("ask.assess"), Detail: inc.Title, Incident: inc.ID, Href: base + "/assess", Verb: f.T("ask.assess.do"), Primary: true})
+	}
+	if inc.Status.Phase == protocol.Assessing && len(inc.Activations) == 0 && f.Can(string(access.Vote)) {
+		if adv, err := s.o.Incidents.Advice(inc, ""); err == nil && adv.Level != "" {
+			out = append(out, Ask{Title: f.T("ask.activate"), Detail: f.T("ask.activate.why", "Level", adv.Level), Incident: inc.ID, Href: base + "/activate", Verb: f.T("ask.activate.do"), Primary: true})
+		}
+	}
+	allowed, err := s.o.Incidents.Allowed(ctx, f.Me, inc)
+	if err != nil {
+		return nil, err
+	}
+	for p, actions := range allowed {
+		a := inc.Activations[p]
+		page := base + "/activations/" + p
+		for _, do := range actions {
+			if !f.Can(string(incident.RightFor(do.Verb))) {
+				continue
+			}
+			ask := Ask{Incident: inc.ID, Href: page, Verb: f.T("ask.open")}
+			switch do.Verb {
+			case protocol.CastVote:
+				if voted(a.Votes, f.Me.Partner) {
+					continue
+				}
+				ask.Title, ask.Due, ask.Primary, ask.Verb = f.T("ask.vote", "Protocol", p), a.Closes, true, f.T("ask.vote.do")
+				def, err := s.o.Incidents.Definition(ctx, inc, p)
+				if err != nil {
+					return nil, err
+				}
+				t := a.Tally(def)
+				ask.Detail = f.T("ask.vote.why", "Yes", t.Yes, "Quorum", t.Quorum, "Partner", a.Proposer.ID)
+			case protocol.VoteStandDown:
+				if a.StandDown == nil || voted(a.StandDown.Votes, f.Me.Partner) {
+					continue
+				}
+				ask.Title, ask.Due, ask.Primary, ask.Verb = f.T("ask.stand_down", "Protocol", p), a.StandDown.Closes, true, f.T("ask.vote.do")
+				ask.Detail = a.StandDown.Reason
+			case protocol.ReportTask:
+				def, err := s.o.Incidents.Definition(ctx, inc, p)
+				if err != nil {
+					return nil, err
+				}
+				t, _ := def.Task(do.Task)
+				i := slices.IndexFunc(a.Tasks, func(t protocol.TaskState) bool { return t.Open() && t.ID == do.Task })
+				ask.Title, ask.Detail, ask.Href = t.Ask.In(f.Lang()), p, page+"#tasks"
+				if i >= 0 {
+					ask.Due = a.Tasks[i].Due
+				}
+			case protocol.Conclude:
+				ask.Title, ask.Detail = f.T("ask.conclude", "Protocol", p), f.T("ask.conclude.why")
+			default:
+				continue
+			}
+			out = append(out, ask)
+		}
+	}
+	return out, nil
+}
+
+func voted(votes []protocol.Vote, partner string) bool {
+	return slices.ContainsFunc(votes, func(v protocol.Vote) bool { return v.Partner == partner })
+}
+
+// approvals lists the signals that wait for the reader's approval.
+func (s *Site) approvals(ctx context.Context, f *Frame, incidentID string) ([]Ask, error) {
+	if !f.Can(string(access.Decide)) {
+		return nil, nil
+	}
+	list, _, err := s.o.Signals.List(ctx, f.Me, signal.Query{Incident: incidentID, States: []signal.State{signal.Proposed}, Limit: 50})
+	if err != nil {
+		return nil, err
+	}
+	var out []Ask
+	for _, sig := range list {
+		if sig.Proposed.Partner == f.Me.Partner {
+			continue
+		}
+		out = append(out, Ask{
+			Title: f.T("ask.approve", "Signal", sig.ID, "Action", f.T("action."+string(sig.Wanted))), Incident: sig.Incident,
+			Detail: f.T("ask.approve.why", "Partner", sig.Proposed.Partner, "Time", f.ClockText(sig.Proposed.At)),
+			Href:   "/signals/" + sig.ID + "/approve", Verb: f.T("ask.approve.do"), Primary: true,
+		})
+	}
+	return out, nil
+}
+
+func sortAsks(asks []Ask) {
+	slices.SortStableFunc(asks, func(a, b Ask) int {
+		switch {
+		case a.Due.IsZero() != b.Due.IsZero():
+			if a.Due.IsZero() {
+				return 1
+			}
+			return -1
+		case !a.Due.Equal(b.Due):
+			return a.Due.Compare(b.Due)
+		}
+		return cmp.Compare(a.Title, b.Title)
+	})
+}
+
+// open incidents that concern the reader, and what they ask.
+func (s *Site) concerns(ctx context.Context, f *Frame) (list []incident.Incident, asks []Ask, err error) {
+	if !f.Can(string(access.ReadIncidents)) {
+		return nil, nil, nil
+	}
+	list, _, err = s.o.Incidents.List(ctx, f.Me, incident.Query{States: []string{"notified", "assessing", "open"}, Limit: 100})
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, inc := range list {
+		a, err := s.asksOf(ctx, f, inc)
+		if err != nil {
+			return nil, nil, err
+		}
+		asks = append(asks, a...)
+	}
+	more, err := s.approvals(ctx, f, "")
+	if err != nil {
+		return nil, nil, err
+	}
+	asks = append(asks, more...)
+	sortAsks(asks)
+	f.Asks, f.Open = len(asks), len(list)
+	return list, asks, nil
+}
+
+// Row is an incident in a list.
+type Row struct {
+	incident.Incident
+	Chip  Chip
+	Lines string
+}
+
+// Chip is a state by shape, word and colour.
+type Chip struct{ Class, Shape, Word string }
+
+var chips = map[string][2]string{
+	"active": {"active", "active"}, "provisional": {"warn", "late"}, "voting": {"info", "open"}, "assessing": {"info", "open"},
+	"notified": {"info", "open"}, "proposed": {"info", "open"}, "standing_down": {"", "down"}, "concluded": {"", "done"},
+	"reviewed": {"", "done"}, "closed": {"", "done"}, "declined": {"", "done"}, "refused": {"", "done"}, "withdrawn": {"", "done"},
+	"expired": {"", "done"}, "suspended": {"warn", "late"}, "open": {"info", "open"}, "silent": {"fail", "fail"}, "behind": {"warn", "late"},
+	"current": {"ok", "ok"},
+}
+
+// Chip returns the chip of a state.
+func (f *Frame) Chip(state string) Chip {
+	c := chips[state]
+	return Chip{c[0], cmp.Or(c[1], "unk"), f.T("state." + state)}
+}
+
+func (s *Site) row(f *Frame, inc incident.Incident) Row {
+	phase := inc.Phase()
+	r := Row{Incident: inc, Chip: f.Chip(phase)}
+	since := inc.Notified.At
+	var parts []string
+	for _, p := range inc.Running() {
+		a := inc.Activations[p]
+		switch a.State {
+		case protocol.Active:
+			since = a.ActiveSince
+			parts = append(parts, f.T("row.active", "Protocol", p, "Time", f.ClockText(a.ActiveSince)))
+		case protocol.Voting:
+			parts = append(parts, f.T("row.voting", "Protocol", p, "Time", f.ClockText(a.Closes)))
+		default:
+			parts = append(parts, p+" "+f.T("state."+string(a.State)))
+		}
+	}
+	if len(inc.Called) > 0 {
+		parts = append(parts, f.T("row.acknowledged", "N", len(inc.Called)-len(inc.Missing()), "Of", len(inc.Called)))
+	}
+	parts = append(parts, f.T("row.lead", "Partner", inc.Lead()))
+	r.Lines = strings.Join(parts, " · ")
+	r.Chip.Word += ", " + f.Since(since)
+	return r
+}
+
+var gravity = []string{"active", "provisional", "voting", "open", "assessing", "notified", "standing_down", "concluded", "closed"}
+
+func sortRows(rows []Row) {
+	slices.SortStableFunc(rows, func(a, b Row) int {
+		return cmp.Or(cmp.Compare(slices.Index(gravity, a.Phase()), slices.Index(gravity, b.Phase())), b.Notified.At.Compare(a.Notified.At))
+	})
+}
+
+// Silence is a partner or an edge of which nothing was heard.
+type Silence struct {
+	Who, Late, Detail, Href string
+}
+
+type boardPage struct {
+	*Frame
+	AskList   []Ask
+	Real      []Row
+	Exercises []Row
+	Silent    []Silence
+	LastHour  hour
+	Changes   []Line
+}
+
+type hour struct {
+	Blocked, Review, Exercise int64
+	Edges, Current            int
+	AddMS, RemoveMS           float64
+	Chart                     Bars
+}
+
+func (s *Site) board(w http.ResponseWriter, r *http.Request, f *Frame) error {
+	f.Section, f.Live = "board", []string{"incident", "signal", "edges"}
+	p := boardPage{Frame: f}
+	list, asks, err := s.concerns(r.Context(), f)
+	if err != nil {
+		return err
+	}
+	p.AskList = asks
+	for _, inc := range list {
+		row := s.row(f, inc)
+		if inc.Exercise {
+			p.Exercises = append(p.Exercises, row)
+		} else {
+			p.Real = append(p.Real, row)
+		}
+		for _, m := range inc.Missing() {
+			p.Silent = append(p.Silent, Silence{Who: m, Late: f.T("silent.partner", "Incident", inc.ID, "Age", f.Since(inc.Notified.At)), Href: "/incidents/" + inc.ID})
+		}
+	}
+	sortRows(p.Real)
+	sortRows(p.Exercises)
+	if p.LastHour, err = s.lastHour(r.Context(), f, nil); err != nil {
+		return err
+	}
+	silent, err := s.silentEdges(r.Context(), f)
+	if err != nil {
+		return err
+	}
+	p.Silent = append(p.Silent, silent...)
+	if p.Changes, err = s.lines(r.Context(), f, journal.RowQuery{Newest: true, Limit: 60}, 12); err != nil {
+		return err
+	}
+	f.Title = f.T("board.title")
+	if n := len(p.Real); n > 0 {
+		f.Title = f.N("board.title.open", n)
+	}
+	return s.render(w, r, http.StatusOK, "board", p)
+}
+
+func (s *Site) silentEdges(ctx context.Context, f *Frame) ([]Silence, error) {
+	if !f.Can(string(access.ReadEdges)) {
+		return nil, nil
+	}
+	list, err := s.o.Edges.EdgesFor(ctx, f.Me)
+	if err != nil {
+		return nil, err
+	}
+	var out []Silence
+	for _, e := range list {
+		if e.State != "silent" {
+			continue
+		}
+		late := f.T("silent.edge.never")
+		if !e.SeenAt.IsZero() {
+			late = f.T("silent.edge", "Time", f.ClockText(e.SeenAt), "Age", f.Since(e.SeenAt))
+		}
+		out = append(out, Silence{Who: e.Partner + ", " + e.Name, Late: late, Detail: f.N("silent.edge.missing", int(e.Behind)), Href: "/edges"})
+	}
+	return out, nil
+}
+
+// lastHour counts what edges told of the last hour, of the given signals or of
+// all that the reader may see.
+func (s *Site) lastHour(ctx context.Context, f *Frame, only map[string]bool) (hour, error) {
+	var h hour
+	if f.Can(string(access.ReadSignals)) {
+		counts, err := s.o.Signals.Counts(ctx, f.Me, f.Now.Add(-time.Hour))
+		if err != nil {
+			return h, err
+		}
+		per := map[int64]int64{}
+		for _, c := range counts {
+			if only != nil && !only[c.Signal] {
+				continue
+			}
+			switch {
+			case c.Exercise:
+				h.Exercise += c.Matches
+				continue
+			case c.Action == signal.Block:
+				h.Blocked += c.Matches
+			default:
+				h.Review += c.Matches
+			}
+			per[c.Minute] += c.Matches
+		}
+		h.Chart = minuteBars(f, per)
+	}
+	if f.Can(string(access.ReadEdges)) {
+		list, err := s.o.Edges.EdgesFor(ctx, f.Me)
+		if err != nil {
+			return h, err
+		}
+		for _, e := range list {
+			h.Edges++
+			if e.State == "current" {
+				h.Current++
+			}
+			h.AddMS, h.RemoveMS = max(h.AddMS, e.AddMS), max(h.RemoveMS, e.RemoveMS)
+		}
+	}
+	return h, nil
+}
+
+// Bars is a chart of counts by minute.
+type Bars struct {
+	Title, Desc string
+	Bars        []Bar
+	Ticks       []Tick
+	Total, Max  int64
+	Peak        string
+}
+
+// Bar is one bar in the chart's own units, with its number for the table.
+type Bar struct {
+	X, Y, W, H float64
+	Label      string
+	N          int64
+}
+
+// Tick is a label under the chart.
+type Tick struct {
+	X      float64
+	Anchor string
+	Text   string
+}
+
+const chartWidth, chartHeight = 440.0, 44.0
+
+// minuteBars draws the last fifteen minutes, or the last hour if that is
+// empty, zero-based.
+func minuteBars(f *Frame, per map[int64]int64) Bars {
+	now := f.Now.Unix() / 60
+	span := int64(60)
+	var b Bars
+	for m := now - span + 1; m <= now; m++ {
+		b.Total += per[m]
+		if per[m] > b.Max {
+			b.Max, b.Peak = per[m], time.Unix(m*60, 0).UTC().Format("15:04")
+		}
+	}
+	if b.Total == 0 {
+		return b
+	}
+	first := int64(0)
+	for m := range per {
+		if first == 0 || m < first {
+			first = m
+		}
+	}
+	span = min(span, max(15, now-first+1))
+	step := chartWidth / float64(span)
+	for i := range span {
+		m := now - span + 1 + i
+		h := chartHeight * float64(per[m]) / float64(b.Max)
+		b.Bars = append(b.Bars, Bar{
+			X: round(float64(i)*step + 1), Y: round(chartHeight - h), W: round(step - 2), H: round(h),
+			Label: time.Unix(m*60, 0).UTC().Format("15:04"), N: per[m],
+		})
+	}
+	b.Ticks = []Tick{
+		{0, "start", b.Bars[0].Label}, {chartWidth / 2, "middle", b.Bars[len(b.Bars)/2].Label}, {chartWidth, "end", b.Bars[len(b.Bars)-1].Label + " UTC"},
+	}
+	b.Title = f.T("chart.matches")
+	b.Desc = f.T("chart.matches.desc", "Total", b.Total, "Max", b.Max, "Peak", b.Peak)
+	return b
+}
+
+func round(x float64) float64 { return float64(int64(x*10+0.5)) / 10 }
+
+func (s *Site) asks(w http.ResponseWriter, r *http.Request, f *Frame) error {
+	f.Section, f.Live = "asks", []string{"incident", "signal"}
+	_, asks, err := s.concerns(r.Context(), f)
+	if err != nil {
+		return err
+	}
+	f.Title = f.T("asks.title")
+	return s.render(w, r, http.StatusOK, "asks", struct {
+		*Frame
+		AskList []Ask
+	}{f, asks})
+}
+
+// Line is a journal entry as a person reads it.
+type Line struct {
+	journal.Entry
+	Text  string
+	Who   string
+	Links []Link
+}
+
+// Link leads to an object that a line is about.
+type Link struct{ Href, Text string }
+
+// lines turns entries into sentences, newest first.
+func (s *Site) lines(ctx context.Context, f *Frame, q journal.RowQuery, limit int) ([]Line, error) {
+	var out []Line
+	err := s.o.Journal.View(ctx, func(r journal.StoreReader) error {
+		entries, err := s.o.Journal.Entries(r, q)
+		if err != nil {
+			return err
+		}
+		for _, e := range entries {
+			if len(out) < limit && e.Audience.Sees(f.Me) {
+				out = append(out, s.line(f, e))
+			}
+		}
+		return nil
+	})
+	return out, err
+}
+
+func (s *Site) line(f *Frame, e journal.Entry) Line {
+	l := Line{Entry: e, Who: e.Partner}
+	if e.Partner == "" {
+		l.Who = f.T("line.system")
+	}
+	if e.Member != "" {
+		l.Who = e.Partner + " · " + e.Member
+	}
+	about := ""
+	for _, ref := range e.About {
+		switch ref.Kind {
+		case "incident", "signal", "partner":
+			l.Links = append(l.Links, Link{"/" + ref.Kind + "s/" + ref.ID, ref.ID})
+		}
+		if about == "" {
+			about = ref.ID
+		}
+	}
+	l.Text = f.line(e, about)
+	return l
+}
+
+func (f *Frame) line(e journal.Entry, about string) string {
+	if e.Erased {
+		return f.T("line.erased", "Type", e.Type)
+	}
+	var b struct {
+		Protocol string `json:"protocol"`
+		Vote     string `json:"vote"`
+		Level    string `json:"level"`
+		Does     string `json:"does"`
+		Reach    string `json:"reach"`
+		Clock    string `json:"clock"`
+		Task     string `json:"task"`
+		Partner  string `json:"partner"`
+		Number   any    `json:"number"`
+		Title    string `json:"title"`
+		Name     string `json:"name"`
+	}
+	_ = e.Decode(&b) // a body of another shape gives a sentence with less in it
+	id := "line." + e.Type
+	if b.Reach == "mine" {
+		id += ".mine"
+	}
+	does := ""
+	if b.Does != "" {
+		does = f.T("action." + b.Does)
+	}
+	if !f.word.has(id) {
+		return e.Type + " " + about
+	}
+	return f.T(id, "About", about, "Partner", cmp.Or(b.Partner, e.Partner), "Protocol", b.Protocol, "Vote", f.maybe("vote.", b.Vote), "Level", b.Level,
+		"Does", does, "Clock", b.Clock, "Task", b.Task, "Number", fmt.Sprint(b.Number), "Title", b.Title, "Name", b.Name)
+}
+
+func (f *Frame) maybe(prefix, id string) string {
+	if id == "" {
+		return ""
+	}
+	return f.T(prefix + id)
+}
+
+func funcs() template.FuncMap {
+	return template.FuncMap{
+		"join":  strings.Join,
+		"short": func(s string) string { return s[:min(12, len(s))] },
+		"ms": func(x float64) string {
+			if x >= 1000 {
+				return fmt.Sprintf("%.1f s", x/1000)
+			}
+			return fmt.Sprintf("%.0f ms", x)
+		},
+		"upper": strings.ToUpper,
+		"tlp":   func(t access.TLP) string { return strings.ReplaceAll(string(t), "+", "-") },
+	}
+}

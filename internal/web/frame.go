@@ -1,0 +1,265 @@
+package web
+
+import (
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"html/template"
+	"io/fs"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/siaga-crp/siaga/internal/access"
+	"github.com/siaga-crp/siaga/internal/journal"
+	"github.com/siaga-crp/siaga/internal/partner"
+)
+
+// Frame is what every page has around its content.
+type Frame struct {
+	site *Site
+	word localizer
+
+	Me       access.Actor
+	Member   partner.Member
+	Node     string
+	Notice   string
+	Title    string // of the page, without "– Siaga"
+	Section  string // the current item of the navigation: "board", "incidents", …
+	Path     string // of this page with its query
+	Now      time.Time
+	Zone     *time.Location
+	Theme    string   // "", "light" or "dark"
+	Entries  int64    // journal entries when the page was made
+	Asks     int      // asked of me
+	Open     int      // open incidents
+	Exercise string   // number and name of the exercise that the page is about; "" for real
+	Live     []string // topics to listen to; empty: the page is not live
+	Form     bool     // the page is a form, which is never live
+	Sent     string   // what was just done, shown on top
+}
+
+func (s *Site) frame(r *http.Request, a access.Actor, m partner.Member) *Frame {
+	f := &Frame{
+		site: s, Me: a, Member: m, Node: s.o.Node, Notice: s.o.Notice, Path: r.URL.RequestURI(), Now: s.o.Now().UTC(), Zone: time.UTC,
+		Sent: r.URL.Query().Get("sent"),
+	}
+	lang := m.Language
+	if c, err := r.Cookie(cookieLang); err == nil {
+		lang = c.Value
+	}
+	if q := r.URL.Query().Get("lang"); q != "" {
+		lang = q
+	}
+	f.word = s.words.pick(lang, r.Header.Get("Accept-Language"))
+	if c, err := r.Cookie(cookieTheme); err == nil && (c.Value == "light" || c.Value == "dark") {
+		f.Theme = c.Value
+	}
+	zone := m.Zone
+	_ = s.o.Journal.View(r.Context(), func(rd journal.StoreReader) error { // a page without its position is still a page
+		f.Entries, _ = rd.Size()
+		if a.Partner != "" {
+			if p, err := partner.Load(rd, a.Partner); err == nil {
+				f.Node = p.Name
+				if zone == "" {
+					zone = p.Zone
+				}
+			}
+		}
+		return nil
+	})
+	if l, err := time.LoadLocation(zone); err == nil && zone != "" {
+		f.Zone = l
+	}
+	return f
+}
+
+// SignedIn reports whether someone is signed in.
+func (f *Frame) SignedIn() bool { return f.Me.Partner != "" }
+
+// Can reports whether the reader has the right, apart from a step-up: an item
+// that a role may not open is absent.
+func (f *Frame) Can(do string) bool {
+	a := f.Me
+	a.StepUp = f.Now
+	return access.Allow(a, access.Action(do), f.Now) == nil
+}
+
+// Lang is the page's language, BCP 47.
+func (f *Frame) Lang() string { return f.word.lang }
+
+// Dir is the direction of its script.
+func (f *Frame) Dir() string {
+	if f.word.lang == "ar" {
+		return "rtl"
+	}
+	return "ltr"
+}
+
+// T returns a text of the catalogue. args are names and values in turn.
+func (f *Frame) T(id string, args ...any) string { return f.word.text(id, nil, args) }
+
+// N returns a text that depends on a number, which it has as .N.
+func (f *Frame) N(id string, n any, args ...any) string { return f.word.text(id, n, args) }
+
+// Static returns the address of a static file.
+func (f *Frame) Static(file string) string { return "/static/" + f.site.version + "/" + file }
+
+// Key returns a new key for a form, so that sending it twice acts once.
+func (f *Frame) Key() string {
+	b := make([]byte, 16)
+	if _, err := rand.Read(b); err != nil {
+		panic("web: no randomness: " + err.Error())
+	}
+	return hex.EncodeToString(b)
+}
+
+// ZoneName is the reader's zone by its short name, for example WIB.
+func (f *Frame) ZoneName(t time.Time) string {
+	name, _ := t.In(f.Zone).Zone()
+	if strings.HasPrefix(name, "+") || strings.HasPrefix(name, "-") {
+		return f.Zone.String() // a zone is named, never only an offset
+	}
+	return name
+}
+
+// Clock returns "14:41 UTC (21:41 WIB)", with the date if it is not today.
+func (f *Frame) Clock(t time.Time) template.HTML {
+	if t.IsZero() {
+		return template.HTML(template.HTMLEscapeString(f.T("time.unknown")))
+	}
+	return template.HTML(fmt.Sprintf(`<time datetime="%s"><bdi dir="ltr">%s</bdi></time>`, //nolint:gosec // made of times only
+		t.UTC().Format(time.RFC3339), template.HTMLEscapeString(f.ClockText(t))))
+}
+
+// ClockText is Clock without markup.
+func (f *Frame) ClockText(t time.Time) string {
+	utc := t.UTC()
+	layout := "15:04"
+	s := ""
+	if utc.Format("2006-01-02") != f.Now.Format("2006-01-02") {
+		s = f.Date(utc) + ", "
+	}
+	s += utc.Format(layout) + " UTC"
+	if name := f.ZoneName(t); name != "UTC" {
+		l := t.In(f.Zone)
+		day := ""
+		if l.Format("2006-01-02") != utc.Format("2006-01-02") {
+			day = f.Date(l) + ", "
+		}
+		s += " (" + day + l.Format(layout) + " " + name + ")"
+	}
+	return s
+}
+
+// Date returns "2 Mar 2026" in the page's language.
+func (f *Frame) Date(t time.Time) string {
+	return fmt.Sprintf("%d %s %d", t.Day(), f.T(fmt.Sprintf("month.%d", t.Month())), t.Year())
+}
+
+// UTC returns "14:41" for tables, with a time element.
+func (f *Frame) UTC(t time.Time) template.HTML {
+	if t.IsZero() {
+		return "–"
+	}
+	text := t.UTC().Format("15:04")
+	if t.UTC().Format("2006-01-02") != f.Now.Format("2006-01-02") {
+		text = f.Date(t.UTC()) + " " + text
+	}
+	return template.HTML(fmt.Sprintf(`<time datetime="%s"><bdi dir="ltr">%s</bdi></time>`, t.UTC().Format(time.RFC3339), template.HTMLEscapeString(text))) //nolint:gosec // made of times only
+}
+
+// LocalTime returns "21:41 WIB".
+func (f *Frame) LocalTime(t time.Time) string {
+	return t.In(f.Zone).Format("15:04") + " " + f.ZoneName(t)
+}
+
+// Age says a duration as people do: seconds up to a minute, minutes up to an
+// hour, then hours, then days.
+func (f *Frame) Age(d time.Duration) string {
+	if d < 0 {
+		d = -d
+	}
+	switch {
+	case d < time.Minute:
+		return f.N("age.seconds", int(d.Seconds()))
+	case d < time.Hour:
+		return f.N("age.minutes", int(d.Minutes()))
+	case d < 48*time.Hour:
+		return f.N("age.hours", int(d.Hours()))
+	}
+	return f.N("age.days", int(d.Hours()/24))
+}
+
+// AgeMS is Age for milliseconds, with a tenth under ten seconds.
+func (f *Frame) AgeMS(ms int64) string {
+	if ms < 10_000 {
+		return fmt.Sprintf("%.1f s", float64(ms)/1000)
+	}
+	return f.Age(time.Duration(ms) * time.Millisecond)
+}
+
+// Public is the address by which people and edges reach the node.
+func (f *Frame) Public() string { return f.site.o.PublicURL }
+
+// Since says how long ago t was.
+func (f *Frame) Since(t time.Time) string { return f.Age(f.Now.Sub(t)) }
+
+// Until says how long it is until t, or how long it is overdue.
+func (f *Frame) Until(t time.Time) string {
+	if d := t.Sub(f.Now); d >= 0 {
+		return f.Age(d)
+	}
+	return f.T("time.late", "Age", f.Age(f.Now.Sub(t)))
+}
+
+// Soon reports whether t is less than five minutes ahead, or past.
+func (f *Frame) Soon(t time.Time) bool { return t.Sub(f.Now) < 5*time.Minute }
+
+// Late reports whether t is past.
+func (f *Frame) Late(t time.Time) bool { return t.Before(f.Now) }
+
+// Languages lists the languages that can be chosen.
+func (f *Frame) Languages() []Language { return f.site.words.languages() }
+
+// With returns the address of this page with one query parameter set, or
+// removed if value is empty.
+func (f *Frame) With(name, value string) string {
+	u, err := url.Parse(f.Path)
+	if err != nil {
+		return "/"
+	}
+	q := u.Query()
+	q.Del("region")
+	q.Del("sent")
+	if value == "" {
+		q.Del(name)
+	} else {
+		q.Set(name, value)
+	}
+	u.RawQuery = q.Encode()
+	return u.RequestURI()
+}
+
+// staticVersion is a digest of all static files.
+func staticVersion(files fs.FS) (string, error) {
+	h := sha256.New()
+	err := fs.WalkDir(files, ".", func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		b, err := fs.ReadFile(files, path)
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(h, "%s %d\n", path, len(b))
+		h.Write(b)
+		return nil
+	})
+	if err != nil {
+		return "", fmt.Errorf("reading static files: %w", err)
+	}
+	return hex.EncodeToString(h.Sum(nil)[:6]), nil
+}

@@ -1,0 +1,422 @@
+package web
+
+import (
+	"encoding/json"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/siaga-crp/siaga/internal/access"
+	"github.com/siaga-crp/siaga/internal/api"
+	"github.com/siaga-crp/siaga/internal/incident"
+	"github.com/siaga-crp/siaga/internal/journal"
+	"github.com/siaga-crp/siaga/internal/partner"
+	"github.com/siaga-crp/siaga/internal/problem"
+	"github.com/siaga-crp/siaga/internal/protocol"
+	"github.com/siaga-crp/siaga/internal/signal"
+)
+
+func (s *Site) partners(w http.ResponseWriter, r *http.Request, f *Frame) error {
+	list, err := s.o.Partners.List(r.Context(), f.Me)
+	if err != nil {
+		return err
+	}
+	f.Section, f.Live, f.Title = "partners", []string{"partner"}, f.T("partners.title")
+	return s.render(w, r, http.StatusOK, "partners", struct {
+		*Frame
+		Partners []partner.Partner
+	}{f, list})
+}
+
+func (s *Site) partner(w http.ResponseWriter, r *http.Request, f *Frame) error {
+	p, err := s.o.Partners.Get(r.Context(), f.Me, r.PathValue("id"))
+	if err != nil {
+		return err
+	}
+	f.Section, f.Title = "partners", p.Name
+	page := struct {
+		*Frame
+		Partner partner.Partner
+		Members []partner.Member
+		Edges   []api.Edge
+		Lines   []Line
+	}{Frame: f, Partner: p}
+	if p.ID == f.Me.Partner {
+		if page.Members, err = s.o.Partners.Members(r.Context(), f.Me); err != nil {
+			return err
+		}
+	}
+	if f.Can(string(access.ReadEdges)) {
+		all, err := s.o.Edges.EdgesFor(r.Context(), f.Me)
+		if err != nil {
+			return err
+		}
+		for _, e := range all {
+			if e.Partner == p.ID {
+				page.Edges = append(page.Edges, e)
+			}
+		}
+	}
+	if page.Lines, err = s.lines(r.Context(), f, journal.RowQuery{Partner: p.ID, Newest: true, Limit: 40}, 20); err != nil {
+		return err
+	}
+	return s.render(w, r, http.StatusOK, "partner", page)
+}
+
+type newPartnerPage struct {
+	*Frame
+	form
+	In    partner.NewPartner
+	Kinds []access.PartnerKind
+}
+
+func (s *Site) newPartner(w http.ResponseWriter, r *http.Request, f *Frame) error {
+	return s.newPartnerForm(w, r, f, http.StatusOK, form{}, partner.NewPartner{})
+}
+
+func (s *Site) newPartnerForm(w http.ResponseWriter, r *http.Request, f *Frame, status int, m form, in partner.NewPartner) error {
+	if !f.Can(string(access.AddPartner)) {
+		return access.Allow(f.Me, access.AddPartner, s.o.Now())
+	}
+	f.Section, f.Form, f.Title = "partners", true, f.T("partner.new.title")
+	if len(m.Errors) > 0 {
+		f.Title = f.T("form.title", "Title", f.Title)
+	}
+	return s.render(w, r, status, "newpartner", newPartnerPage{f, m, in, access.PartnerKinds()})
+}
+
+func (s *Site) newPartnerDo(w http.ResponseWriter, r *http.Request, f *Frame) error {
+	v := r.PostForm
+	in := partner.NewPartner{
+		Name: v.Get("name"), Kind: access.PartnerKind(v.Get("kind")), Country: v.Get("country"), Zone: v.Get("zone"),
+		Languages: strings.FieldsFunc(v.Get("languages"), func(c rune) bool { return c == ',' || c == ' ' }), Contact: v.Get("contact"),
+	}
+	p, err := s.o.Partners.Add(r.Context(), f.Me, in)
+	if err != nil {
+		m, ok := mistakes(err)
+		if !ok {
+			return err
+		}
+		return s.newPartnerForm(w, r, f, http.StatusUnprocessableEntity, m, in)
+	}
+	http.Redirect(w, r, "/partners/"+p.ID+"?sent=partner", http.StatusSeeOther)
+	return nil
+}
+
+type membersPage struct {
+	*Frame
+	form
+	Members []partner.Member
+	In      partner.NewMember
+	Roles   []access.Role
+	Link    string // of the member just added; shown this once
+}
+
+func (s *Site) members(w http.ResponseWriter, r *http.Request, f *Frame) error {
+	return s.membersForm(w, r, f, http.StatusOK, form{}, partner.NewMember{}, "")
+}
+
+func (s *Site) membersForm(w http.ResponseWriter, r *http.Request, f *Frame, status int, m form, in partner.NewMember, link string) error {
+	if !f.Can(string(access.ManageMembers)) {
+		return access.Allow(f.Me, access.ManageMembers, s.o.Now())
+	}
+	list, err := s.o.Partners.Members(r.Context(), f.Me)
+	if err != nil {
+		return err
+	}
+	f.Section, f.Form, f.Title = "more", true, f.T("members.title")
+	if len(m.Errors) > 0 {
+		f.Title = f.T("form.title", "Title", f.Title)
+	}
+	roles := access.Roles()
+	return s.render(w, r, status, "members", membersPage{f, m, list, in, roles[:len(roles)-1], link})
+}
+
+func (s *Site) membersDo(w http.ResponseWriter, r *http.Request, f *Frame) error {
+	v := r.PostForm
+	if id := v.Get("disable"); id != "" {
+		if _, err := s.o.Partners.ChangeMember(r.Context(), f.Me, id, partner.Change{Disable: true}); err != nil {
+			return err
+		}
+		http.Redirect(w, r, "/admin/members?sent=disabled", http.StatusSeeOther)
+		return nil
+	}
+	in := partner.NewMember{Name: v.Get("name"), Email: v.Get("email"), Language: v.Get("language")}
+	for _, role := range v["roles"] {
+		in.Roles = append(in.Roles, access.Role(role))
+	}
+	_, code, err := s.o.Partners.AddMember(r.Context(), f.Me, in)
+	if err != nil {
+		m, ok := mistakes(err)
+		if !ok {
+			return err
+		}
+		return s.membersForm(w, r, f, http.StatusUnprocessableEntity, m, in, "")
+	}
+	return s.membersForm(w, r, f, http.StatusOK, form{}, partner.NewMember{}, s.o.PublicURL+"/first/"+code)
+}
+
+type tokenRow struct {
+	partner.Token
+	Chip Chip
+}
+
+type tokensPage struct {
+	*Frame
+	form
+	Tokens []tokenRow
+	Roles  []access.Role
+	Text   string // of the token just made; shown this once
+	Edge   bool
+	Name   string
+}
+
+func (s *Site) tokens(w http.ResponseWriter, r *http.Request, f *Frame) error {
+	return s.tokensForm(w, r, f, http.StatusOK, form{}, "", false)
+}
+
+func (s *Site) tokensForm(w http.ResponseWriter, r *http.Request, f *Frame, status int, m form, text string, edge bool) error {
+	list, err := s.o.Partners.Tokens(r.Context(), f.Me)
+	if err != nil {
+		return err
+	}
+	f.Section, f.Form, f.Title = "more", true, f.T("tokens.title")
+	if edge {
+		f.Section, f.Title = "edges", f.T("edge.new.title")
+	}
+	if len(m.Errors) > 0 {
+		f.Title = f.T("form.title", "Title", f.Title)
+	}
+	p := tokensPage{Frame: f, form: m, Roles: access.Roles(), Text: text, Edge: edge, Name: r.PostForm.Get("name")}
+	for _, t := range list {
+		if edge && !t.Edge() {
+			continue
+		}
+		state := t.State(f.Now)
+		p.Tokens = append(p.Tokens, tokenRow{t, f.Chip(map[string]string{"active": "current", "expired": "expired", "revoked": "withdrawn"}[state])})
+	}
+	name := "tokens"
+	if edge {
+		name = "newedge"
+	}
+	return s.render(w, r, status, name, p)
+}
+
+func (s *Site) tokensDo(w http.ResponseWriter, r *http.Request, f *Frame) error {
+	v := r.PostForm
+	if id := v.Get("revoke"); id != "" {
+		if _, err := s.o.Partners.RevokeToken(r.Context(), f.Me, id); err != nil {
+			return err
+		}
+		http.Redirect(w, r, "/admin/tokens?sent=revoked", http.StatusSeeOther)
+		return nil
+	}
+	return s.makeToken(w, r, f, false)
+}
+
+func (s *Site) makeToken(w http.ResponseWriter, r *http.Request, f *Frame, edge bool) error {
+	v := r.PostForm
+	n := partner.NewToken{Name: v.Get("name")}
+	for _, role := range v["roles"] {
+		n.Roles = append(n.Roles, access.Role(role))
+	}
+	if edge {
+		n.Roles = []access.Role{access.Edge}
+		n.Life = 365 * 24 * time.Hour
+	}
+	_, text, err := s.o.Partners.CreateToken(r.Context(), f.Me, n)
+	if err != nil {
+		m, ok := mistakes(err)
+		if !ok {
+			return err
+		}
+		return s.tokensForm(w, r, f, http.StatusUnprocessableEntity, m, "", edge)
+	}
+	return s.tokensForm(w, r, f, http.StatusOK, form{}, text, edge)
+}
+
+func (s *Site) newEdge(w http.ResponseWriter, r *http.Request, f *Frame) error {
+	return s.tokensForm(w, r, f, http.StatusOK, form{}, "", true)
+}
+
+func (s *Site) newEdgeDo(w http.ResponseWriter, r *http.Request, f *Frame) error {
+	return s.makeToken(w, r, f, true)
+}
+
+func (s *Site) protocols(w http.ResponseWriter, r *http.Request, f *Frame) error {
+	f.Section, f.Title = "more", f.T("protocols.title")
+	return s.render(w, r, http.StatusOK, "protocols", struct {
+		*Frame
+		Defs []*protocol.Definition
+	}{f, protocol.Builtin()})
+}
+
+func (s *Site) protocol(w http.ResponseWriter, r *http.Request, f *Frame) error {
+	def, err := protocol.Lookup(r.PathValue("id"))
+	if err != nil {
+		return err
+	}
+	f.Section, f.Title = "more", def.Title.In(f.Lang())
+	return s.render(w, r, http.StatusOK, "protocol", struct {
+		*Frame
+		Def *protocol.Definition
+	}{f, def})
+}
+
+func (s *Site) journal(w http.ResponseWriter, r *http.Request, f *Frame) error {
+	if err := access.Allow(f.Me, access.ReadJournal, s.o.Now()); err != nil {
+		return err
+	}
+	f.Section, f.Title, f.Live = "more", f.T("journal.title"), []string{"incident", "signal", "partner", "member", "token"}
+	before, _ := strconv.ParseInt(r.URL.Query().Get("before"), 10, 64) // anything else is the newest
+	lines, err := s.lines(r.Context(), f, journal.RowQuery{Newest: true, Before: before, Limit: 100}, 100)
+	if err != nil {
+		return err
+	}
+	cp, err := s.o.Journal.Head(r.Context())
+	if err != nil {
+		return err
+	}
+	page := struct {
+		*Frame
+		Lines []Line
+		Head  journal.Checkpoint
+		Older int64
+	}{Frame: f, Lines: lines, Head: cp}
+	if n := len(lines); n > 0 && lines[n-1].Number > 0 {
+		page.Older = lines[n-1].Number
+	}
+	return s.render(w, r, http.StatusOK, "journal", page)
+}
+
+func (s *Site) journalEntry(w http.ResponseWriter, r *http.Request, f *Frame) error {
+	if err := access.Allow(f.Me, access.ReadJournal, s.o.Now()); err != nil {
+		return err
+	}
+	none := notFound(f.T("journal.none"), f.T("journal.none.fix"))
+	n, err := strconv.ParseInt(r.PathValue("entry"), 10, 64)
+	if err != nil {
+		return none
+	}
+	var e journal.Entry
+	var row journal.Row
+	err = s.o.Journal.View(r.Context(), func(rd journal.StoreReader) error {
+		if row, err = rd.Row(n); err != nil {
+			return err
+		}
+		e, err = s.o.Journal.Entry(rd, n)
+		return err
+	})
+	if problem.KindOf(err) == problem.NotFound || (err == nil && !e.Audience.Sees(f.Me)) {
+		return none
+	}
+	if err != nil {
+		return err
+	}
+	body, err := json.MarshalIndent(e, "", "  ")
+	if err != nil {
+		return err
+	}
+	f.Section, f.Title = "more", f.T("journal.entry", "Number", n)
+	return s.render(w, r, http.StatusOK, "entry", struct {
+		*Frame
+		Line   Line
+		Row    journal.Row
+		Body   string
+		Origin string
+	}{f, s.line(f, e), row, string(body), s.o.Journal.Origin()})
+}
+
+func (s *Site) verify(w http.ResponseWriter, r *http.Request, f *Frame) error {
+	f.Section, f.Title = "more", f.T("verify.title")
+	cp, err := s.o.Journal.Head(r.Context())
+	if err != nil {
+		return err
+	}
+	return s.render(w, r, http.StatusOK, "verify", struct {
+		*Frame
+		Head journal.Checkpoint
+		URL  string
+	}{f, cp, s.o.PublicURL})
+}
+
+func (s *Site) more(w http.ResponseWriter, r *http.Request, f *Frame) error {
+	f.Section, f.Title = "more", f.T("nav.more")
+	return s.render(w, r, http.StatusOK, "more", struct{ *Frame }{f})
+}
+
+func (s *Site) help(w http.ResponseWriter, r *http.Request, f *Frame) error {
+	f.Section, f.Title = "more", f.T("nav.help")
+	return s.render(w, r, http.StatusOK, "help", struct{ *Frame }{f})
+}
+
+type publicPage struct {
+	*Frame
+	Active    []incident.Incident
+	Updates   []publicUpdate
+	Activated int
+	Signals   int
+	Withdrawn int
+	Head      journal.Checkpoint
+}
+
+type publicUpdate struct {
+	incident.Update
+	Incident string
+	Text     string
+	TextLang string
+}
+
+func (s *Site) public(w http.ResponseWriter, r *http.Request, f *Frame) error {
+	w.Header().Set("Cache-Control", "public, max-age=30")
+	f.Title = f.T("public.title")
+	p := publicPage{Frame: f}
+	var err error
+	if p.Head, err = s.o.Journal.Head(r.Context()); err != nil {
+		return err
+	}
+	year := f.Now.AddDate(-1, 0, 0)
+	err = s.o.Journal.View(r.Context(), func(rd journal.StoreReader) error {
+		if err := journal.Each(rd, journal.ObjectQuery{Kind: incident.KindIncident, Newest: true}, func(inc incident.Incident, _ journal.Object) error {
+			if inc.Exercise {
+				return nil
+			}
+			for _, a := range inc.Activations {
+				if a.ActiveSince.After(year) {
+					p.Activated++
+				}
+			}
+			public := inc.VisibleUpdates(access.Actor{})
+			for _, u := range public {
+				pu := publicUpdate{Update: u, Incident: inc.ID, Text: u.Texts[f.Lang()], TextLang: f.Lang()}
+				for l, t := range u.Texts {
+					if pu.Text == "" {
+						pu.Text, pu.TextLang = t, l
+					}
+				}
+				p.Updates = append(p.Updates, pu)
+			}
+			if len(public) > 0 && inc.Status.Phase != protocol.Closed {
+				p.Active = append(p.Active, inc)
+			}
+			return nil
+		}); err != nil {
+			return err
+		}
+		return journal.Each(rd, journal.ObjectQuery{Kind: signal.KindSignal}, func(sig signal.Signal, _ journal.Object) error {
+			if sig.Exercise || sig.Active.IsZero() || sig.Active.Before(year) {
+				return nil
+			}
+			p.Signals++
+			if sig.State == signal.Withdrawn {
+				p.Withdrawn++
+			}
+			return nil
+		})
+	})
+	if err != nil {
+		return err
+	}
+	return s.render(w, r, http.StatusOK, "public", p)
+}

@@ -1,0 +1,85 @@
+package web
+
+import "net/http"
+
+// route is one line of the table of pages. Open pages need no one signed in;
+// what the others may show or do, the services decide.
+type route struct {
+	pattern   string
+	do        handler
+	open      bool
+	cacheable bool
+}
+
+// routes is every page and every form.
+func (s *Site) routes() []route {
+	return []route{
+		{"GET /{$}", s.board, false, false},
+		{"GET /asks", s.asks, false, false},
+		{"GET /live", s.live, false, false},
+
+		{"GET /incidents", s.incidents, false, false},
+		{"GET /incidents/new", s.notify, false, false},
+		{"POST /incidents/new", s.notifyDo, false, false},
+		{"GET /incidents/{id}", s.room, false, false},
+		{"POST /incidents/{id}/acknowledge", s.acknowledgeDo, false, false},
+		{"GET /incidents/{id}/assess", s.assess, false, false},
+		{"POST /incidents/{id}/assess", s.assessDo, false, false},
+		{"GET /incidents/{id}/activate", s.activate, false, false},
+		{"POST /incidents/{id}/activate", s.activateDo, false, false},
+		{"GET /incidents/{id}/activations/{protocol}", s.activation, false, false},
+		{"POST /incidents/{id}/activations/{protocol}/{verb}", s.activationDo, false, false},
+		{"GET /incidents/{id}/updates/new", s.update, false, false},
+		{"POST /incidents/{id}/updates/new", s.updateDo, false, false},
+		{"GET /incidents/{id}/assets/new", s.asset, false, false},
+		{"POST /incidents/{id}/assets/new", s.assetDo, false, false},
+		{"GET /incidents/{id}/timeline", s.timeline, false, false},
+		{"GET /incidents/{id}/close", s.closing, false, false},
+		{"POST /incidents/{id}/close", s.closingDo, false, false},
+
+		{"GET /signals", s.signals, false, false},
+		{"GET /signals/new", s.propose, false, false},
+		{"POST /signals/new", s.proposeDo, false, false},
+		{"GET /signals/{id}", s.signal, false, false},
+		{"GET /signals/{id}/{verb}", s.decide, false, false},
+		{"POST /signals/{id}/{verb}", s.decideDo, false, false},
+
+		{"GET /edges", s.edges, false, false},
+		{"GET /edges/new", s.newEdge, false, false},
+		{"POST /edges/new", s.newEdgeDo, false, false},
+
+		{"GET /partners", s.partners, false, false},
+		{"GET /partners/new", s.newPartner, false, false},
+		{"POST /partners/new", s.newPartnerDo, false, false},
+		{"GET /partners/{id}", s.partner, false, false},
+		{"GET /admin/members", s.members, false, false},
+		{"POST /admin/members", s.membersDo, false, false},
+		{"GET /admin/tokens", s.tokens, false, false},
+		{"POST /admin/tokens", s.tokensDo, false, false},
+
+		{"GET /protocols", s.protocols, false, false},
+		{"GET /protocols/{id}", s.protocol, false, false},
+		{"GET /journal", s.journal, false, false},
+		{"GET /journal/verify", s.verify, true, false},
+		{"GET /journal/{entry}", s.journalEntry, false, false},
+
+		{"GET /more", s.more, false, false},
+		{"GET /help", s.help, true, false},
+		{"GET /public", s.public, true, true},
+		{"GET /settings", s.settings, true, false},
+		{"POST /settings", s.settingsDo, true, false},
+		{"GET /sign-in", s.signIn, true, false},
+		{"POST /sign-in", s.signInDo, true, false},
+		{"POST /sign-out", s.signOut, true, false},
+		{"GET /step-up", s.stepUp, false, false},
+		{"POST /step-up", s.stepUpDo, false, false},
+		{"GET /first/{code}", s.first, true, false},
+		{"POST /first/{code}", s.firstDo, true, false},
+		{"GET /open/{code}", s.open, true, false},
+		{"/", s.missing, true, false},
+	}
+}
+
+func (s *Site) missing(_ http.ResponseWriter, _ *http.Request, f *Frame) error {
+	return notFound(f.T("error.no_page"), f.T("error.no_page.fix"))
+}

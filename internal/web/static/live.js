@@ -1,0 +1,175 @@
+// Live regions, local clocks, forms that are sent once. Everything works
+// without this file; it only saves reloading.
+(() => {
+  "use strict";
+  const $ = (sel, from = document) => from.querySelector(sel);
+  const $$ = (sel, from = document) => [...from.querySelectorAll(sel)];
+  const body = document.body;
+  const text = body.dataset; // data-live-…: sentences from the catalogue
+
+  // A form posts once: the button keeps its width and says so.
+  document.addEventListener("submit", (e) => {
+    const f = e.target, b = e.submitter || $("button[type=submit]", f);
+    if (f.dataset.sending) { e.preventDefault(); return; }
+    if ((f.method || "").toLowerCase() !== "post") return;
+    f.dataset.sending = "1";
+    if (b && text.liveSending) {
+      b.style.minInlineSize = b.offsetWidth + "px";
+      b.dataset.was = b.textContent; b.textContent = text.liveSending; b.setAttribute("aria-disabled", "true");
+    }
+  });
+  addEventListener("pageshow", () => $$("form[data-sending]").forEach((f) => {
+    delete f.dataset.sending;
+    $$("[data-was]", f).forEach((b) => { b.textContent = b.dataset.was; b.removeAttribute("aria-disabled"); });
+  }));
+
+  // What is typed into a form marked data-keep stays in this tab until sent.
+  $$("form[data-keep]").forEach((f) => {
+    const key = "siaga:" + f.dataset.keep;
+    const fields = () => $$("input,textarea,select", f).filter((i) => i.name && i.type !== "hidden" && i.type !== "password");
+    try {
+      const kept = JSON.parse(sessionStorage.getItem(key) || "{}");
+      if (!$(".errors")) fields().forEach((i) => {
+        if (!(i.name in kept)) return;
+        if (i.type === "radio" || i.type === "checkbox") i.checked = kept[i.name].includes(i.value);
+        else if (!i.value) i.value = kept[i.name];
+      });
+    } catch { /* storage may be off */ }
+    f.addEventListener("input", () => {
+      const kept = {};
+      fields().forEach((i) => {
+        if (i.type === "radio" || i.type === "checkbox") { if (i.checked) (kept[i.name] ||= []).push(i.value); }
+        else kept[i.name] = i.value;
+      });
+      try { sessionStorage.setItem(key, JSON.stringify(kept)); } catch { /* storage may be off */ }
+    });
+  });
+  $$("[data-sent]").forEach((m) => { try { sessionStorage.removeItem("siaga:" + m.dataset.sent); } catch { /* storage may be off */ } });
+
+  const status = $("#live");
+  if (!status || !text.live || !window.EventSource) return;
+  const label = $("[data-live-text]", status), icon = $("use", status);
+  const topics = text.live.split(" ");
+  let seq = Number(text.liveSeq || 0), heard = Date.now(), refreshed = Date.now(), skew = 0, lost = 0, retry = 1, source, timer, again = 0, paused = false, ended = false;
+  const title = document.title;
+  const dirty = new Set(), waiting = new Map(), last = new Map();
+
+  const fill = (s, n) => (s || "").replace("{n}", n);
+  const say = (cls, glyph, words) => {
+    if (status.className !== "live " + cls) { status.className = "live " + cls; icon.setAttribute("href", "#s-" + glyph); }
+    if (label.textContent !== words) label.textContent = words;
+  };
+  const old = (on) => {
+    $$("[data-region]").forEach((r) => r.classList.toggle("old", on));
+    document.title = on ? text.liveOld + " " + title : title;
+  };
+
+  // A region in use is left alone and offers its changes instead.
+  const busy = (r) => {
+    const s = getSelection();
+    return r.contains(document.activeElement) && document.activeElement !== document.body ||
+      s && !s.isCollapsed && r.contains(s.anchorNode) || $("details[open][data-menu]", r) || $("[data-changed]", r);
+  };
+  document.addEventListener("input", (e) => e.target.setAttribute("data-changed", ""));
+
+  const offer = (r, n) => {
+    waiting.set(r.dataset.region, n);
+    let b = $(".pending", r);
+    if (!b) {
+      b = document.createElement("button");
+      b.type = "button"; b.className = "btn small pending";
+      b.addEventListener("click", () => { waiting.delete(r.dataset.region); b.remove(); document.activeElement?.blur(); dirty.add(r.dataset.region); refresh(true); });
+      r.prepend(b);
+    }
+    b.textContent = fill(text.liveShow, n);
+  };
+
+  const refresh = async (force) => {
+    const now = Date.now(), names = [...dirty].filter((n) => force || now - (last.get(n) || 0) >= 1000);
+    if (!names.length || paused) return;
+    names.forEach((n) => { dirty.delete(n); last.set(n, now); });
+    const u = new URL(location.href);
+    u.searchParams.set("region", names.join(","));
+    let answer;
+    try {
+      answer = await fetch(u, { headers: { Accept: "text/html" }, redirect: "error" });
+      if (!answer.ok) throw new Error(answer.status);
+    } catch { names.forEach((n) => dirty.add(n)); return; }
+    const parts = new DOMParser().parseFromString(await answer.text(), "text/html");
+    refreshed = Date.now();
+    let said = [];
+    for (const fresh of $$("[data-region]", parts)) {
+      const have = $(`[data-region="${CSS.escape(fresh.dataset.region)}"]`);
+      if (!have || have.isEqualNode(fresh)) continue;
+      if (!force && busy(have)) { offer(have, (waiting.get(fresh.dataset.region) || 0) + 1); continue; }
+      const open = $$("details[open]", have).map((d) => d.id).filter(Boolean);
+      have.replaceWith(document.adoptNode(fresh));
+      open.forEach((id) => { const d = document.getElementById(id); if (d) d.open = true; });
+      const h = $("h2", fresh); if (h) said.push(h.textContent.trim());
+    }
+    if (said.length) announce(said.join(", "));
+  };
+  const polite = $("#announce"); let quiet = 0, held;
+  const announce = (s) => {
+    if (!polite) return;
+    clearTimeout(held);
+    held = setTimeout(() => { quiet = Date.now(); polite.textContent = fill(text.liveChanged, s); }, Math.max(0, 5000 - (Date.now() - quiet)));
+  };
+
+  const mark = (on) => {
+    for (const r of $$("[data-region]")) {
+      if ((r.dataset.on || "").split(" ").some((t) => on.includes(t))) dirty.add(r.dataset.region);
+    }
+    refresh();
+  };
+  const connect = () => {
+    if (ended) return;
+    source = new EventSource("/live?since=" + seq + "&on=" + encodeURIComponent(topics.join(" ")));
+    const heardFrom = (e) => {
+      const d = JSON.parse(e.data);
+      heard = Date.now(); seq = d.seq || seq; retry = 1; again = 0;
+      if (d.at) skew = heard - d.at;
+      if (lost) { lost = 0; old(false); $$("[data-region]").forEach((r) => dirty.add(r.dataset.region)); refresh(); }
+      return d;
+    };
+    source.addEventListener("open", () => { heard = Date.now(); if (lost) { lost = 0; old(false); $$("[data-region]").forEach((r) => dirty.add(r.dataset.region)); refresh(); } });
+    source.addEventListener("beat", heardFrom);
+    source.addEventListener("change", (e) => mark(heardFrom(e).on));
+    source.addEventListener("end", () => { ended = true; source.close(); location.reload(); });
+    source.onerror = () => {
+      source.close();
+      if (!lost) lost = Date.now();
+      clearTimeout(timer);
+      again = Date.now() + retry * 1000;
+      timer = setTimeout(connect, retry * 1000);
+      retry = Math.min(retry * 2, 30);
+    };
+  };
+  const utc = (ms) => new Date(ms).toISOString().slice(11, 19);
+  setInterval(() => {
+    const now = Date.now(), age = Math.max(0, Math.round((now - heard) / 1000));
+    if (paused) say("quiet", "done", fill(text.livePaused, Math.round((now - refreshed) / 1000)));
+    else if (lost && now - heard > 15000) {
+      old(true);
+      say("gone", "fail", text.liveGone.replace("{time}", utc(lost)).replace("{age}", age).replace("{again}", Math.max(0, Math.round((again - now) / 1000))));
+    } else if (age >= 15) say("late", "late", fill(text.liveLate, age));
+    else say("", "active", fill(text.liveNow, age));
+    const server = new Date(now - skew), c = $("#clock time");
+    if (c) c.textContent = server.toISOString().slice(11, 19);
+    if (dirty.size) refresh();
+  }, 1000);
+  const pause = $("#pause");
+  if (pause) {
+    pause.hidden = false;
+    pause.addEventListener("click", () => {
+      paused = !paused; pause.setAttribute("aria-pressed", paused); pause.textContent = paused ? text.liveResume : text.livePause;
+      if (!paused) refresh(true);
+    });
+  }
+  document.addEventListener("visibilitychange", () => {
+    if (document.hidden) { source?.close(); clearTimeout(timer); return; }
+    $$("[data-region]").forEach((r) => dirty.add(r.dataset.region));
+    connect(); refresh(true);
+  });
+  if (!document.hidden) connect();
+})();
