@@ -1,0 +1,326 @@
+// Package app wires a node: it opens the store and the keys, makes the
+// services, binds the listener, and runs everything until it is told to stop.
+// It is the only package that imports all the others.
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/url"
+	"path/filepath"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/siaga-crp/siaga/edge"
+	"github.com/siaga-crp/siaga/internal/api"
+	"github.com/siaga-crp/siaga/internal/feed"
+	"github.com/siaga-crp/siaga/internal/incident"
+	"github.com/siaga-crp/siaga/internal/journal"
+	"github.com/siaga-crp/siaga/internal/keys"
+	"github.com/siaga-crp/siaga/internal/partner"
+	"github.com/siaga-crp/siaga/internal/problem"
+	"github.com/siaga-crp/siaga/internal/signal"
+	"github.com/siaga-crp/siaga/internal/store/sqlite"
+	"github.com/siaga-crp/siaga/internal/web"
+)
+
+// DefaultListen is where a node listens unless told otherwise: on this machine
+// alone, on the keys that spell SIAG.
+const DefaultListen = "127.0.0.1:7424"
+
+// databaseFile is the SQLite database in the data folder.
+const databaseFile = "siaga.db"
+
+// Options are the settings of a node. The zero value of each but Data is
+// complete.
+type Options struct {
+	Data      string // folder made by Init
+	Listen    string // address; "": DefaultListen
+	PublicURL string // by which people and edges reach the node; "": from Listen
+	Log       *slog.Logger
+	Now       func() time.Time
+	Notice    string // a line on every page
+	Cost      partner.Cost
+}
+
+// Node is an assembled node. Its parts are ready to use before Run.
+type Node struct {
+	Partners  *partner.Service
+	Incidents *incident.Service
+	Signals   *signal.Service
+	Log       *journal.Log
+	Hub       *feed.Hub
+	Keys      *keys.Set
+	URL       string // by which people reach it
+
+	store    journal.Store
+	o        Options
+	listener net.Listener
+	handler  http.Handler
+}
+
+// Version is the program's version, from the build.
+func Version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok || info.Main.Version == "" || info.Main.Version == "(devel)" {
+		return "1.0.0-dev"
+	}
+	return strings.TrimPrefix(info.Main.Version, "v")
+}
+
+// Folds returns the folds of all services.
+func Folds() []journal.Fold {
+	var f []journal.Fold
+	f = append(f, partner.Folds()...)
+	f = append(f, incident.Folds()...)
+	return append(f, signal.Folds()...)
+}
+
+// OpenLog opens the journal of a data folder beside a running node, for short
+// commands. With readOnly it writes nothing.
+func OpenLog(ctx context.Context, data string, readOnly bool) (*journal.Log, *keys.Set, journal.Store, error) {
+	set, err := keys.Load(filepath.Join(data, "keys"))
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	db, err := sqlite.Open(ctx, filepath.Join(data, databaseFile), sqlite.Options{Shared: true, ReadOnly: readOnly, Readers: 2})
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	log, err := newLog(db, set, time.Now)
+	if err != nil {
+		return nil, nil, nil, errors.Join(err, db.Close())
+	}
+	return log, set, db, nil
+}
+
+// OpenPartners opens the directory of a data folder beside a running node.
+func OpenPartners(ctx context.Context, data string) (*partner.Service, *journal.Log, func() error, error) {
+	log, set, db, err := OpenLog(ctx, data, false)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	p := partner.New(partner.Options{Log: log, Now: time.Now, Seal: set, NodeKey: edge.Pin(set.NodePublic())})
+	return p, log, db.Close, nil
+}
+
+func newLog(store journal.Store, set *keys.Set, now func() time.Time) (*journal.Log, error) {
+	return journal.NewLog(journal.Options{
+		Store: store, Folds: Folds(), Origin: set.Origin, Signer: set.Signer, VerifierKeys: []string{set.VKey}, Now: now,
+	})
+}
+
+// assemble makes the services over a store.
+func assemble(store journal.Store, set *keys.Set, o Options) (*Node, error) {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	log, err := newLog(store, set, o.Now)
+	if err != nil {
+		return nil, err
+	}
+	n := &Node{Log: log, Keys: set, store: store, o: o}
+	n.Partners = partner.New(partner.Options{Log: log, Now: o.Now, Seal: set, NodeKey: edge.Pin(set.NodePublic()), Cost: o.Cost})
+	n.Incidents = incident.New(incident.Options{Log: log, Now: o.Now})
+	n.Signals = signal.New(signal.Options{
+		Log: log, Now: o.Now, Incidents: n.Incidents, Feed: publisher{feed.Publisher{Signer: edge.KeySigner(set.Feed)}},
+	})
+	n.Incidents.SetSignals(n.Signals)
+	return n, nil
+}
+
+// New opens the data folder and binds the address; it serves nothing yet.
+func New(ctx context.Context, o Options) (_ *Node, err error) {
+	if o.Listen == "" {
+		o.Listen = DefaultListen
+	}
+	if o.PublicURL != "" {
+		u, err := url.Parse(o.PublicURL)
+		if err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") || (u.Path != "" && u.Path != "/") {
+			return nil, problem.Newf(problem.Invalid, "the public URL %q is not an address such as https://siaga.example", o.PublicURL).WithFix("correct --public-url")
+		}
+		o.PublicURL = strings.TrimSuffix(o.PublicURL, "/")
+	}
+	set, err := keys.Load(filepath.Join(o.Data, "keys"))
+	if err != nil {
+		return nil, err
+	}
+	db, err := sqlite.Open(ctx, filepath.Join(o.Data, databaseFile), sqlite.Options{})
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, db.Close())
+		}
+	}()
+	n, err := assemble(db, set, o)
+	if err != nil {
+		return nil, err
+	}
+	n.listener, err = net.Listen("tcp", o.Listen)
+	if err != nil {
+		return nil, problem.Newf(problem.Unavailable, "cannot listen on %s: %v", o.Listen, cause(err)).
+			WithFix("stop what uses the port, or choose another with --listen").Because(err)
+	}
+	n.URL = o.PublicURL
+	if n.URL == "" {
+		n.URL = localURL(n.listener.Addr())
+	}
+	if err := n.mount(); err != nil {
+		return nil, errors.Join(err, n.listener.Close())
+	}
+	return n, nil
+}
+
+func cause(err error) error {
+	if op, ok := errors.AsType[*net.OpError](err); ok {
+		return op.Err
+	}
+	return err
+}
+
+// localURL names a listener as people should type it: passkeys refuse numeric
+// hosts.
+func localURL(a net.Addr) string {
+	host, port, err := net.SplitHostPort(a.String())
+	if err != nil {
+		return "http://" + a.String()
+	}
+	if ip := net.ParseIP(host); ip == nil || ip.IsLoopback() || ip.IsUnspecified() {
+		host = "localhost"
+	}
+	return "http://" + net.JoinHostPort(host, port)
+}
+
+// mount makes the handler of everything that the node serves.
+func (n *Node) mount() error {
+	o := n.o
+	sealed, err := edge.Keys{Serial: 1, Feed: []edge.FeedKey{{Public: n.Keys.FeedPublic()}}, At: o.Now()}.Seal(edge.KeySigner(n.Keys.Node))
+	if err != nil {
+		return fmt.Errorf("certifying the feed's key: %w", err)
+	}
+	n.Hub = feed.New(feed.Options{
+		Store: n.store, Signer: edge.KeySigner(n.Keys.Feed), Keys: sealed, Log: o.Log, Now: o.Now,
+		Authenticate: n.authenticateEdge, Valid: n.validEdge, Error: api.WriteProblem(o.Log),
+		Known: n.knownEdges, Tallies: tallies{n.Signals}, Tripped: n.tripped,
+	})
+	mux := http.NewServeMux()
+	edges := edgeDirectory{n}
+	api.Install(mux, api.Options{Partners: n.Partners, Incidents: n.Incidents, Signals: n.Signals, Edges: edges, Log: o.Log, Now: o.Now})
+	feedHandler := n.Hub.Handler()
+	for _, p := range []string{"GET /api/v1/feed", "GET /api/v1/feed/", "POST /api/v1/feed/"} {
+		mux.Handle(p, feedHandler)
+	}
+	mux.Handle("/log/", n.Log.Handler(func(r *http.Request, err error) {
+		o.Log.ErrorContext(r.Context(), "request failed", "route", r.Pattern, "err", err)
+	}))
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("ok\n")) })
+	mux.HandleFunc("GET /readyz", n.ready)
+	site, err := web.New(web.Options{
+		Partners: n.Partners, Incidents: n.Incidents, Signals: n.Signals, Journal: n.Log, Edges: edges, Log: o.Log, Now: o.Now,
+		Secure: strings.HasPrefix(n.URL, "https://"), PublicURL: n.URL, Node: "Siaga", Notice: o.Notice,
+	})
+	if err != nil {
+		return err
+	}
+	mux.Handle("/", site.Handler())
+	n.handler = mux
+	return nil
+}
+
+// Handler serves the node, for tests that bring their own listener.
+func (n *Node) Handler() http.Handler { return n.handler }
+
+// ready says whether the node can take writes.
+func (n *Node) ready(w http.ResponseWriter, r *http.Request) {
+	ctx, cancel := context.WithTimeout(r.Context(), 2*time.Second)
+	defer cancel()
+	if err := n.store.Update(ctx, func(tx journal.StoreTx) error {
+		return tx.PutPrivate(journal.Private{Kind: "health", ID: "write", Doc: []byte("{}"), Expires: n.o.Now().Add(time.Hour)})
+	}); err != nil {
+		w.WriteHeader(http.StatusServiceUnavailable)
+		reason := "the store cannot be written to"
+		if p, ok := errors.AsType[*problem.Error](err); ok {
+			reason = p.Error()
+		}
+		_, _ = fmt.Fprintf(w, "not ready: %s\n", reason)
+		return
+	}
+	_, _ = w.Write([]byte("ready\n"))
+}
+
+// tickEvery is how often the node's clock looks for what is due.
+const tickEvery = time.Second
+
+// Run serves until ctx ends, then drains in bounded time and closes the store.
+func (n *Node) Run(ctx context.Context) error {
+	server := &http.Server{
+		Handler: n.handler, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 60 * time.Second, IdleTimeout: 120 * time.Second,
+		MaxHeaderBytes: 32 << 10, ErrorLog: slog.NewLogLogger(n.o.Log.Handler(), slog.LevelDebug),
+		BaseContext: func(net.Listener) context.Context { return ctx },
+	}
+	g, gctx := errgroup.WithContext(ctx)
+	g.Go(func() error {
+		if err := server.Serve(n.listener); !errors.Is(err, http.ErrServerClosed) {
+			return fmt.Errorf("serving: %w", err)
+		}
+		return nil
+	})
+	g.Go(func() error {
+		<-gctx.Done()
+		drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+		defer cancel()
+		if err := server.Shutdown(drain); err != nil {
+			return server.Close()
+		}
+		return nil
+	})
+	g.Go(func() error { return n.Hub.Run(gctx) })
+	g.Go(func() error { return n.store.Watch(gctx) })
+	g.Go(func() error {
+		return n.Log.Run(gctx, time.Second, func(err error) { n.o.Log.WarnContext(gctx, "checkpoint not signed", "err", err) })
+	})
+	g.Go(func() error { return n.clock(gctx) })
+	err := g.Wait()
+	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+		err = nil
+	}
+	return errors.Join(err, n.store.Close())
+}
+
+// clock lets time act: what is due, and what has expired.
+func (n *Node) clock(ctx context.Context) error {
+	tick := time.NewTicker(tickEvery)
+	defer tick.Stop()
+	for i := 0; ; i++ {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+		for name, do := range map[string]func(context.Context) error{"incidents": n.Incidents.Tick, "signals": n.Signals.Tick} {
+			if err := do(ctx); err != nil && ctx.Err() == nil {
+				n.o.Log.ErrorContext(ctx, "clock failed", "part", name, "err", err)
+			}
+		}
+		if i%60 == 0 {
+			if err := n.Partners.Expire(ctx); err != nil && ctx.Err() == nil {
+				n.o.Log.WarnContext(ctx, "expired sessions not removed", "err", err)
+			}
+		}
+	}
+}
+
+// Close releases what New opened, for a node that is never run.
+func (n *Node) Close() error { return errors.Join(n.listener.Close(), n.store.Close()) }

@@ -1,0 +1,96 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/siaga-crp/siaga/edge"
+	"github.com/siaga-crp/siaga/fingerprint"
+	"github.com/siaga-crp/siaga/internal/media"
+	"github.com/siaga-crp/siaga/internal/problem"
+)
+
+// EdgeOptions are the settings of an edge. Upstream and Token are needed.
+type EdgeOptions struct {
+	Upstream []string
+	Token    string
+	Data     string // folder for its own snapshot; "" keeps it in memory only
+	Log      *slog.Logger
+	Now      func() time.Time
+	Few      int64
+	Pool     *media.Pool // shared with other edges of the same process; nil: its own
+}
+
+// Edge is a matcher with what feeds it and what it answers with.
+type Edge struct {
+	Matcher  *edge.Matcher
+	Follower *edge.Follower
+	Handler  http.Handler
+
+	pool *media.Pool // to close; nil if shared
+}
+
+// fingerprinter lets an edge read files through the confined workers.
+type fingerprinter struct{ pool *media.Pool }
+
+// Fingerprint implements edge.Fingerprinter. What is wrong with the file
+// itself is an answer ("unknown"), not an error.
+func (f fingerprinter) Fingerprint(ctx context.Context, r io.Reader) (fingerprint.Set, error) {
+	set, err := f.pool.Fingerprint(ctx, r, media.Want{Name: "upload", Local: true})
+	if e, ok := errors.AsType[*media.Error](err); ok && ctx.Err() == nil {
+		for _, ours := range []error{media.ErrNoWorker, media.ErrClosed} {
+			if errors.Is(e, ours) {
+				return set, err
+			}
+		}
+		set.Unknown, set.Fix = e.What, e.Fix
+		return set, nil
+	}
+	return set, err
+}
+
+// NewEdge opens the edge's folder and loads what is there; Run follows the feed.
+func NewEdge(o EdgeOptions) (*Edge, error) {
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	e := &Edge{}
+	pool := o.Pool
+	if pool == nil {
+		var err error
+		if pool, err = media.New(media.Options{}); err != nil {
+			return nil, err
+		}
+		e.pool = pool
+	}
+	e.Matcher = edge.NewMatcher(edge.MatcherOptions{Now: o.Now, OnTrip: func(t edge.Trip) {
+		o.Log.Warn("circuit breaker turned a signal to review", "signal", t.Signal, "matches", t.Matches, "median_distance", t.Distance)
+	}})
+	f, err := edge.NewFollower(e.Matcher, edge.FollowerOptions{
+		Upstream: o.Upstream, Token: o.Token, Dir: o.Data, Log: o.Log, Now: o.Now, Version: Version(), Few: o.Few,
+	})
+	if err != nil {
+		if errors.Is(err, edge.ErrSyntax) {
+			err = problem.New(problem.Invalid, err.Error(), "make a token with siaga token create --roles edge and put it into the token file").Because(err)
+		}
+		return nil, errors.Join(err, e.Close())
+	}
+	e.Follower = f
+	e.Handler = edge.NewServer(edge.ServerOptions{Matcher: e.Matcher, Follower: f, Fingerprinter: fingerprinter{pool}, Version: Version()})
+	return e, nil
+}
+
+// Run follows the feed until ctx ends.
+func (e *Edge) Run(ctx context.Context) error { return e.Follower.Run(ctx) }
+
+// Close ends the edge's workers.
+func (e *Edge) Close() error {
+	if e.pool == nil {
+		return nil
+	}
+	return e.pool.Close()
+}
