@@ -1,0 +1,109 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/siaga-crp/siaga/internal/app"
+	"github.com/siaga-crp/siaga/internal/problem"
+)
+
+const defaultEdgeListen = "127.0.0.1:7425"
+
+func edgeCommand() *cobra.Command {
+	var upstream []string
+	var tokenFile, listen, socket, data, level string
+	var few int64
+	c := &cobra.Command{
+		Use:   "edge",
+		Short: "Run a matcher beside a platform's upload path",
+		Long: `Follows a node's feed and answers match queries on this machine. It keeps its
+own snapshot in the data folder, goes on when the node is away, and says how old
+it is. Content never leaves the machine: only fingerprints travel.`,
+		Example: `  siaga edge --upstream https://siaga.example --token-file edge.token
+  curl --data-binary @photo.jpg http://localhost:7425/v1/match`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if len(upstream) == 0 || tokenFile == "" {
+				return useError{errors.New("an edge needs --upstream and --token-file")}
+			}
+			token, err := readToken(tokenFile)
+			if err != nil {
+				return err
+			}
+			log, err := logger(cmd, level)
+			if err != nil {
+				return err
+			}
+			e, err := app.NewEdge(app.EdgeOptions{Upstream: upstream, Token: token, Data: data, Log: log, Few: few})
+			if err != nil {
+				return err
+			}
+			var listeners []net.Listener
+			tcp, err := net.Listen("tcp", listen)
+			if err != nil {
+				return errors.Join(problem.Newf(problem.Unavailable, "cannot listen on %s: %v", listen, err).WithFix("stop what uses the port, or choose another with --listen"), e.Close())
+			}
+			listeners = append(listeners, tcp)
+			if socket != "" {
+				if err := os.Remove(socket); err != nil && !errors.Is(err, os.ErrNotExist) {
+					return errors.Join(problem.Newf(problem.Unavailable, "cannot listen on %s: %v", socket, err).WithFix("name another path with --socket"), e.Close())
+				}
+				unix, err := net.Listen("unix", socket)
+				if err != nil {
+					return errors.Join(problem.Newf(problem.Unavailable, "cannot listen on %s: %v", socket, err).WithFix("name another path with --socket"), e.Close())
+				}
+				listeners = append(listeners, unix)
+			}
+			fmt.Fprintf(cmd.OutOrStdout(), "edge: http://localhost:%s\nsignals: %d\n", port(tcp.Addr().String()), e.Matcher.Len())
+			if !strings.HasPrefix(listen, "127.") && !strings.HasPrefix(listen, "localhost") && !strings.HasPrefix(listen, "[::1]") {
+				fmt.Fprintln(cmd.ErrOrStderr(), "Everyone who reaches this address can ask it: keep it behind a firewall.")
+			}
+			return serveEdge(cmd.Context(), e, listeners)
+		},
+	}
+	f := c.Flags()
+	f.StringSliceVar(&upstream, "upstream", nil, "address of the node; several, separated by commas, are tried in turn")
+	f.StringVar(&tokenFile, "token-file", "", "file with the edge's token")
+	f.StringVar(&listen, "listen", defaultEdgeListen, "address to answer on")
+	f.StringVar(&socket, "socket", "", "also answer on this Unix socket")
+	f.StringVar(&data, "data", "edge-data", "folder for the edge's own snapshot")
+	f.Int64Var(&few, "few", 0, "report counts under this as \"few\"")
+	f.StringVar(&level, "log", "info", "least level of the log on stderr: debug, info, warn or error")
+	return c
+}
+
+// serveEdge runs an edge on its listeners until ctx ends.
+func serveEdge(ctx context.Context, e *app.Edge, listeners []net.Listener) error {
+	server := &http.Server{Handler: e.Handler, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 5 * time.Minute, MaxHeaderBytes: 32 << 10}
+	g, gctx := errgroup.WithContext(ctx)
+	for _, l := range listeners {
+		g.Go(func() error {
+			if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+				return fmt.Errorf("serving %s: %w", l.Addr(), err)
+			}
+			return nil
+		})
+	}
+	g.Go(func() error {
+		<-gctx.Done()
+		drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+		defer cancel()
+		return server.Shutdown(drain)
+	})
+	g.Go(func() error { return e.Run(gctx) })
+	err := g.Wait()
+	if ctx.Err() != nil && (errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)) {
+		err = nil
+	}
+	return errors.Join(err, e.Close())
+}

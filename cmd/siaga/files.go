@@ -1,0 +1,460 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"github.com/siaga-crp/siaga/fingerprint"
+	"github.com/siaga-crp/siaga/fingerprint/pdq"
+	"github.com/siaga-crp/siaga/internal/app"
+	"github.com/siaga-crp/siaga/internal/media"
+	"github.com/siaga-crp/siaga/internal/problem"
+)
+
+// hashLine is one line of siaga hash --json.
+type hashLine struct {
+	File   string     `json:"file"`
+	Bytes  *int64     `json:"bytes,omitempty"`
+	SHA256 string     `json:"sha256,omitempty"`
+	MD5    string     `json:"md5,omitempty"`
+	Format string     `json:"format,omitempty"`
+	PDQ    *pdqLine   `json:"pdq,omitempty"`
+	VPDQ   []vpdqLine `json:"vpdq,omitempty"`
+	TLSH   string     `json:"tlsh,omitempty"`
+	Note   string     `json:"note,omitempty"`
+	Error  string     `json:"error,omitempty"`
+	Fix    string     `json:"fix,omitempty"`
+}
+
+type pdqLine struct {
+	Hash    string `json:"hash"`
+	Quality int    `json:"quality"`
+	Width   int    `json:"width"`
+	Height  int    `json:"height"`
+}
+
+type vpdqLine struct {
+	Frame   int     `json:"frame"`
+	TimeS   float64 `json:"time_s"`
+	Hash    string  `json:"hash"`
+	Quality int     `json:"quality"`
+}
+
+func newHashLine(name string, set fingerprint.Set, err error) hashLine {
+	l := hashLine{File: name}
+	if err != nil {
+		l.Error, l.Fix = explain(err)
+		return l
+	}
+	l.Bytes, l.SHA256, l.MD5, l.Format, l.TLSH = &set.Bytes, set.SHA256.String(), set.MD5.String(), set.Format, set.TLSH
+	l.Note = set.Note
+	if p := set.Picture; p != nil {
+		l.PDQ = &pdqLine{p.PDQ.Hash.String(), p.PDQ.Quality, p.Width, p.Height}
+	}
+	for _, f := range set.Frames {
+		l.VPDQ = append(l.VPDQ, vpdqLine{f.Number, f.Seconds, f.PDQ.Hash.String(), f.PDQ.Quality})
+	}
+	if set.Unknown != "" {
+		l.Error, l.Fix = set.Unknown, set.Fix
+	}
+	return l
+}
+
+// explain splits an error into what is wrong and what to do.
+func explain(err error) (what, fix string) {
+	if e, ok := errors.AsType[*media.Error](err); ok {
+		return e.What, e.Fix
+	}
+	if p, ok := errors.AsType[*problem.Error](err); ok {
+		return p.Detail, p.Fix
+	}
+	return err.Error(), "try again; if it happens again, report it"
+}
+
+func printJSON(w io.Writer, v any) error {
+	enc := json.NewEncoder(w)
+	enc.SetEscapeHTML(false)
+	return enc.Encode(v)
+}
+
+// fingerprintAll calls each for every file, in the order of the names, while
+// several are worked on at once.
+func fingerprintAll(ctx context.Context, cmd *cobra.Command, verb string, names []string, local bool, each func(name string, set fingerprint.Set, err error) error) error {
+	pool, err := media.New(media.Options{})
+	if err != nil {
+		return err
+	}
+	defer func() { _ = pool.Close() }() // ends workers; nothing is lost if that fails
+	type result struct {
+		set fingerprint.Set
+		err error
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	const ahead = 8
+	pending := make([]chan result, len(names))
+	gate := make(chan struct{}, ahead)
+	progress, end := bar(cmd.ErrOrStderr(), verb)
+	go func() {
+		for i, name := range names {
+			select {
+			case gate <- struct{}{}:
+			case <-ctx.Done():
+			}
+			ch := pending[i]
+			go func() {
+				var r result
+				if name == "-" {
+					r.set, r.err = pool.Fingerprint(ctx, cmd.InOrStdin(), media.Want{Name: "-", Local: local})
+				} else {
+					r.set, r.err = pool.Path(ctx, name, media.Want{Name: name, Local: local})
+				}
+				ch <- r
+			}()
+		}
+	}()
+	for i := range pending {
+		pending[i] = make(chan result, 1)
+	}
+	defer end()
+	for i, name := range names {
+		r := <-pending[i]
+		<-gate
+		if ctx.Err() != nil {
+			return fmt.Errorf("stopped after %d of %d files; run it again for the others", i, len(names))
+		}
+		progress(int64(i+1), int64(len(names)))
+		if err := each(name, r.set, r.err); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// bar shows progress on a terminal for work that takes over two seconds, and a
+// plain line every ten seconds elsewhere.
+func bar(w io.Writer, verb string) (progress func(done, total int64), end func()) {
+	f, isFile := w.(*os.File)
+	tty := isFile && term.IsTerminal(int(f.Fd())) && os.Getenv("TERM") != "dumb" && os.Getenv("NO_COLOR") == "" //nolint:gosec // a descriptor
+	start, last, drawn := time.Now(), time.Now(), false
+	progress = func(done, total int64) {
+		every := 10 * time.Second
+		if tty {
+			every = 200 * time.Millisecond
+		}
+		if time.Since(start) < 2*time.Second || time.Since(last) < every {
+			return
+		}
+		last, drawn = time.Now(), true
+		rate := float64(done) / time.Since(start).Seconds()
+		left := "?"
+		if rate > 0 {
+			left = time.Duration(float64(total-done) / rate * float64(time.Second)).Round(time.Second).String()
+		}
+		if tty {
+			const width = 18
+			full := int(width * done / max(total, 1))
+			fmt.Fprintf(w, "\r%s  %s%s  %d/%d  %.0f/s  %s left ", verb, strings.Repeat("#", full), strings.Repeat(".", width-full), done, total, rate, left)
+			return
+		}
+		fmt.Fprintf(w, "%s %d/%d, %.0f/s, %s left\n", verb, done, total, rate, left)
+	}
+	return progress, func() {
+		if drawn && tty {
+			fmt.Fprintln(w)
+		}
+	}
+}
+
+func hashCommand() *cobra.Command {
+	var asJSON bool
+	c := &cobra.Command{
+		Use:   "hash FILE|- ...",
+		Short: "Print the fingerprints of files",
+		Long: `Prints SHA-256, MD5, and for pictures PDQ, for videos vPDQ, for texts and
+documents TLSH. Files are decoded in a confined process of their own. Exit code
+1 if any file could not be read; the others are printed all the same.`,
+		Example: `  siaga hash photo.jpg
+  siaga hash --json *.mp4 > hashes.jsonl
+  cat photo.jpg | siaga hash -`,
+		Args: cobra.MinimumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			failed := 0
+			out := bufio.NewWriter(cmd.OutOrStdout())
+			defer func() { _ = out.Flush() }() // flushed below; this is for errors
+			err := fingerprintAll(cmd.Context(), cmd, "hashing", args, false, func(name string, set fingerprint.Set, err error) error {
+				l := newHashLine(name, set, err)
+				if l.Error != "" {
+					failed++
+				}
+				if asJSON {
+					if err := printJSON(out, l); err != nil {
+						return err
+					}
+					return out.Flush()
+				}
+				printHash(out, cmd.ErrOrStderr(), l)
+				return out.Flush()
+			})
+			if err != nil {
+				return err
+			}
+			if failed > 0 {
+				if !asJSON {
+					fmt.Fprintf(cmd.ErrOrStderr(), "siaga: %d of %d files not read\n", failed, len(args))
+				}
+				return exitError{code: exitFailed}
+			}
+			return nil
+		},
+	}
+	c.Flags().BoolVar(&asJSON, "json", false, "print one JSON object a file")
+	return c
+}
+
+func printHash(out, talk io.Writer, l hashLine) {
+	if l.Error != "" {
+		fmt.Fprintf(talk, "siaga: %s: %s; fix: %s\n", oneLine(l.File), oneLine(l.Error), oneLine(l.Fix))
+	}
+	if l.SHA256 == "" {
+		return
+	}
+	fmt.Fprintf(out, "%s\n  sha256  %s\n  md5     %s\n", oneLine(l.File), l.SHA256, l.MD5)
+	if l.PDQ != nil {
+		fmt.Fprintf(out, "  pdq     %s  quality %d  %d×%d\n", l.PDQ.Hash, l.PDQ.Quality, l.PDQ.Width, l.PDQ.Height)
+	}
+	if n := len(l.VPDQ); n > 0 {
+		fmt.Fprintf(out, "  vpdq    %d frames, %.1f s; --json lists them\n", n, l.VPDQ[n-1].TimeS)
+	}
+	if l.TLSH != "" {
+		fmt.Fprintf(out, "  tlsh    %s\n", l.TLSH)
+	}
+}
+
+// matchLine is one line of siaga match --json.
+type matchLine struct {
+	File    string      `json:"file"`
+	Matches []matchItem `json:"matches"`
+	Error   string      `json:"error,omitempty"`
+	Fix     string      `json:"fix,omitempty"`
+}
+
+type matchItem struct {
+	Known    string  `json:"known,omitempty"`
+	Signal   string  `json:"signal,omitempty"`
+	Kind     string  `json:"kind"`
+	Distance int     `json:"distance"`
+	Score    float64 `json:"score"`
+	Pass     string  `json:"pass,omitempty"`
+	Action   string  `json:"action"`
+}
+
+func matchCommand() *cobra.Command {
+	var lists, known []string
+	var asJSON bool
+	c := &cobra.Command{
+		Use:   "match (--list FILE|URL | --known FILE|DIR) FILE ...",
+		Short: "Find files again, against a list or known files",
+		Long: `Compares files with a list of fingerprints, or with known files that are
+fingerprinted first exactly as a proposal would be. A list is JSON Lines
+{"kind":…,"value":…,"signal":…,"labels":[…],"max_distance":n,"action":…} or
+plain text with one PDQ hash a line. Exit code 3 means at least one match, 1
+that some file could not be answered.`,
+		Example: `  siaga match --known originals/ --json uploads/*.jpg
+  siaga match --list hashes.txt photo.jpg`,
+		Args: cobra.MinimumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(lists) == 0 && len(known) == 0 {
+				return useError{errors.New("name what to compare with: --list or --known")}
+			}
+			m := app.NewMatcher()
+			for _, l := range lists {
+				if err := loadList(cmd.Context(), m, l); err != nil {
+					return err
+				}
+			}
+			if err := loadKnown(cmd, m, known); err != nil {
+				return err
+			}
+			if m.Len() == 0 {
+				return problem.New(problem.Invalid, "there is no fingerprint to compare with", "check what --list and --known name")
+			}
+			found, failed := false, false
+			err := fingerprintAll(cmd.Context(), cmd, "matching", args, true, func(name string, set fingerprint.Set, err error) error {
+				l := matchLine{File: name, Matches: []matchItem{}}
+				if err != nil {
+					l.Error, l.Fix = explain(err)
+				} else {
+					for _, x := range m.Match(&set) {
+						l.Matches = append(l.Matches, matchItem{x.Known, x.Signal, x.Kind, x.Distance, x.Score, x.Pass, x.Action})
+					}
+					if set.Unknown != "" && len(l.Matches) == 0 {
+						l.Error, l.Fix = set.Unknown, set.Fix
+					}
+				}
+				found, failed = found || len(l.Matches) > 0, failed || l.Error != ""
+				if asJSON {
+					return printJSON(cmd.OutOrStdout(), l)
+				}
+				printMatch(cmd.OutOrStdout(), cmd.ErrOrStderr(), l)
+				return nil
+			})
+			switch {
+			case err != nil:
+				return err
+			case failed:
+				return exitError{code: exitFailed}
+			case found:
+				return exitError{code: exitMatch}
+			}
+			return nil
+		},
+	}
+	c.Flags().StringArrayVar(&lists, "list", nil, "file or address of a list of fingerprints; may be given several times")
+	c.Flags().StringArrayVar(&known, "known", nil, "known file or folder of files; may be given several times")
+	c.Flags().BoolVar(&asJSON, "json", false, "print one JSON object a file")
+	return c
+}
+
+func printMatch(out, talk io.Writer, l matchLine) {
+	if l.Error != "" {
+		fmt.Fprintf(talk, "siaga: %s: %s; fix: %s\n", oneLine(l.File), oneLine(l.Error), oneLine(l.Fix))
+		if len(l.Matches) == 0 {
+			return
+		}
+	}
+	if len(l.Matches) == 0 {
+		fmt.Fprintf(out, "%s: no match\n", oneLine(l.File))
+		return
+	}
+	for _, m := range l.Matches {
+		what := m.Signal
+		if m.Known != "" {
+			what = m.Known
+		}
+		fmt.Fprintf(out, "%s: %s matches %s (%s, distance %d, score %.2f)\n", oneLine(l.File), m.Action, oneLine(what), m.Pass, m.Distance, m.Score)
+	}
+}
+
+const maxList = 1 << 30
+
+// loadList reads a list into the matcher. Every line must be right: a list
+// that is read by half protects by half.
+func loadList(ctx context.Context, m *app.Matcher, name string) error {
+	var r io.ReadCloser
+	if strings.HasPrefix(name, "http://") || strings.HasPrefix(name, "https://") {
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, name, nil)
+		if err != nil {
+			return useError{fmt.Errorf("--list %q is not an address", name)}
+		}
+		resp, err := (&http.Client{Timeout: 5 * time.Minute}).Do(req)
+		if err != nil {
+			return problem.Newf(problem.Unavailable, "the list %s cannot be fetched: %v", name, err).WithFix("check the address and the network")
+		}
+		if resp.StatusCode != http.StatusOK {
+			_ = resp.Body.Close() // the status says what is wrong
+			return problem.Newf(problem.Unavailable, "the list %s answers %s", name, resp.Status).WithFix("check the address")
+		}
+		r = resp.Body
+	} else {
+		f, err := media.Open(name)
+		if err != nil {
+			return err
+		}
+		r = f
+	}
+	defer func() { _ = r.Close() }() // read only
+	sc := bufio.NewScanner(io.LimitReader(r, maxList))
+	sc.Buffer(make([]byte, 0, 64<<10), 1<<20)
+	for n := 1; sc.Scan(); n++ {
+		line := bytes.TrimSpace(sc.Bytes())
+		if len(line) == 0 || line[0] == '#' {
+			continue
+		}
+		bad := func(err error) error {
+			return problem.Newf(problem.Invalid, "%s, line %d: %v", name, n, err).WithFix("correct the line, or take it out")
+		}
+		e := app.ListEntry{Kind: string(fingerprint.PDQ)}
+		if line[0] == '{' {
+			dec := json.NewDecoder(bytes.NewReader(line))
+			dec.DisallowUnknownFields()
+			e.Kind = ""
+			if err := dec.Decode(&e); err != nil {
+				return bad(err)
+			}
+		} else {
+			if _, err := pdq.Parse(string(line)); err != nil {
+				return bad(err)
+			}
+			e.Value = string(line)
+		}
+		if err := m.Add(e); err != nil {
+			return bad(err)
+		}
+	}
+	if err := sc.Err(); err != nil {
+		return problem.Newf(problem.Invalid, "reading %s: %v", name, err).WithFix("a list has one entry a line, each under 1 MiB")
+	}
+	return nil
+}
+
+// loadKnown fingerprints known files. A folder gives all its files; one that
+// cannot be read is told and left out, since the others can still be found.
+func loadKnown(cmd *cobra.Command, m *app.Matcher, known []string) error {
+	var files []string
+	for _, k := range known {
+		info, err := os.Stat(k)
+		if errors.Is(err, fs.ErrNotExist) {
+			return problem.Newf(problem.NotFound, "there is no file or folder %q", k).WithFix("check the name after --known")
+		}
+		if err != nil {
+			return problem.Newf(problem.Invalid, "%q cannot be read: %v", k, err).WithFix("check its rights")
+		}
+		if !info.IsDir() {
+			files = append(files, k)
+			continue
+		}
+		err = filepath.WalkDir(k, func(path string, d fs.DirEntry, err error) error {
+			if err == nil && d.Type().IsRegular() && !strings.HasPrefix(d.Name(), ".") {
+				files = append(files, path)
+			}
+			return err
+		})
+		if err != nil {
+			return problem.Newf(problem.Invalid, "the folder %q cannot be read: %v", k, err).WithFix("check its rights")
+		}
+	}
+	slices.Sort(files)
+	if len(files) == 0 {
+		return nil
+	}
+	return fingerprintAll(cmd.Context(), cmd, "fingerprinting known files", files, true, func(name string, set fingerprint.Set, err error) error {
+		if err == nil && set.Unknown != "" {
+			fmt.Fprintf(cmd.ErrOrStderr(), "siaga: known file %s: %s; only its exact bytes will be found\n", oneLine(name), oneLine(set.Unknown))
+		}
+		if err != nil {
+			what, fix := explain(err)
+			if len(files) == 1 {
+				return problem.New(problem.Invalid, what, fix)
+			}
+			fmt.Fprintf(cmd.ErrOrStderr(), "siaga: known file left out: %s; fix: %s\n", oneLine(what), oneLine(fix))
+			return nil
+		}
+		return m.AddKnown(name, &set)
+	})
+}

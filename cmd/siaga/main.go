@@ -1,0 +1,168 @@
+// Command siaga runs a crisis response protocol between partners: as a node,
+// as a platform's edge, and as the tools around them.
+//
+// Exit codes: 0 done; 1 failed; 2 wrong use; for "siaga match" 3 means at
+// least one match. Results go to stdout; everything else to stderr, errors as
+// one line that says what is wrong and what to do.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/siaga-crp/siaga/internal/media"
+	"github.com/siaga-crp/siaga/internal/problem"
+)
+
+func main() {
+	if media.IsWorker() {
+		media.WorkerMain()
+		return
+	}
+	os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
+}
+
+// Exit codes.
+const (
+	exitDone   = 0
+	exitFailed = 1
+	exitUse    = 2
+	exitMatch  = 3
+)
+
+// exitError ends the program with a code; err may be nil when all was said.
+type exitError struct {
+	code int
+	err  error
+}
+
+func (e exitError) Error() string {
+	if e.err == nil {
+		return fmt.Sprintf("exit %d", e.code)
+	}
+	return e.err.Error()
+}
+
+func (e exitError) Unwrap() error { return e.err }
+
+// useError is a wrong use of the command line.
+type useError struct{ error }
+
+func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	root := rootCommand()
+	root.SetArgs(args)
+	root.SetIn(stdin)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	cmd, err := root.ExecuteContextC(ctx)
+	if err == nil {
+		return exitDone
+	}
+	code := exitFailed
+	if e, ok := errors.AsType[exitError](err); ok {
+		if code = e.code; e.err == nil {
+			return code
+		}
+		err = e.err
+	}
+	if _, ok := errors.AsType[useError](err); ok || isUse(err) {
+		code = exitUse
+		fmt.Fprintf(stderr, "siaga: %s; see %s --help\n", oneLine(err.Error()), cmd.CommandPath())
+		return code
+	}
+	fmt.Fprintf(stderr, "siaga: %s\n", oneLine(message(err)))
+	return code
+}
+
+// message is what a person reads: a problem's own words, or the whole chain.
+func message(err error) string {
+	if p, ok := errors.AsType[*problem.Error](err); ok {
+		if len(p.Fields) > 1 {
+			var all []string
+			for _, f := range p.Fields {
+				all = append(all, f.Name+": "+f.Detail)
+			}
+			return strings.Join(all, "; ")
+		}
+		if p.Fix != "" {
+			return p.Detail + "; fix: " + p.Fix
+		}
+		return p.Detail
+	}
+	return err.Error()
+}
+
+// oneLine keeps an error on one line and control characters off the terminal.
+func oneLine(s string) string {
+	return strings.Map(func(r rune) rune {
+		switch {
+		case r == '\n' || r == '\r' || r == '\t':
+			return ' '
+		case r < 0x20 || r == 0x7f || (r >= 0x80 && r < 0xa0) || (r >= 0x202a && r <= 0x202e) || (r >= 0x2066 && r <= 0x2069):
+			return '\ufffd'
+		}
+		return r
+	}, strings.TrimSpace(s))
+}
+
+// isUse recognises cobra's own complaints about the command line.
+func isUse(err error) bool {
+	s := err.Error()
+	for _, p := range []string{"unknown command", "unknown flag", "unknown shorthand", "flag needs an argument", "invalid argument", "required flag", "accepts ", "requires "} {
+		if strings.HasPrefix(s, p) {
+			return true
+		}
+	}
+	return false
+}
+
+func rootCommand() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "siaga",
+		Short: "Run a crisis response protocol together",
+		Long: `Siaga runs a crisis response protocol between governments, platforms and
+civil society: a partner notifies, a quorum activates, fingerprints of the
+perpetrator's content reach every platform's edge in under a second, mistakes
+are withdrawn as fast, and everyone can prove afterwards what was done.`,
+		Example: `  siaga demo                       watch copies being blocked on twelve edges
+  siaga hash photo.jpg             fingerprints of a file
+  siaga init && siaga serve        a node of your own
+  siaga edge --upstream https://siaga.example --token-file edge.token`,
+		SilenceErrors: true, SilenceUsage: true,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	root.CompletionOptions.HiddenDefaultCmd = true
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return useError{err} })
+	root.AddCommand(
+		initCommand(), serveCommand(), demoCommand(), hashCommand(), matchCommand(), edgeCommand(),
+		protocolCommand(), logCommand(), benchCommand(), tokenCommand(), versionCommand(),
+	)
+	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error { return fromEnvironment(cmd) }
+	return root
+}
+
+// fromEnvironment sets each flag that the command line left from SIAGA_NAME.
+func fromEnvironment(cmd *cobra.Command) error {
+	var err error
+	cmd.Flags().VisitAll(func(f *pflag.Flag) {
+		name := "SIAGA_" + strings.ToUpper(strings.ReplaceAll(f.Name, "-", "_"))
+		if v, ok := os.LookupEnv(name); ok && !f.Changed && f.Name != "help" && err == nil {
+			if e := cmd.Flags().Set(f.Name, v); e != nil {
+				err = useError{fmt.Errorf("the environment's %s: %w", name, e)}
+			}
+		}
+	})
+	return err
+}

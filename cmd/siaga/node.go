@@ -1,0 +1,386 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/siaga-crp/siaga/internal/access"
+	"github.com/siaga-crp/siaga/internal/app"
+	"github.com/siaga-crp/siaga/internal/journal"
+	"github.com/siaga-crp/siaga/internal/media"
+	"github.com/siaga-crp/siaga/internal/partner"
+	"github.com/siaga-crp/siaga/internal/problem"
+)
+
+const defaultData = "data"
+
+func initCommand() *cobra.Command {
+	var o app.InitOptions
+	var kind string
+	c := &cobra.Command{
+		Use:   "init",
+		Short: "Make a node: keys, database, first administrator",
+		Long: `Makes the node's keys and its database in the data folder, the first partner,
+and its first administrator, whose one-time link it prints. Nothing is made
+twice: a folder that holds a node is left as it is.`,
+		Example: `  siaga init
+  siaga init --data /var/lib/siaga --partner "Nusa" --country ID --kind government`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			o.Partner.Kind = access.PartnerKind(kind)
+			done, err := app.Init(cmd.Context(), o)
+			if err != nil {
+				return err
+			}
+			listen := "http://localhost:" + port(app.DefaultListen)
+			out := cmd.OutOrStdout()
+			fmt.Fprintf(out, "data: %s\n", o.Data)
+			fmt.Fprintf(out, "partner: %s (%s, %s)\n", done.Partner.ID, done.Partner.Kind, done.Partner.Country)
+			fmt.Fprintf(out, "journal: %s\n", done.Origin)
+			fmt.Fprintf(out, "first: %s/first/%s\n", listen, done.Code)
+			fmt.Fprintf(cmd.ErrOrStderr(), "Start the node with: siaga serve --data %s\nThen open the link after \"first:\" within 72 hours to choose a password.\n", o.Data)
+			return nil
+		},
+	}
+	f := c.Flags()
+	f.StringVar(&o.Data, "data", defaultData, "data folder; made if it is not there")
+	f.StringVar(&o.Partner.Name, "partner", "Secretariat", "name of the first partner, whose node this is")
+	f.StringVar(&o.Partner.Country, "country", "ID", "its country, two letters")
+	f.StringVar(&kind, "kind", "intergovernmental", "its kind: government, intergovernmental, platform, civil_society or research")
+	f.StringVar(&o.Partner.Zone, "zone", "", "its time zone, for example Asia/Jakarta")
+	f.StringVar(&o.Admin.Name, "admin", "First administrator", "name of the first administrator")
+	f.StringVar(&o.Admin.Email, "email", "admin@siaga.local", "e-mail address with which the first administrator signs in")
+	f.StringVar(&o.Origin, "origin", "", "name of the journal, for example nusa.example/siaga (default: siaga.local/ and random digits)")
+	return c
+}
+
+func port(addr string) string { return addr[strings.LastIndexByte(addr, ':')+1:] }
+
+func logger(cmd *cobra.Command, level string) (*slog.Logger, error) {
+	var l slog.Level
+	if err := l.UnmarshalText([]byte(level)); err != nil {
+		return nil, useError{fmt.Errorf("--log %q is not a level: use debug, info, warn or error", level)}
+	}
+	return slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), &slog.HandlerOptions{Level: l})), nil
+}
+
+func serveCommand() *cobra.Command {
+	var o app.Options
+	var level, database, databaseFile, nats, natsFile string
+	c := &cobra.Command{
+		Use:   "serve",
+		Short: "Run a node",
+		Long: `Runs the node whose data folder "siaga init" made: pages, API, edge feed and
+journal on one address. It stops at Ctrl-C, after answering what it has begun.`,
+		Example: `  siaga serve
+  siaga serve --data /var/lib/siaga --listen 127.0.0.1:7424 --public-url https://siaga.example`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			log, err := logger(cmd, level)
+			if err != nil {
+				return err
+			}
+			for flag, v := range map[string]string{"--database": database, "--database-file": databaseFile, "--nats": nats, "--nats-file": natsFile} {
+				if v != "" {
+					return problem.Newf(problem.Unavailable, "%s is not in this release", flag).WithFix("leave it out: the node keeps everything in SQLite in its data folder")
+				}
+			}
+			o.Log = log
+			n, err := app.New(cmd.Context(), o)
+			if err != nil {
+				return err
+			}
+			out := cmd.OutOrStdout()
+			fmt.Fprintf(out, "address: %s\ndata: %s\nopen: %s/sign-in\n", n.URL, o.Data, n.URL)
+			return n.Run(cmd.Context())
+		},
+	}
+	f := c.Flags()
+	f.StringVar(&o.Data, "data", defaultData, "data folder, made by siaga init")
+	f.StringVar(&o.Listen, "listen", app.DefaultListen, "address to listen on")
+	f.StringVar(&o.PublicURL, "public-url", "", "address by which people and edges reach the node (default: from --listen)")
+	f.StringVar(&database, "database", "", "PostgreSQL address (default: SQLite in the data folder)")
+	f.StringVar(&databaseFile, "database-file", "", "file that holds the address of --database, with its password")
+	f.StringVar(&nats, "nats", "", "NATS address, for several nodes")
+	f.StringVar(&natsFile, "nats-file", "", "file that holds the address of --nats, with its password")
+	f.StringVar(&level, "log", "info", "least level of the log on stderr: debug, info, warn or error")
+	return c
+}
+
+func tokenCommand() *cobra.Command {
+	c := &cobra.Command{
+		Use: "token", Short: "Make, list and revoke API tokens",
+		Example: "  siaga token create --partner lensa --roles edge --name lensa-upload-1 > edge.token",
+		Args:    cobra.NoArgs, RunE: needsCommand,
+	}
+	var data, partnerID, name, expires string
+	var roles, scopes []string
+	create := &cobra.Command{
+		Use: "create", Short: "Make a token and print it alone on stdout",
+		Example: `  siaga token create --partner secretariat --roles officer,analyst,approver
+  siaga token create --partner lensa --roles edge --name lensa-upload-1 --expires 365d > edge.token`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			life, err := parseLife(expires)
+			if err != nil {
+				return err
+			}
+			return withPartners(cmd, data, partnerID, func(s *partner.Service, p partner.Partner) error {
+				n := partner.NewToken{Partner: p.ID, Name: name, Life: life}
+				for _, r := range roles {
+					n.Roles = append(n.Roles, access.Role(strings.TrimSpace(r)))
+				}
+				for _, sc := range scopes {
+					n.Scopes = append(n.Scopes, access.TokenScope(strings.TrimSpace(sc)))
+				}
+				t, text, err := s.CreateToken(cmd.Context(), partner.Shell(p), n)
+				if err != nil {
+					return err
+				}
+				fmt.Fprintln(cmd.OutOrStdout(), text)
+				fmt.Fprintf(cmd.ErrOrStderr(), "token %s of %s, %s, until %s; it is shown this once\n", t.ID, t.Partner, t.Name, t.Expires.Format(time.RFC3339))
+				return nil
+			})
+		},
+	}
+	f := create.Flags()
+	f.StringVar(&data, "data", defaultData, "the node's data folder")
+	f.StringVar(&partnerID, "partner", "", "short name of the partner (default: the first one)")
+	f.StringSliceVar(&roles, "roles", nil, "roles, separated by commas: officer, analyst, approver, reviewer, observer, administrator, operator; or edge alone")
+	f.StringSliceVar(&scopes, "scopes", nil, "scopes, separated by commas: read, propose, decide, admin, feed (default: what the roles can use)")
+	f.StringVar(&name, "name", "", "name; for an edge, the edge's name")
+	f.StringVar(&expires, "expires", "30d", "how long it lives: 12h, 30d; at most 400d")
+	list := &cobra.Command{
+		Use: "list", Short: "List a partner's tokens", Example: "  siaga token list --partner lensa", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return withPartners(cmd, data, partnerID, func(s *partner.Service, p partner.Partner) error {
+				ts, err := s.Tokens(cmd.Context(), partner.Shell(p))
+				for _, t := range ts {
+					fmt.Fprintf(cmd.OutOrStdout(), "%s\t%s\t%s\t%s\t%s\n", t.ID, t.Name, t.State(time.Now()), joinRoles(t.Roles), t.Expires.Format(time.RFC3339))
+				}
+				return err
+			})
+		},
+	}
+	list.Flags().StringVar(&data, "data", defaultData, "the node's data folder")
+	list.Flags().StringVar(&partnerID, "partner", "", "short name of the partner (default: the first one)")
+	revoke := &cobra.Command{
+		Use: "revoke ID", Short: "End a token at once", Example: "  siaga token revoke t3", Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return withPartners(cmd, data, partnerID, func(s *partner.Service, p partner.Partner) error {
+				t, err := s.RevokeToken(cmd.Context(), partner.Shell(p), args[0])
+				if err == nil {
+					fmt.Fprintf(cmd.OutOrStdout(), "%s revoked\n", t.ID)
+				}
+				return err
+			})
+		},
+	}
+	revoke.Flags().StringVar(&data, "data", defaultData, "the node's data folder")
+	revoke.Flags().StringVar(&partnerID, "partner", "", "short name of the partner (default: the first one)")
+	c.AddCommand(create, list, revoke)
+	return c
+}
+
+// needsCommand answers a command that only groups others.
+func needsCommand(cmd *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return useError{fmt.Errorf("there is no command %q", args[0])}
+	}
+	return useError{fmt.Errorf("%s needs a command", cmd.CommandPath())}
+}
+
+func joinRoles(roles []access.Role) string {
+	s := make([]string, len(roles))
+	for i, r := range roles {
+		s[i] = string(r)
+	}
+	return strings.Join(s, ",")
+}
+
+func parseLife(s string) (time.Duration, error) {
+	bad := useError{fmt.Errorf("--expires %q is not a time such as 12h or 30d", s)}
+	if days, ok := strings.CutSuffix(s, "d"); ok {
+		n, err := strconv.Atoi(days)
+		if err != nil || n <= 0 || n > 100_000 {
+			return 0, bad
+		}
+		return time.Duration(n) * 24 * time.Hour, nil
+	}
+	d, err := time.ParseDuration(s)
+	if err != nil || d <= 0 {
+		return 0, bad
+	}
+	return d, nil
+}
+
+// withPartners opens a data folder beside a running node.
+func withPartners(cmd *cobra.Command, data, id string, fn func(*partner.Service, partner.Partner) error) error {
+	s, log, done, err := app.OpenPartners(cmd.Context(), data)
+	if err != nil {
+		return err
+	}
+	var p partner.Partner
+	err = log.View(cmd.Context(), func(r journal.StoreReader) error {
+		if id != "" {
+			p, err = partner.Load(r, id)
+			return err
+		}
+		all, err := partner.All(r)
+		if err != nil {
+			return err
+		}
+		for _, o := range all {
+			if p.ID == "" || o.AddedAt.Before(p.AddedAt) {
+				p = o
+			}
+		}
+		if p.ID == "" {
+			return problem.New(problem.NotFound, "the node has no partner yet", "make one with siaga init")
+		}
+		return nil
+	})
+	if err == nil {
+		err = fn(s, p)
+	}
+	return errors.Join(err, done())
+}
+
+func versionCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "version", Short: "Print the version", Example: "  siaga version", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			fmt.Fprintf(cmd.OutOrStdout(), "siaga %s\n", app.Version())
+			fmt.Fprintf(cmd.ErrOrStderr(), "media decoding is confined by: %s\n", media.Confinement())
+			return nil
+		},
+	}
+}
+
+func logCommand() *cobra.Command {
+	c := &cobra.Command{
+		Use: "log", Short: "Read and verify the journal",
+		Example: "  siaga log verify --data data", Args: cobra.NoArgs, RunE: needsCommand,
+	}
+	var data string
+	var asJSON bool
+	open := func(cmd *cobra.Command, fn func(*journal.Log) error) error {
+		l, _, store, err := app.OpenLog(cmd.Context(), data, true)
+		if err != nil {
+			return err
+		}
+		return errors.Join(fn(l), store.Close())
+	}
+	head := &cobra.Command{
+		Use: "head", Short: "Print the signed checkpoint", Example: "  siaga log head", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return open(cmd, func(l *journal.Log) error {
+				var signed []byte
+				err := l.View(cmd.Context(), func(r journal.StoreReader) (err error) {
+					signed, _, err = r.Checkpoint()
+					return err
+				})
+				if err != nil {
+					return err
+				}
+				if signed == nil {
+					return problem.New(problem.NotFound, "no checkpoint was signed yet", "start the node once: it signs one within a second")
+				}
+				_, err = cmd.OutOrStdout().Write(signed)
+				return err
+			})
+		},
+	}
+	verify := &cobra.Command{
+		Use: "verify", Short: "Recompute everything from the stored entries",
+		Long: `Recomputes every commitment, the whole Merkle tree, the signed checkpoint, all
+states folded from entries and the chains of the edge feed, and says where
+something was changed. Exit code 1 if anything was.`,
+		Example: "  siaga log verify --data /var/lib/siaga", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return open(cmd, func(l *journal.Log) error {
+				progress, end := bar(cmd.ErrOrStderr(), "verifying")
+				report, err := l.Verify(cmd.Context(), journal.VerifyOptions{Feed: app.VerifyFeed(), Progress: func(p journal.Progress) { progress(p.Done, p.Total) }})
+				end()
+				if err != nil {
+					return err
+				}
+				if asJSON {
+					if err := printJSON(cmd.OutOrStdout(), report); err != nil {
+						return err
+					}
+				} else {
+					for _, f := range report.Faults {
+						fmt.Fprintln(cmd.OutOrStdout(), "fault:", f)
+					}
+					fmt.Fprintf(cmd.OutOrStdout(), "journal entries=%d root=%s verified=%t\n", report.Size, report.Root, report.Found == 0)
+				}
+				if report.Found > 0 {
+					return exitError{exitFailed, problem.Newf(problem.Invalid, "%d faults found", report.Found).WithFix("keep this folder as evidence and restore a backup")}
+				}
+				return nil
+			})
+		},
+	}
+	verify.Flags().BoolVar(&asJSON, "json", false, "print one JSON object")
+	prove := &cobra.Command{
+		Use: "prove ENTRY", Short: "Print the proof that an entry is in the journal",
+		Example: "  siaga log prove 41", Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			n, err := strconv.ParseInt(args[0], 10, 64)
+			if err != nil || n < 0 {
+				return useError{fmt.Errorf("%q is not the number of an entry", args[0])}
+			}
+			return open(cmd, func(l *journal.Log) error {
+				var size int64
+				if err := l.View(cmd.Context(), func(r journal.StoreReader) (err error) {
+					if _, size, err = r.Checkpoint(); err == nil && size <= n {
+						size, err = r.Size()
+					}
+					return err
+				}); err != nil {
+					return err
+				}
+				if n >= size {
+					return problem.Newf(problem.NotFound, "there is no entry %d: the journal has %d, numbered from 0", n, size).WithFix("name one of those")
+				}
+				p, err := l.InclusionProof(cmd.Context(), n, size)
+				if err != nil {
+					return err
+				}
+				return printJSON(cmd.OutOrStdout(), p)
+			})
+		},
+	}
+	for _, sub := range []*cobra.Command{head, verify, prove} {
+		sub.Flags().StringVar(&data, "data", defaultData, "the node's data folder")
+		c.AddCommand(sub)
+	}
+	return c
+}
+
+// readToken reads a token file and refuses one that others can read.
+func readToken(path string) (string, error) {
+	b, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", problem.Newf(problem.NotFound, "there is no token file %s", path).WithFix("make one with siaga token create --roles edge > %s", filepath.Base(path))
+	}
+	if err != nil {
+		return "", problem.Newf(problem.Invalid, "the token file %s cannot be read: %v", path, err).WithFix("check its name and rights")
+	}
+	b = bytes.TrimSpace(b)
+	if len(b) == 0 || bytes.ContainsAny(b, " \n\t") {
+		return "", problem.Newf(problem.Invalid, "the token file %s does not hold one token", path).WithFix("put the line that siaga token create printed into it")
+	}
+	return string(b), nil
+}

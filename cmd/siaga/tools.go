@@ -1,0 +1,139 @@
+package main
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"github.com/siaga-crp/siaga/internal/bench"
+	"github.com/siaga-crp/siaga/internal/problem"
+	"github.com/siaga-crp/siaga/internal/protocol"
+)
+
+func protocolCommand() *cobra.Command {
+	c := &cobra.Command{
+		Use: "protocol", Short: "Check and read protocol definitions",
+		Example: "  siaga protocol show sea-crp", Args: cobra.NoArgs, RunE: needsCommand,
+	}
+	var asJSON bool
+	var lang string
+	read := func(name string) ([]byte, error) {
+		b, err := os.ReadFile(name)
+		if errors.Is(err, fs.ErrNotExist) {
+			def, lerr := protocol.Lookup(name)
+			if lerr != nil {
+				return nil, problem.Newf(problem.NotFound, "there is no file and no built-in protocol %q", name).Because(lerr).WithFix("name a file, or one of: %s", builtinNames())
+			}
+			return def.Source, nil
+		}
+		if err != nil {
+			return nil, problem.Newf(problem.Invalid, "%s cannot be read: %v", name, err).WithFix("name a regular file")
+		}
+		return b, nil
+	}
+	check := &cobra.Command{
+		Use: "check FILE|NAME ...", Short: "Explain every mistake of a definition with its line and fix",
+		Example: "  siaga protocol check our-protocol.yaml", Args: cobra.MinimumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			wrong := 0
+			for _, name := range args {
+				b, err := read(name)
+				if err != nil {
+					return err
+				}
+				checked := protocol.CheckFile(name, b)
+				if asJSON {
+					err = checked.PrintJSON(cmd.OutOrStdout())
+				} else {
+					err = checked.Print(cmd.OutOrStdout(), lang)
+				}
+				if err != nil {
+					return err
+				}
+				if !checked.OK {
+					wrong++
+				}
+			}
+			if wrong > 0 {
+				return exitError{code: exitFailed}
+			}
+			return nil
+		},
+	}
+	show := &cobra.Command{
+		Use: "show FILE|NAME", Short: "Print a definition as a person reads it",
+		Example: "  siaga protocol show sea-crp --lang id", Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			b, err := read(args[0])
+			if err != nil {
+				return err
+			}
+			def, mistakes := protocol.Parse(b)
+			if len(mistakes) > 0 {
+				return problem.Newf(problem.Invalid, "%s:%s", args[0], mistakes[0]).WithFix("see all mistakes with siaga protocol check %s", args[0])
+			}
+			if asJSON {
+				return protocol.ShowJSON(cmd.OutOrStdout(), def)
+			}
+			return protocol.Show(cmd.OutOrStdout(), def, lang)
+		},
+	}
+	check.Flags().BoolVar(&asJSON, "json", false, "print one JSON object a mistake")
+	show.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	show.Flags().StringVar(&lang, "lang", "en", "language: en or id")
+	c.AddCommand(check, show)
+	return c
+}
+
+func builtinNames() string {
+	s := ""
+	for i, d := range protocol.Builtin() {
+		if i > 0 {
+			s += ", "
+		}
+		s += d.ID
+	}
+	return s
+}
+
+func benchCommand() *cobra.Command {
+	c := &cobra.Command{
+		Use: "bench", Short: "Measure this machine, to compare with other systems",
+		Example: "  siaga bench index --entries 1000000", Args: cobra.NoArgs, RunE: needsCommand,
+	}
+	var io bench.IndexOptions
+	index := &cobra.Command{
+		Use: "index", Short: "Exact range search over 256-bit hashes",
+		Example: `  siaga bench index --entries 1000000 --queries 2000
+  siaga bench index --haystack known.txt --needles queries.txt`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return bench.Index(cmd.Context(), cmd.OutOrStdout(), io) },
+	}
+	f := index.Flags()
+	f.IntVar(&io.Entries, "entries", 1_000_000, "hashes in the index")
+	f.IntVar(&io.Queries, "queries", 2_000, "queries")
+	f.IntVar(&io.MaxDistance, "max-distance", 31, "greatest distance, in bits")
+	f.IntVar(&io.Threads, "threads", 1, "threads that search")
+	f.StringVar(&io.Haystack, "haystack", "", "file with the hashes of the index, one of 64 hex digits a line")
+	f.StringVar(&io.Needles, "needles", "", "file with the hashes to look for")
+	f.BoolVar(&io.JSON, "json", false, "print JSON")
+	c.AddCommand(index, benchPDQCommand())
+	return c
+}
+
+func benchPDQCommand() *cobra.Command {
+	var o bench.PDQOptions
+	c := &cobra.Command{
+		Use: "pdq FILE ...", Short: "PDQ hashing, decoding apart",
+		Example: "  siaga bench pdq photo.jpg", Args: cobra.MinimumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			o.Files = args
+			return bench.PDQ(cmd.Context(), cmd.OutOrStdout(), o)
+		},
+	}
+	c.Flags().BoolVar(&o.JSON, "json", false, "print JSON")
+	c.Flags().IntVar(&o.Rounds, "rounds", 9, "times that each picture is hashed; the median counts")
+	return c
+}
