@@ -1,0 +1,118 @@
+// Package archtest checks the import rules of the layout: imports point
+// inwards, public packages need nothing internal, the domain needs no
+// transport and no storage. The direct imports are also checked by depguard
+// (.golangci.yml); here what is reached through others counts too.
+package archtest
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/siaga-crp/siaga"
+
+type pkg struct {
+	ImportPath string
+	Imports    []string
+	Deps       []string
+}
+
+// rules: what a package below from may not reach, and why. A from or to that
+// begins with "/" is a folder of this module.
+var rules = []struct{ from, to, why string }{
+	{"/fingerprint", "/internal", "public packages import nothing internal"},
+	{"/index", "/internal", "public packages import nothing internal"},
+	{"/edge", "/internal", "public packages import nothing internal"},
+	{"/exchange", "/internal", "public packages import nothing internal"},
+	{"/client", "/internal", "public packages import nothing internal"},
+	{"/fingerprint", "net/http", "fingerprints do no I/O"},
+	{"/fingerprint", "database/sql", "fingerprints do no I/O"},
+	{"/internal/protocol", "net/http", "the protocol must run without a network"},
+	{"/internal/protocol", "database/sql", "the protocol stores nothing"},
+	{"/internal/protocol", "/internal/journal", "the protocol returns events; services make entries of them"},
+	{"/internal/partner", "/internal/store", "services see the Store interface only"},
+	{"/internal/incident", "/internal/store", "services see the Store interface only"},
+	{"/internal/signal", "/internal/store", "services see the Store interface only"},
+	{"/internal/feed", "/internal/store", "services see the Store interface only"},
+	{"/internal/incident", "/internal/web", "services know no transport"},
+	{"/internal/signal", "/internal/web", "services know no transport"},
+	{"/internal/incident", "/internal/api", "services know no transport"},
+	{"/internal/signal", "/internal/api", "services know no transport"},
+	{"/internal/web", "database/sql", "pages go through services"},
+	{"/internal/web", "/internal/store", "pages go through services"},
+	{"/internal/api", "database/sql", "interfaces go through services"},
+	{"/internal/api", "/internal/store", "interfaces go through services"},
+	{"/internal/journal", "database/sql", "only stores speak SQL"},
+}
+
+// only lists packages of the standard library and others that few may import
+// directly, and who may.
+var only = map[string][]string{
+	"database/sql":           {"/internal/store/sqlite", "/internal/store/postgres"},
+	"modernc.org/sqlite":     {"/internal/store/sqlite"},
+	"os/exec":                {"/internal/media", "/internal/store/postgres/pgtest", "/internal/archtest", "/cmd/siaga", "/e2e"},
+	module + "/internal/app": {"/cmd/siaga", "/internal/demo", "/e2e", "/internal/bench"},
+}
+
+func TestImports(t *testing.T) {
+	pkgs := list(t)
+	if len(pkgs) < 10 {
+		t.Fatalf("go list found %d packages of this module, want at least 10", len(pkgs))
+	}
+	for _, p := range pkgs {
+		short := strings.TrimPrefix(p.ImportPath, module)
+		for _, r := range rules {
+			if !below(short, r.from) {
+				continue
+			}
+			for _, d := range p.Deps {
+				if reaches(d, r.to) {
+					t.Errorf("%s reaches %s: %s", p.ImportPath, d, r.why)
+				}
+			}
+		}
+		for what, who := range only {
+			if slices.Contains(p.Imports, what) && !slices.ContainsFunc(who, func(w string) bool { return below(short, w) }) {
+				t.Errorf("%s imports %s, which only %s may", p.ImportPath, what, strings.Join(who, ", "))
+			}
+		}
+	}
+}
+
+func below(short, folder string) bool { return short == folder || strings.HasPrefix(short, folder+"/") }
+
+func reaches(dep, to string) bool {
+	if strings.HasPrefix(to, "/") {
+		return below(strings.TrimPrefix(dep, module), to) && strings.HasPrefix(dep, module)
+	}
+	return dep == to
+}
+
+func list(t *testing.T) []pkg {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), "go", "list", "-json=ImportPath,Imports,Deps", module+"/...")
+	out, err := cmd.Output()
+	if err != nil {
+		if e, ok := errors.AsType[*exec.ExitError](err); ok {
+			t.Fatalf("go list: %v\n%s", err, e.Stderr)
+		}
+		t.Fatalf("go list: %v", err)
+	}
+	var pkgs []pkg
+	dec := json.NewDecoder(strings.NewReader(string(out)))
+	for {
+		var p pkg
+		if err := dec.Decode(&p); err != nil {
+			if errors.Is(err, io.EOF) {
+				return pkgs
+			}
+			t.Fatal(err)
+		}
+		pkgs = append(pkgs, p)
+	}
+}
