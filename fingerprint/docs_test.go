@@ -63,3 +63,26 @@ func TestFormatDocument(t *testing.T) {
 		}
 	}
 }
+
+// TestGlossaryNamesTheKinds holds the glossary to the closed list of kinds.
+func TestGlossaryNamesTheKinds(t *testing.T) {
+	data, err := os.ReadFile("../docs/GLOSSARY.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	words := map[fingerprint.Kind]string{
+		fingerprint.PDQ: "| PDQ |", fingerprint.VPDQ: "| vPDQ |", fingerprint.Local: "| local |", fingerprint.SHA256: "| SHA-256, MD5 |", fingerprint.MD5: "| SHA-256, MD5 |",
+		fingerprint.TLSH: "| TLSH |", fingerprint.URL: "| url, domain |", fingerprint.Domain: "| url, domain |", fingerprint.Channel: "| channel |", fingerprint.Payment: "| payment handle |",
+	}
+	for _, k := range fingerprint.Kinds() {
+		if w := words[k]; w == "" || !strings.Contains(string(data), w) {
+			t.Errorf("the glossary has no entry %q for kind %s", w, k)
+		}
+	}
+	// Every source that is cited is listed.
+	for _, m := range regexp.MustCompile(`\[(\d+)\]`).FindAllStringSubmatch(string(data), -1) {
+		if !strings.Contains(string(data), "\n"+m[1]+". ") {
+			t.Errorf("source [%s] is not listed", m[1])
+		}
+	}
+}
