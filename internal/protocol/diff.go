@@ -103,7 +103,14 @@ type flat struct {
 
 func flatten(d *Definition) flat {
 	f := flat{values: map[string]string{}, items: map[string]bool{}}
-	f.walk("", reflect.ValueOf(*d))
+	c := *d // a rule that is as activate's is not told again
+	if reflect.DeepEqual(c.Authority.Renew, c.Authority.Activate) {
+		c.Authority.Renew = Rule{}
+	}
+	if reflect.DeepEqual(c.Authority.StandDown, c.Authority.Activate) {
+		c.Authority.StandDown = Rule{}
+	}
+	f.walk("", reflect.ValueOf(c))
 	return f
 }
 

@@ -266,13 +266,13 @@ var cast_ = []access.Actor{
 // even if a definition came from elsewhere.
 func drawDefinition(t *rapid.T, whole *protocol.Definition) *protocol.Definition {
 	all := protocol.Builtin()
-	if i := rapid.IntRange(0, len(all)).Draw(t, "definition"); i < len(all) {
+	if i := rapid.IntRange(0, 2*len(all)-1).Draw(t, "definition"); i < len(all) {
 		return all[i]
 	}
 	d := *whole
 	rule := func(name string) protocol.Rule {
 		r := protocol.Rule{
-			Quorum:   rapid.IntRange(1, 4).Draw(t, name+" quorum"),
+			Quorum:   rapid.IntRange(1, 3).Draw(t, name+" quorum"),
 			Kinds:    rapid.SampledFrom([][]access.PartnerKind{{access.Government}, {access.Platform}, {access.Government, access.Platform}, {access.Government, access.Platform, access.Intergovernmental}}).Draw(t, name+" kinds"),
 			VoteOpen: protocol.Duration(rapid.IntRange(1, 90).Draw(t, name+" minutes")) * protocol.Duration(time.Minute),
 		}
