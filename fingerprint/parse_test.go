@@ -248,7 +248,9 @@ func TestValueHidesPayments(t *testing.T) {
 
 func TestParseAllocatesNothing(t *testing.T) {
 	for _, v := range []fingerprint.Value{
-		{Kind: fingerprint.PDQ, Text: pdqHash}, {Kind: fingerprint.SHA256, Text: sha256Hash}, {Kind: fingerprint.MD5, Text: md5Hash},
+		{Kind: fingerprint.PDQ, Text: pdqHash},
+		{Kind: fingerprint.SHA256, Text: sha256Hash},
+		{Kind: fingerprint.MD5, Text: md5Hash},
 		{Kind: fingerprint.URL, Text: "https://news.example.org/2026/03/02/kota-seroja"},
 	} {
 		if n := testing.AllocsPerRun(100, func() {
@@ -321,8 +323,12 @@ func FuzzGuess(f *testing.F) {
 
 func BenchmarkParse(b *testing.B) {
 	for _, v := range []fingerprint.Value{
-		{Kind: fingerprint.PDQ, Text: pdqHash}, {Kind: fingerprint.SHA256, Text: sha256Hash}, {Kind: fingerprint.URL, Text: "https://news.example.org/2026/03/02/kota-seroja"},
-		{Kind: fingerprint.Channel, Text: "telegram:kabarseroja"}, {Kind: fingerprint.Payment, Text: "iban:GB29NWBK60161331926819"}, {Kind: fingerprint.TLSH, Text: tlshHash},
+		{Kind: fingerprint.PDQ, Text: pdqHash},
+		{Kind: fingerprint.SHA256, Text: sha256Hash},
+		{Kind: fingerprint.URL, Text: "https://news.example.org/2026/03/02/kota-seroja"},
+		{Kind: fingerprint.Channel, Text: "telegram:kabarseroja"},
+		{Kind: fingerprint.Payment, Text: "iban:GB29NWBK60161331926819"},
+		{Kind: fingerprint.TLSH, Text: tlshHash},
 	} {
 		b.Run("kind="+string(v.Kind), func(b *testing.B) {
 			b.ReportAllocs()

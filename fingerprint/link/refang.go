@@ -7,7 +7,7 @@ import "strings"
 // of the host; [:] [://] and [/] for what stands between. In the path, dots are
 // only restored if the host was disguised, too, as [.] may be meant there.
 func refang(s string) string {
-	if strings.IndexAny(s, "[({\\*_ ") < 0 && strings.IndexByte(s[:min(len(s), 4)], 'x') < 0 && strings.IndexByte(s[:min(len(s), 4)], 'X') < 0 {
+	if !strings.ContainsAny(s, "[({\\*_ ") && strings.IndexByte(s[:min(len(s), 4)], 'x') < 0 && strings.IndexByte(s[:min(len(s), 4)], 'X') < 0 {
 		return s
 	}
 	before := s

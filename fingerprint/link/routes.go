@@ -378,18 +378,6 @@ func except(c class, words string) class {
 	}
 }
 
-// either makes a class of the texts of several classes, tried in order.
-func either(cs ...class) class {
-	return func(s string) (string, bool) {
-		for _, c := range cs {
-			if v, ok := c(s); ok {
-				return v, true
-			}
-		}
-		return "", false
-	}
-}
-
 func inASCII(more string) func(rune) bool {
 	return func(r rune) bool {
 		return r < utf8.RuneSelf && (isAlnum(byte(r)) || strings.ContainsRune(more, r))

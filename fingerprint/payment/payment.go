@@ -232,12 +232,26 @@ func parseBare(text string) (Handle, error) {
 	switch {
 	case strings.HasPrefix(low, "0x"):
 		return readETH(compact)
+	case compact != low && compact != strings.ToUpper(compact) && (strings.HasPrefix(low, "tb1") || strings.HasPrefix(low, "ltc1")):
+		// TB1… may be TRON's, Ltc1… Litecoin's; what mixes its case is no bech32.
+		if coin, err := bareCoin(compact); err == nil {
+			return coin, nil
+		}
+		return Handle{}, errMixed
 	case strings.HasPrefix(low, "bc1"), strings.HasPrefix(low, "tb1"), strings.HasPrefix(low, "bcrt1"):
 		return readBTC(compact)
 	case strings.HasPrefix(low, "ltc1"):
 		return readLTC(compact)
 	case len(low) >= 15 && isLetter(rune(low[0])) && isLetter(rune(low[1])) && isDigit(low[2]) && isDigit(low[3]) && ibanForm(compact):
-		return readIBAN(compact)
+		h, err := readIBAN(compact)
+		if err != nil {
+			// A coin's address may begin like an IBAN (MD21… is Litecoin's or
+			// Moldova's). Only one of them has the right checksum.
+			if coin, coinErr := bareCoin(compact); coinErr == nil {
+				return coin, nil
+			}
+		}
+		return h, err
 	case strings.Trim(compact, "+0123456789()./") == "":
 		if len(compact) >= 7 && len(compact) <= 20 {
 			return Handle{}, errPhoneOnly
@@ -249,26 +263,31 @@ func parseBare(text string) (Handle, error) {
 		return readXMR(compact)
 	case (strings.HasPrefix(compact, "EQ") || strings.HasPrefix(compact, "UQ")) && len(strip(text, " ")) == 48:
 		return readTON(text)
-	case n >= 25 && n <= 35:
-		switch compact[0] {
-		case '1', '3':
-			return readBTC(compact)
-		case 'T':
-			return readTRON(compact)
-		case 'L', 'M':
-			return readLTC(compact)
-		case 'D', 'A', '9':
-			return readDOGE(compact)
-		case 'm', 'n', '2':
-			return readBTC(compact) // which says that it is for tests
-		}
+	}
+	return bareCoin(compact)
+}
+
+// bareCoin reads an address in Base58Check by its first character.
+func bareCoin(s string) (Handle, error) {
+	if len(s) < 25 || len(s) > 35 {
+		return Handle{}, errForm
+	}
+	switch s[0] {
+	case '1', '3', 'm', 'n', '2': // the last three are for tests, which the reader says
+		return readBTC(s)
+	case 'T':
+		return readTRON(s)
+	case 'L', 'M':
+		return readLTC(s)
+	case 'D', 'A', '9':
+		return readDOGE(s)
 	}
 	return Handle{}, errForm
 }
 
 // strip removes the characters of cut from s.
 func strip(s, cut string) string {
-	if strings.IndexAny(s, cut) < 0 {
+	if !strings.ContainsAny(s, cut) {
 		return s
 	}
 	return strings.Map(func(r rune) rune {

@@ -48,6 +48,8 @@ func TestParse(t *testing.T) {
 		{"Bitcoin URI in capitals, as in QR codes", "BITCOIN:BC1QW508D6QEJXTDG4Y5R3ZARVARY0C5XW7KV8F3T4", "btc:bc1qw508d6qejxtdg4y5r3zarvary0c5xw7kv8f3t4"},
 		{"Bitcoin with its name", "BTC bc1qw508d6qejxtdg4y5r3zarvary0c5xw7kv8f3t4", "btc:bc1qw508d6qejxtdg4y5r3zarvary0c5xw7kv8f3t4"},
 
+		{"Litecoin that begins like an IBAN of Moldova", "MD21CVkd6BLRjnHhRhsgyS4ed3dEhYLLLr", "ltc:MD21CVkd6BLRjnHhRhsgyS4ed3dEhYLLLr"},
+
 		{"Ethereum without capitals", "0x5aaeb6053f3e94c9b9a09f33669435e7ef1beaed", "eth:0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed"},
 		{"Ethereum in capitals", "0X5AAEB6053F3E94C9B9A09F33669435E7EF1BEAED", "eth:0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed"},
 		{"Ethereum URI (ERC-681)", "ethereum:0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed@1/transfer?uint256=1", "eth:0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed"},
