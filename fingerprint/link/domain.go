@@ -22,6 +22,15 @@ func (d Domain) String() string { return string(d) }
 // address is its own.
 func (d Domain) Registrable() Domain { return registrable(string(d)) }
 
+// Covering returns the domains that cover d, from d itself up to its registrable
+// domain: what to look up among domain fingerprints.
+func (d Domain) Covering() []Domain {
+	if d == "" {
+		return nil
+	}
+	return domainsOf(string(d))
+}
+
 // Covers reports whether o is d or is under it.
 func (d Domain) Covers(o Domain) bool {
 	return d == o || (d != "" && len(o) > len(d) && strings.HasSuffix(string(o), string(d)) && o[len(o)-len(d)-1] == '.' && !isIP(string(d)))

@@ -313,6 +313,12 @@ func TestDomains(t *testing.T) {
 			}
 		}
 	}
+	if diff := cmp.Diff([]link.Domain{"b.a.example.co.id", "a.example.co.id", "example.co.id"}, link.Domain("b.a.example.co.id").Covering()); diff != "" {
+		t.Errorf("Covering (-want +got):\n%s", diff)
+	}
+	if got := link.Domain("").Covering(); got != nil {
+		t.Errorf("Covering of the zero value: %v", got)
+	}
 	if got := (link.URL{}).Domains(); got != nil {
 		t.Errorf("domains of the zero value: %v", got)
 	}
