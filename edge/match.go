@@ -275,6 +275,7 @@ func (m *Matcher) Value(r *Result, v fingerprint.Value, quality int) (ready bool
 	if v.Kind == fingerprint.VPDQ || v.Kind == fingerprint.Local {
 		return ready, refuseKind(v.Kind)
 	}
+	given := v.Text
 	v, err = fingerprint.Parse(v.Kind, v.Text)
 	switch {
 	case err != nil:
@@ -294,11 +295,21 @@ func (m *Matcher) Value(r *Result, v fingerprint.Value, quality int) (ready bool
 	p.Exact(v.Kind, &b, text, exactLimit(v.Kind), "digest")
 	switch v.Kind {
 	case fingerprint.URL:
-		u, err := link.ParseURL(v.Text)
+		// The canonical address may not name the channel any more.
+		r, err := link.Read(given)
 		if err != nil {
 			return ready, err
 		}
-		for _, d := range u.Domains() {
+		for _, d := range r.URL.Domains() {
+			p.Exact(fingerprint.Domain, &b, d.String(), Block, "domain")
+		}
+		if !r.Channel.IsZero() {
+			// Some services serve a post under any name, so the name in an
+			// address is no proof of its author.
+			p.Exact(fingerprint.Channel, &b, r.Channel.String(), Review, "channel")
+		}
+	case fingerprint.Domain:
+		for _, d := range link.Domain(v.Text).Covering()[1:] {
 			p.Exact(fingerprint.Domain, &b, d.String(), Block, "domain")
 		}
 	case fingerprint.Payment:

@@ -335,6 +335,7 @@ func TestValueKinds(t *testing.T) {
 		{Kind: fingerprint.Domain, Text: "example.org"},
 		{Kind: fingerprint.Payment, Text: keyed.Reveal()},
 		{Kind: fingerprint.URL, Text: "https://example.net/a"},
+		{Kind: fingerprint.Channel, Text: "telegram:kabarseroja"},
 	} {
 		s := signal(uint64(i)+1, pdq.Hash{})
 		s.Kind, s.Value, s.MaxDistance = v.Kind, v.Text, 0
@@ -348,7 +349,10 @@ func TestValueKinds(t *testing.T) {
 		{fingerprint.Value{Kind: fingerprint.URL, Text: "HTTPS://sub.Example.org/x?y=1"}, 1, "domain"},
 		{fingerprint.Value{Kind: fingerprint.URL, Text: "https://example.com/"}, 0, ""},
 		{fingerprint.Value{Kind: fingerprint.URL, Text: "hxxps://example[.]net/a"}, 3, "digest"},
+		{fingerprint.Value{Kind: fingerprint.URL, Text: "https://t.me/s/KabarSeroja/412"}, 4, "channel"},
+		{fingerprint.Value{Kind: fingerprint.Channel, Text: "telegram:@KabarSeroja"}, 4, "digest"},
 		{fingerprint.Value{Kind: fingerprint.Domain, Text: "EXAMPLE.org"}, 1, "digest"},
+		{fingerprint.Value{Kind: fingerprint.Domain, Text: "a.b.example.org"}, 1, "domain"},
 		{fingerprint.Value{Kind: fingerprint.Payment, Text: handle.Reveal()}, 2, "keyed"},
 		{fingerprint.Value{Kind: fingerprint.Payment, Text: keyed.Reveal()}, 2, "digest"},
 	} {
