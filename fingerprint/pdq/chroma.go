@@ -83,15 +83,31 @@ func (c *chroma) rows(y int) (near, far int) {
 	return k * c.stride, other * c.stride
 }
 
+// chromaBuffer is what chroma.read needs for planes that it filters.
+type chromaBuffer struct {
+	// packed holds rows of samples, row k in packed[k%4]; a picture's row needs
+	// two of the last three. A sample has cb in the upper and cr in the lower 16
+	// bits, so that both are filtered at once.
+	packed [4][]uint32
+	row    [4]int // which rows these are, or -1
+}
+
+// reset forgets the rows and makes room for pictures of w pixels a row.
+func (b *chromaBuffer) reset(w int) {
+	for i := range b.packed {
+		if len(b.packed[i]) < w/2+4 {
+			b.packed[i] = make([]uint32, w/2+4)
+		}
+		b.row[i] = -1
+	}
+}
+
 // read returns the chroma of each pixel of row y, as cb<<8 | cr, in dst. Planes
 // of half the width or height are upsampled as libjpeg does it, with a triangle
 // filter (its "fancy upsampling"), so that each pixel has 3/4 of the nearer and
 // 1/4 of the farther sample in each direction. Halves are rounded up and down
-// in turn, hence the pairs of roundings 7 and 8, 1 and 2.
-//
-// Both planes are filtered at once: mixed, of at least len(dst)/2+4 elements,
-// holds cb in the upper and cr in the lower 16 bits.
-func (c *chroma) read(y int, dst []uint16, mixed []uint32) {
+// in turn, hence the pairs of roundings: 7 and 8 of 16, 1 and 2 of 4.
+func (c *chroma) read(y int, dst []uint16, buf *chromaBuffer) {
 	n, f := c.rows(y)
 	cb, cr := c.cb[n:][:c.w], c.cr[n:][:c.w]
 	if c.shiftX+c.shiftY == 0 {
@@ -108,95 +124,79 @@ func (c *chroma) read(y int, dst []uint16, mixed []uint32) {
 		}
 		return
 	}
-	cb2, cr2 := c.cb[f:][:c.w], c.cr[f:][:c.w]
 	if c.shiftX == 0 {
-		rounding := uint32(1+(y+c.y)&1) * 0x10001
+		cb2, cr2 := c.cb[f:][:c.w], c.cr[f:][:c.w]
+		rounding := 1 + int32(y+c.y)&1
 		for i := range dst {
 			k := i + c.x
-			dst[i] = unmix4(3*mix(cb[k], cr[k]) + mix(cb2[k], cr2[k]) + rounding)
+			u := (3*int32(cb[k]) + int32(cb2[k]) + rounding) >> 2
+			v := (3*int32(cr[k]) + int32(cr2[k]) + rounding) >> 2
+			dst[i] = uint16(u<<8 | v)
 		}
 		return
 	}
-
-	// mixed[1+k-k0] is sample k; those before the first and after the last
-	// sample are as the edge.
-	k0, k1 := c.x>>1, (c.x+len(dst)-1)>>1
-	mixed = mixed[:k1-k0+3]
-	from, to := max(k0-1, 0), min(k1+1, c.w-1)
-	inner := mixed[1+from-k0:][:to-from+1]
+	near, far := c.pack(n, len(dst), buf), c.pack(f, len(dst), buf)
 	if c.shiftY == 0 {
-		a, b := cb[from:][:len(inner)], cr[from:][:len(inner)]
-		for i := range inner {
-			inner[i] = mix(a[i], b[i])
-		}
+		filter(dst, near, far, c.x&1, 4, 8) // a row and itself: four times 1 and 2
 	} else {
-		a, b := cb[from:][:len(inner)], cr[from:][:len(inner)]
-		a2, b2 := cb2[from:][:len(inner)], cr2[from:][:len(inner)]
-		for i := range inner {
-			inner[i] = 3*mix(a[i], b[i]) + mix(a2[i], b2[i])
-		}
+		filter(dst, near, far, c.x&1, 8, 7)
+	}
+}
+
+// pack returns the samples from one before the first of width pixels to one
+// after the last, in the row that starts at offset. Beyond the edges samples
+// are as on the edge.
+func (c *chroma) pack(offset, width int, buf *chromaBuffer) []uint32 {
+	k0, k1 := c.x>>1, (c.x+width-1)>>1
+	row := offset / c.stride
+	packed := buf.packed[row&3][:k1-k0+3]
+	if buf.row[row&3] == row {
+		return packed
+	}
+	buf.row[row&3] = row
+	from, to := max(k0-1, 0), min(k1+1, c.w-1)
+	inner := packed[1+from-k0:][:to-from+1]
+	cb, cr := c.cb[offset+from:][:len(inner)], c.cr[offset+from:][:len(inner)]
+	for i := range inner {
+		inner[i] = uint32(cb[i])<<16 | uint32(cr[i])
 	}
 	if from == k0 {
-		mixed[0] = inner[0]
+		packed[0] = inner[0]
 	}
 	if to == k1 {
-		mixed[len(mixed)-1] = inner[len(inner)-1]
+		packed[len(packed)-1] = inner[len(inner)-1]
 	}
-
-	if c.shiftY == 0 {
-		filter4(dst, mixed, c.x&1)
-	} else {
-		filter16(dst, mixed, c.x&1)
-	}
+	return packed
 }
 
-// filter4 filters samples along the row; the first pixel is the right half of its
-// sample if odd is 1.
-func filter4(dst []uint16, mixed []uint32, odd int) {
-	const left, right = 0x10001, 0x20002
-	before, here := mixed[0], mixed[1]
-	mixed = mixed[2:]
-	if odd == 1 {
-		dst[0] = unmix4(3*here + mixed[0] + right)
-		dst = dst[1:]
-		before, here, mixed = here, mixed[0], mixed[1:]
+// filter makes two pixels of each sample, 3/4 of the near row and 1/4 of the
+// far one; left and right are their roundings of 16. The first pixel is a right
+// one if odd is 1. A pair is filtered in one 64-bit number, its left pixel in
+// the lower half.
+func filter(dst []uint16, near, far []uint32, odd int, left, right uint64) {
+	far = far[:len(near)]
+	rounding := left*0x10001 | right*0x10001<<32
+	pair := func(before, here, after uint32) uint64 {
+		m := uint64(here)*0x300000003 + (uint64(before) | uint64(after)<<32) + rounding
+		return m>>12&0xff000000ff00 | m>>4&0xff000000ff
 	}
-	for len(dst) >= 2 && len(mixed) > 0 {
-		after := mixed[0]
-		dst[0] = unmix4(3*here + before + left)
-		dst[1] = unmix4(3*here + after + right)
+	before, here := 3*near[0]+far[0], 3*near[1]+far[1]
+	near, far = near[2:], far[2:]
+	if odd == 1 {
+		after := 3*near[0] + far[0]
+		dst[0] = uint16(pair(before, here, after) >> 32)
+		dst = dst[1:]
+		before, here, near, far = here, after, near[1:], far[1:]
+	}
+	far = far[:len(near)]
+	for i := 0; i < len(near) && len(dst) >= 2; i++ {
+		after := 3*near[i] + far[i]
+		p := pair(before, here, after)
+		dst[0], dst[1] = uint16(p), uint16(p>>32)
+		dst = dst[2:]
 		before, here = here, after
-		dst, mixed = dst[2:], mixed[1:]
 	}
 	if len(dst) > 0 {
-		dst[0] = unmix4(3*here + before + left)
+		dst[0] = uint16(pair(before, here, 0))
 	}
 }
-
-// filter16 is filter4 for samples that have been weighed with 3 and 1 already.
-func filter16(dst []uint16, mixed []uint32, odd int) {
-	const left, right = 0x80008, 0x70007
-	before, here := mixed[0], mixed[1]
-	mixed = mixed[2:]
-	if odd == 1 {
-		dst[0] = unmix16(3*here + mixed[0] + right)
-		dst = dst[1:]
-		before, here, mixed = here, mixed[0], mixed[1:]
-	}
-	for len(dst) >= 2 && len(mixed) > 0 {
-		after := mixed[0]
-		dst[0] = unmix16(3*here + before + left)
-		dst[1] = unmix16(3*here + after + right)
-		before, here = here, after
-		dst, mixed = dst[2:], mixed[1:]
-	}
-	if len(dst) > 0 {
-		dst[0] = unmix16(3*here + before + left)
-	}
-}
-
-func mix(cb, cr uint8) uint32 { return uint32(cb)<<16 | uint32(cr) }
-
-// unmix4 and unmix16 divide both halves.
-func unmix4(m uint32) uint16  { return uint16(m>>10&0xff00 | m>>2&0xff) }
-func unmix16(m uint32) uint16 { return uint16(m>>12&0xff00 | m>>4&0xff) }

@@ -1,6 +1,9 @@
 package pdq
 
-import "math"
+import (
+	"encoding/binary"
+	"math"
+)
 
 // frequencies is the number of cosine frequencies kept along each dimension:
 // 1 to 16, without the constant one.
@@ -91,60 +94,56 @@ func (s *spectrum) transform(t *thumbnail) {
 	}
 }
 
-// hash sets a bit for each frequency above the median. The median of an even
-// number of values is the lower of the two in the middle, as in the reference.
-func (s *spectrum) hash() (h Hash) {
-	values := *s
-	median := nth(values[:], len(values)/2-1)
+// signs says which frequencies of a spectrum change their sign, by whether
+// their row and column, counted from 0, are odd.
+type signs [2][2]float64
+
+// hash sets a bit for each frequency above the median, and returns with it the
+// hash of the spectrum transposed. The median of an even number of values is
+// the lower of the two in the middle, as in the reference.
+func (s *spectrum) hash(change signs) (h, transposed Hash) {
+	var values, sorted spectrum
 	for k, x := range s {
+		values[k] = x * change[k/frequencies&1][k&1]
+	}
+	sorted = values
+	median := nth(sorted[:], len(sorted)/2-1)
+	var rows, columns [frequencies]uint16
+	for k, x := range values {
 		if x > median {
-			h[len(h)-1-k/8] |= 1 << (k % 8)
+			r, c := k/frequencies, k%frequencies
+			rows[r] |= 1 << c
+			columns[c] |= 1 << r
 		}
 	}
-	return h
+	for r := range frequencies {
+		binary.BigEndian.PutUint16(h[len(h)-2-2*r:], rows[r])
+		binary.BigEndian.PutUint16(transposed[len(h)-2-2*r:], columns[r])
+	}
+	return h, transposed
 }
 
 // dihedral returns the hashes of the picture turned and mirrored, which are
-// those of its spectrum transposed and with the signs of odd or even
-// frequencies changed.
+// those of its spectrum with some signs changed, transposed or not.
 func (s *spectrum) dihedral() (hashes [8]Hash) {
-	const (
-		negateEvenRows    = 1 // rows and columns counted from 0
-		negateEvenColumns = 2
-		negateOddSum      = 3
-		transpose         = 4
-	)
-	for i, how := range [8]int{
-		0, negateEvenColumns | transpose, negateOddSum, negateEvenRows | transpose,
-		negateEvenRows, negateEvenColumns, transpose, negateOddSum | transpose,
-	} {
-		var o spectrum
-		for r := range frequencies {
-			for c := range frequencies {
-				x := s[r*frequencies+c]
-				negate := false
-				switch how &^ transpose {
-				case negateEvenRows:
-					negate = r%2 == 0
-				case negateEvenColumns:
-					negate = c%2 == 0
-				case negateOddSum:
-					negate = (r+c)%2 == 1
-				}
-				if negate {
-					x = -x
-				}
-				if how&transpose != 0 {
-					o[c*frequencies+r] = x
-				} else {
-					o[r*frequencies+c] = x
-				}
-			}
-		}
-		hashes[i] = o.hash()
-	}
+	hashes[original], hashes[flipPlus1] = s.hash(signs{{1, 1}, {1, 1}})
+	hashes[flipY], hashes[rotate90] = s.hash(signs{{-1, 1}, {-1, 1}})
+	hashes[flipX], hashes[rotate270] = s.hash(signs{{-1, -1}, {1, 1}})
+	hashes[rotate180], hashes[flipMinus1] = s.hash(signs{{1, -1}, {-1, 1}})
 	return hashes
 }
+
+// The order of the eight hashes.
+const (
+	original = iota
+	rotate90
+	rotate180
+	rotate270
+	flipX
+	flipY
+	flipPlus1
+	flipMinus1
+)
 
 // nth returns the value that would stand at index k if v were sorted. It
 // reorders v, which must hold no NaN.

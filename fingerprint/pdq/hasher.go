@@ -126,13 +126,13 @@ func (h *Hasher) finish() Result {
 		return Result{}
 	}
 	h.spectrum.transform(&h.thumb)
-	return Result{Hash: h.spectrum.hash(), Quality: h.thumb.quality()}
+	hash, _ := h.spectrum.hash(signs{{1, 1}, {1, 1}})
+	return Result{Hash: hash, Quality: h.thumb.quality()}
 }
 
 // thumbnail reads the picture into h.thumb.
 func (h *Hasher) thumbnail() {
-	h.grow(h.src.w)
-	h.rowRead = -1
+	h.prepare(h.src.w)
 
 	// Rows are summed with the whole weights of both axes, and only the last
 	// step divides, so that the result does not depend on the order of sums.
@@ -140,7 +140,6 @@ func (h *Hasher) thumbnail() {
 	// w and w' are the widths of both averages: in 63 bits up to 2^18 w*w'.
 	var sums [side + 1]int64
 	var tail [side]float64 // part one of a clipped last row
-	h.columns.open(&h.src)
 	for i := range h.ys.samples() {
 		if i == 0 || i == side || h.ys.start[i] != h.ys.start[i-1] {
 			h.sumRows(i, &sums)

@@ -1,6 +1,7 @@
 package pdq_test
 
 import (
+	"encoding/json"
 	"errors"
 	"strings"
 	"testing"
@@ -34,6 +35,32 @@ func TestParse(t *testing.T) {
 				t.Fatalf("Parse(%q) = %v, %v, want %s", c.in, h, err, c.want)
 			}
 		})
+	}
+}
+
+func TestJSON(t *testing.T) {
+	type message struct{ PDQ pdq.Hash }
+	want := message{parse(t, bridge)}
+	text, err := json.Marshal(want)
+	if err != nil || string(text) != `{"PDQ":"`+bridge+`"}` {
+		t.Fatalf("Marshal: %s, %v", text, err)
+	}
+	var got message
+	if err := json.Unmarshal(text, &got); err != nil || got != want {
+		t.Errorf("Unmarshal: %v, %v, want %v", got, err, want)
+	}
+	if err := json.Unmarshal([]byte(`{"PDQ":"f8"}`), &got); !errors.Is(err, pdq.ErrSyntax) || got != want {
+		t.Errorf("Unmarshal of a short hash: %v, %v, want ErrSyntax and nothing changed", got, err)
+	}
+}
+
+func TestDistance(t *testing.T) {
+	var zero, h pdq.Hash
+	for i := range 256 {
+		h[i/8] |= 1 << (i % 8)
+		if got := zero.Distance(h); got != i+1 || h.Distance(zero) != got || h.SetBits() != got {
+			t.Fatalf("%v: distance %d, want %d", h, got, i+1)
+		}
 	}
 }
 

@@ -121,8 +121,13 @@ func TestAxis(t *testing.T) {
 // TestWaysAgree holds the fast ways of summing to the plain one: equal, not
 // close. Run with the tag purego it leaves the vector code out.
 func TestWaysAgree(t *testing.T) {
+	var used Hasher
 	rapid.Check(t, func(t *rapid.T) {
-		waysAgree(t, drawImage(t, drawPixels(t, 5, 700)))
+		img := drawImage(t, drawPixels(t, 5, 700))
+		waysAgree(t, img)
+		if got, want := used.Hash(img), Compute(img); got != want {
+			t.Fatalf("%T of %v: %v by a used Hasher, %v by a fresh one", img, img.Bounds(), got, want)
+		}
 	})
 }
 
@@ -154,9 +159,7 @@ func waysAgree(t rapid.TB, img image.Image) {
 		if !h.start(h.src.w, h.src.h) {
 			t.Fatalf("too small: %v", img.Bounds())
 		}
-		h.grow(h.src.w)
-		h.rowRead = -1
-		h.columns.open(&h.src)
+		h.prepare(h.src.w)
 		for i := range h.ys.samples() {
 			var s [side + 1]int64
 			if sum(&h, i, &s) {
@@ -224,6 +227,56 @@ func TestColours(t *testing.T) {
 			}
 		}
 	}
+}
+
+// TestUpsampling compares each pixel's chroma with the formula of libjpeg's
+// triangle filter in the coordinates of the whole picture.
+func TestUpsampling(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		ratio := image.YCbCrSubsampleRatio(rapid.IntRange(0, 5).Draw(t, "ratio"))
+		low := image.Pt(rapid.IntRange(0, 5).Draw(t, "min x"), rapid.IntRange(0, 5).Draw(t, "min y"))
+		img := image.NewYCbCr(image.Rectangle{Min: low, Max: low.Add(image.Pt(
+			rapid.IntRange(6, 90).Draw(t, "width"), rapid.IntRange(6, 20).Draw(t, "height")))}, ratio)
+		noise(rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "seed"), 0)), img.Y, img.Cb, img.Cr)
+		b := img.Rect
+		r := b
+		r.Min = r.Min.Add(image.Pt(rapid.IntRange(0, 1).Draw(t, "left"), rapid.IntRange(0, 1).Draw(t, "top")))
+		r.Max.X -= rapid.IntRange(0, 1).Draw(t, "right")
+
+		// at is the sample that covers a pixel, or the nearest one to it.
+		at := func(p []uint8, x, y int) int {
+			x, y = max(b.Min.X, min(x, b.Max.X-1)), max(b.Min.Y, min(y, b.Max.Y-1))
+			return int(p[img.COffset(x, y)])
+		}
+		want := func(p []uint8, x, y int) int {
+			dx, dy := 2*(x&1)-1, 2*(y&1)-1 // towards the next nearest sample
+			near, far := 3*at(p, x, y), at(p, x+2*dx, y)
+			switch ratio {
+			case image.YCbCrSubsampleRatio420:
+				sum := 3*(near+far) + 3*at(p, x, y+2*dy) + at(p, x+2*dx, y+2*dy)
+				return (sum + 8 - x&1) >> 4
+			case image.YCbCrSubsampleRatio422:
+				return (near + far + 1 + x&1) >> 2
+			case image.YCbCrSubsampleRatio440:
+				return (near + at(p, x, y+2*dy) + 1 + y&1) >> 2
+			default:
+				return at(p, x, y)
+			}
+		}
+		var h Hasher
+		h.src.open(img, r)
+		h.prepare(h.src.w)
+		row := make([]uint16, h.src.w)
+		for y := range h.src.h {
+			h.src.chroma.read(y, row, &h.buf.packed)
+			for x, got := range row {
+				u, v := want(img.Cb, r.Min.X+x, r.Min.Y+y), want(img.Cr, r.Min.X+x, r.Min.Y+y)
+				if int(got) != u<<8|v {
+					t.Fatalf("pixel %d, %d of %v in %v: chroma %d, %d, want %d, %d", x, y, r, b, got>>8, got&255, u, v)
+				}
+			}
+		}
+	})
 }
 
 // TestLayoutsAgree: one opaque picture has one hash, however it is stored.
@@ -294,7 +347,8 @@ func TestRectangle(t *testing.T) {
 		var src source
 		src.open(img, img.Bounds())
 		row := make([]int32, src.w)
-		buf := buffers{chroma: make([]uint16, src.w), mixed: make([]uint32, src.w)}
+		buf := buffers{chroma: make([]uint16, src.w)}
+		buf.packed.reset(src.w)
 		copied := make([]float32, r.Dx()*r.Dy())
 		for y := range r.Dy() {
 			src.read(r.Min.Y-b.Min.Y+y, row, &buf)

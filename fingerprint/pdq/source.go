@@ -131,7 +131,7 @@ func (s *source) openYCbCr(p *image.YCbCr, x, y int) {
 // buffers are what source.read needs, at least as long as the rectangle is wide.
 type buffers struct {
 	chroma []uint16
-	mixed  []uint32
+	packed chromaBuffer
 }
 
 // read reads the luma of row y, times s.scale, into dst of s.w values.
@@ -194,7 +194,7 @@ func (s *source) read(y int, dst []int32, buf *buffers) {
 	case kindYCbCr:
 		t := chromaLumas()
 		c := buf.chroma[:s.w]
-		s.chroma.read(y, c, buf.mixed)
+		s.chroma.read(y, c, &buf.packed)
 		for x, v := range s.pix[y*s.stride:][:s.w] {
 			l, ok := t[c[x]].luma(v)
 			if !ok {
@@ -204,7 +204,7 @@ func (s *source) read(y int, dst []int32, buf *buffers) {
 		}
 	case kindNYCbCrA:
 		c := buf.chroma[:s.w]
-		s.chroma.read(y, c, buf.mixed)
+		s.chroma.read(y, c, &buf.packed)
 		a := s.alpha[y*s.astride:][:s.w]
 		for x, v := range s.pix[y*s.stride:][:s.w] {
 			r, g, b := rgb(int32(v), int32(c[x]>>8), int32(c[x]&255))

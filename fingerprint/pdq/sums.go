@@ -1,11 +1,15 @@
 package pdq
 
-// grow makes buffers for rows of w pixels, and whole blocks of 8.
-func (h *Hasher) grow(w int) {
+// prepare makes buffers for rows of w pixels, and whole blocks of 8.
+func (h *Hasher) prepare(w int) {
+	h.rowRead = -1
+	h.columns.open(&h.src)
+	if h.src.kind == kindYCbCr || h.src.kind == kindNYCbCrA {
+		h.buf.packed.reset(w)
+	}
 	if len(h.row) < w+7 {
 		h.row = make([]int32, w+7)
 		h.buf.chroma = make([]uint16, w)
-		h.buf.mixed = make([]uint32, w/2+4)
 	}
 }
 
@@ -69,7 +73,7 @@ func (h *Hasher) sumYCbCr(i int, sums *[side + 1]int64) bool {
 			clear(acc)
 			held = weight
 		}
-		s.chroma.read(y0+k, colours, h.buf.mixed)
+		s.chroma.read(y0+k, colours, &h.buf.packed)
 		light := s.pix[(y0+k)*s.stride:][:len(acc)]
 		for x, colour := range colours {
 			luma, ok := table[colour].luma(light[x])

@@ -82,7 +82,7 @@ func (p *planes) open(s *source) int {
 	if len(p.rows[0]) < 3*p.length {
 		for i := range p.rows {
 			p.rows[i] = make([]uint8, 3*p.length)
-			p.chroma[i] = make([]uint8, s.w+3)
+			p.chroma[i] = make([]uint8, p.length+3)
 		}
 	}
 	return 3 * p.length
