@@ -320,31 +320,35 @@ func (e Event) Under() string { return e.Protocol + "@" + e.Version + " " + e.Cl
 
 // Apply folds an event into the state. It never fails: an event of a type that
 // it does not know, made by a newer node, changes nothing.
-func Apply(a Activation, e Event) Activation {
+func Apply(a Activation, e Event) Activation { return a.apply(e, false) }
+
+// apply is Apply. If own, the slices of clocks and tasks are the callee's to
+// change in place; a fold of many events copies them once.
+func (a Activation) apply(e Event, own bool) Activation {
 	switch e.Type {
 	case EvProposed:
 		a = a.begin(e)
 	case EvVoted, EvVoteChanged:
 		a.Votes = castVote(a.Votes, e)
-		a.Clocks = meet(a.Clocks, e, func(c ClockState) bool { return c.MetBy == ByVote && c.Partner == e.By.Partner })
+		a.Clocks = meet(a.Clocks, own, e, func(c *ClockState) bool { return c.MetBy == ByVote && c.Partner == e.By.Partner })
 	case EvProvisional:
 		a.State = Provisional
 		a.Emergency = Participant{ID: e.By.Partner, Kind: e.By.Kind}
 		a.EmergencyUsed = true
 		a.ProvisionalSince, a.ProvisionalUntil, a.Closes = e.At, e.Until, e.Closes
-		a = a.stopAll(e.At)
+		a.stopAll(e.At, own)
 	case EvLapsed:
 		a.State = Voting
 		a.ProvisionalUntil = time.Time{}
-		a = a.stopAll(e.At)
+		a.stopAll(e.At, own)
 	case EvDeclined:
 		a.State, a.EndReason = Declined, e.Reason
-		a = a.stopAll(e.At)
+		a.stopAll(e.At, own)
 	case EvActivated, EvConfirmed:
 		a.State = Active
 		a.ActiveSince, a.Sunset = e.At, e.Sunset
 		a.ProvisionalUntil, a.EmergencyUsed = time.Time{}, false
-		a = a.stopAll(e.At)
+		a.stopAll(e.At, own)
 	case EvCalled:
 		a.Partners = addPartners(a.Partners, e.Partners)
 	case EvLevelChanged:
@@ -352,14 +356,14 @@ func Apply(a Activation, e Event) Activation {
 	case EvHandedOver:
 		a.Lead = e.Lead
 	case EvAcknowledged:
-		a.Clocks = meet(a.Clocks, e, func(c ClockState) bool { return c.MetBy == ByAcknowledgement && c.Partner == e.By.Partner })
+		a.Clocks = meet(a.Clocks, own, e, func(c *ClockState) bool { return c.MetBy == ByAcknowledgement && c.Partner == e.By.Partner })
 	case EvUpdated:
 		a.LastUpdate = e.At
-		a.Clocks = meet(a.Clocks, e, metBy(ByUpdate))
+		a.Clocks = meet(a.Clocks, own, e, metBy(ByUpdate))
 	case EvRenewalVoted:
 		a.RenewalVotes = castVote(a.RenewalVotes, e)
 	case EvRenewed:
-		a = a.renew(e)
+		a.renew(e, own)
 	case EvStandDownProposed:
 		a.StandDown = &StandDownVote{Proposer: e.By, Reason: e.Reason, At: e.At, Closes: e.Closes, Answers: e.Answers}
 	case EvStandDownVoted:
@@ -375,38 +379,38 @@ func Apply(a Activation, e Event) Activation {
 		a.RenewalVotes = nil
 		if e.Cause == CauseSunset {
 			a.StandDown = nil
-			a.Clocks = changeClocks(a.Clocks, metBy(ByRenewal), func(c *ClockState) { c.Overdue = true })
+			a.Clocks = changeClocks(a.Clocks, own, metBy(ByRenewal), func(c *ClockState) { c.Overdue = true })
 		}
-		a = a.stopAll(e.At)
+		a.stopAll(e.At, own)
 	case EvConcluded:
 		a.State, a.ConcludedAt, a.EndReason = Concluded, e.At, e.Reason
 		a.RenewalVotes = nil
 		if e.By.System {
-			a.Clocks = changeClocks(a.Clocks, metBy(ByConclusion), func(c *ClockState) { c.Overdue = true })
+			a.Clocks = changeClocks(a.Clocks, own, metBy(ByConclusion), func(c *ClockState) { c.Overdue = true })
 		} else {
-			a.Clocks = meet(a.Clocks, e, metBy(ByConclusion))
+			a.Clocks = meet(a.Clocks, own, e, metBy(ByConclusion))
 		}
-		a = a.stopAll(e.At)
+		a.stopAll(e.At, own)
 	case EvReviewed:
 		a.State, a.ReviewedAt, a.Review = Reviewed, e.At, e.Answers
-		a.Clocks = meet(a.Clocks, e, metBy(ByReview))
-		a = a.stopAll(e.At)
+		a.Clocks = meet(a.Clocks, own, e, metBy(ByReview))
+		a.stopAll(e.At, own)
 	case EvClockEscalated:
-		a.Clocks = escalated(a.Clocks, e)
+		a.Clocks = escalated(a.Clocks, own, e)
 	case EvClockOverdue:
-		a.Clocks = changeClocks(a.Clocks, e.isClock, func(c *ClockState) { c.Overdue = true })
+		a.Clocks = changeClocks(a.Clocks, own, e.isClock, func(c *ClockState) { c.Overdue = true })
 	case EvClockMet:
-		a.Clocks = meet(a.Clocks, e, e.isClock)
+		a.Clocks = meet(a.Clocks, own, e, e.isClock)
 	case EvTaskReported:
-		a.Tasks = changeTasks(a.Tasks, e.isTask, func(t *TaskState) {
+		a.Tasks = changeTasks(a.Tasks, own, e.isTask, func(t *TaskState) {
 			t.Progress, t.Note, t.Who, t.At = e.Progress, e.Reason, e.By, e.At
 		})
 	case EvTaskOverdue:
-		a.Tasks = changeTasks(a.Tasks, e.isTask, func(t *TaskState) { t.Overdue = true })
+		a.Tasks = changeTasks(a.Tasks, own, e.isTask, func(t *TaskState) { t.Overdue = true })
 	default:
 		return a
 	}
-	a = a.start(e)
+	a.start(e, own)
 	if usesAuthority(e.Type) {
 		a.Decisions = append(slices.Clip(a.Decisions), Decision{At: e.At, What: e.Type, By: e.By, Clause: e.Clause, Why: e.Reason})
 	}
@@ -415,9 +419,22 @@ func Apply(a Activation, e Event) Activation {
 
 // Fold applies the events in order.
 func Fold(a Activation, events ...Event) Activation {
-	for _, e := range events {
-		a = Apply(a, e)
+	if len(events) < 2 {
+		for _, e := range events {
+			a = Apply(a, e)
+		}
+		return a
 	}
+	a = a.owned()
+	for _, e := range events {
+		a = a.apply(e, true)
+	}
+	return a
+}
+
+// owned returns the state with clocks and tasks of its own.
+func (a Activation) owned() Activation {
+	a.Clocks, a.Tasks = slices.Clone(a.Clocks), slices.Clone(a.Tasks)
 	return a
 }
 
@@ -451,89 +468,98 @@ func (a Activation) begin(e Event) Activation {
 	}
 }
 
-func (a Activation) renew(e Event) Activation {
+func (a *Activation) renew(e Event, own bool) {
 	a.Renewals = append(slices.Clip(a.Renewals), Renewal{At: e.At, Sunset: e.Sunset, Votes: a.RenewalVotes})
 	a.RenewalVotes, a.Sunset = nil, e.Sunset
 	if a.State == StandingDown {
 		a.State, a.StandDown = Active, nil
 		a.StandingDownSince, a.StandingDownCause = time.Time{}, ""
-		a = a.stopAll(e.At)
-		return a
+		a.stopAll(e.At, own)
+		return
 	}
-	a.Clocks = meet(a.Clocks, e, metBy(ByRenewal))
-	return a
+	a.Clocks = meet(a.Clocks, own, e, metBy(ByRenewal))
 }
 
 // stopAll ends what the phase that ends was waiting for.
-func (a Activation) stopAll(at time.Time) Activation {
-	a.Clocks = changeClocks(a.Clocks, func(ClockState) bool { return true }, func(c *ClockState) { c.Stopped = at })
-	a.Tasks = changeTasks(a.Tasks, func(t TaskState) bool { return t.Open() }, func(t *TaskState) { t.Stopped = at })
-	return a
+func (a *Activation) stopAll(at time.Time, own bool) {
+	a.Clocks = changeClocks(a.Clocks, own, func(*ClockState) bool { return true }, func(c *ClockState) { c.Stopped = at })
+	a.Tasks = changeTasks(a.Tasks, own, func(t *TaskState) bool { return t.Open() }, func(t *TaskState) { t.Stopped = at })
 }
 
 // start adds what begins with the event. A clock that runs already is stopped
 // in favour of its successor.
-func (a Activation) start(e Event) Activation {
-	for _, n := range e.Clocks {
-		a.Clocks = changeClocks(a.Clocks, func(c ClockState) bool { return c.ID == n.ID && c.Partner == n.Partner },
+func (a *Activation) start(e Event, own bool) {
+	for i := range e.Clocks {
+		n := &e.Clocks[i]
+		a.Clocks = changeClocks(a.Clocks, own, func(c *ClockState) bool { return c.ID == n.ID && c.Partner == n.Partner },
 			func(c *ClockState) { c.Stopped = e.At })
-		a.Clocks = append(slices.Clip(a.Clocks), n)
 	}
-	a.Tasks = append(slices.Clip(a.Tasks), e.Tasks...)
-	return a
+	if !own { // what others hold may not see what is appended
+		a.Clocks, a.Tasks = slices.Clip(a.Clocks), slices.Clip(a.Tasks)
+	}
+	a.Clocks = append(a.Clocks, e.Clocks...)
+	a.Tasks = append(a.Tasks, e.Tasks...)
 }
 
-func (e Event) isClock(c ClockState) bool { return c.ID == e.Clock && c.Partner == e.Partner }
-func (e Event) isTask(t TaskState) bool {
+func (e *Event) isClock(c *ClockState) bool { return c.ID == e.Clock && c.Partner == e.Partner }
+func (e *Event) isTask(t *TaskState) bool {
 	return t.Open() && t.ID == e.Task && t.Partner == e.Partner
 }
 
-// changeClocks returns the clocks with change made to a copy of each running
-// one that which picks.
-func changeClocks(clocks []ClockState, which func(ClockState) bool, change func(*ClockState)) []ClockState {
-	out := clocks
-	for i, c := range clocks {
-		if !c.Running() || !which(c) {
+// changeClocks returns the clocks with change made to each running one that
+// which picks: in place if own, else in a copy.
+func changeClocks(clocks []ClockState, own bool, which func(*ClockState) bool, change func(*ClockState)) []ClockState {
+	for i := range clocks {
+		if c := &clocks[i]; !c.Running() || !which(c) {
 			continue
 		}
-		if &out[0] == &clocks[0] {
-			out = slices.Clone(clocks)
+		if !own {
+			clocks, own = slices.Clone(clocks), true
 		}
-		change(&out[i])
+		change(&clocks[i])
 	}
-	return out
+	return clocks
 }
 
-func changeTasks(tasks []TaskState, which func(TaskState) bool, change func(*TaskState)) []TaskState {
-	out := tasks
-	for i, t := range tasks {
-		if !which(t) {
+func changeTasks(tasks []TaskState, own bool, which func(*TaskState) bool, change func(*TaskState)) []TaskState {
+	for i := range tasks {
+		if !which(&tasks[i]) {
 			continue
 		}
-		if &out[0] == &tasks[0] {
-			out = slices.Clone(tasks)
+		if !own {
+			tasks, own = slices.Clone(tasks), true
 		}
-		change(&out[i])
+		change(&tasks[i])
 	}
-	return out
+	return tasks
 }
 
-func metBy(what string) func(ClockState) bool {
-	return func(c ClockState) bool { return c.MetBy == what }
+func metBy(what string) func(*ClockState) bool {
+	return func(c *ClockState) bool { return c.MetBy == what }
 }
 
-func meet(clocks []ClockState, e Event, which func(ClockState) bool) []ClockState {
-	return changeClocks(clocks, which, func(c *ClockState) { c.Met, c.MetWho = e.At, e.By })
+func meet(clocks []ClockState, own bool, e Event, which func(*ClockState) bool) []ClockState {
+	return changeClocks(clocks, own, which, func(c *ClockState) { c.Met, c.MetWho = e.At, e.By })
 }
 
 // escalated marks the first step that was not taken yet.
-func escalated(clocks []ClockState, e Event) []ClockState {
-	return changeClocks(clocks, e.isClock, func(c *ClockState) {
+func escalated(clocks []ClockState, own bool, e Event) []ClockState {
+	return changeClocks(clocks, own, e.isClock, func(c *ClockState) {
 		c.Escalate = slices.Clone(c.Escalate)
-		if i := slices.IndexFunc(c.Escalate, func(s Escalated) bool { return !s.Done }); i >= 0 {
+		if i := c.nextStep(); i >= 0 {
 			c.Escalate[i].Done = true
 		}
 	})
+}
+
+// nextStep returns the index of the step of escalation that comes next, or -1.
+func (c *ClockState) nextStep() int {
+	for i := range c.Escalate {
+		if !c.Escalate[i].Done {
+			return i
+		}
+	}
+	return -1
 }
 
 // castVote adds the partner's vote or replaces the one it had.

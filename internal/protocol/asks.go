@@ -24,7 +24,8 @@ func Asks(d *Definition, a Activation, who access.Actor, at time.Time) []Ask {
 		return nil
 	}
 	at = at.UTC().Truncate(time.Millisecond)
-	s := stepper{d: d, a: Fold(a, Tick(d, a, at)...), who: who, at: at}
+	_, a = advance(d, a, at)
+	s := stepper{d: d, a: a, who: who, at: at}
 	var out []Ask
 	add := func(do Action, since, due time.Time, title Text) {
 		if s.stateAllows(do.Verb) && s.authority(do.Verb) == nil {

@@ -67,9 +67,32 @@ func Parse(data []byte) (*Definition, []Mistake) {
 	if len(r.mistakes) > 0 {
 		return nil, r.sorted()
 	}
+	d.sign(data)
+	return d, nil
+}
+
+// Recall reads a definition that was accepted once, by whatever release, for
+// an activation that goes on under it. A later release may know keys or rules
+// that this file breaks; they do not count here, or an upgrade would stop a
+// running activation. What no definition can lift holds all the same. It
+// returns an error only if the file is not one definition at all.
+func Recall(data []byte) (*Definition, error) {
+	r := &reader{}
+	root := r.document(data)
+	if root == nil {
+		return nil, errors.New("protocol: " + r.sorted()[0].String())
+	}
+	d := r.definition(root)
+	if d.ID == "" || d.Version == "" || len(d.Authority.Activate.Kinds) == 0 {
+		return nil, errors.New("protocol: " + r.sorted()[0].String())
+	}
+	d.sign(data)
+	return d, nil
+}
+
+func (d *Definition) sign(data []byte) {
 	sum := sha256.Sum256(data)
 	d.Hash, d.Source = hex.EncodeToString(sum[:]), bytes.Clone(data)
-	return d, nil
 }
 
 // reader turns YAML nodes into a definition and collects what is wrong.

@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
+	"github.com/siaga-crp/siaga/internal/access"
 	"github.com/siaga-crp/siaga/internal/protocol"
 )
 
@@ -215,6 +216,30 @@ func TestHostileFiles(t *testing.T) {
 	}
 }
 
+// TestRecall: a running activation is not stopped by a stricter release.
+func TestRecall(t *testing.T) {
+	old := strings.NewReplacer("vote_open: 30m", "vote_open: 30d", "status: modelled", "colour: red\nstatus: modelled").Replace(minimal(t))
+	if _, mistakes := protocol.Parse([]byte(old)); len(mistakes) != 2 {
+		t.Fatalf("want two mistakes, got %v", mistakes)
+	}
+	d, err := protocol.Recall([]byte(old))
+	if err != nil {
+		t.Fatal(err)
+	}
+	playRound(t, d)
+	for _, d := range protocol.Builtin() {
+		same, err := protocol.Recall(d.Source)
+		if err != nil || same.Hash != d.Hash || len(protocol.Diff(d, same)) > 0 {
+			t.Errorf("%s is recalled as another: %v", d.ID, err)
+		}
+	}
+	for _, bad := range []string{"", "[", "a: 1", "id: x\nversion: 1.0.0\n", "- a"} {
+		if d, err := protocol.Recall([]byte(bad)); err == nil {
+			t.Errorf("%q was recalled as %v", bad, d)
+		}
+	}
+}
+
 func FuzzParse(f *testing.F) {
 	f.Add([]byte(minimal(f)))
 	for _, d := range protocol.Builtin() {
@@ -234,6 +259,19 @@ func FuzzParse(f *testing.F) {
 			}
 		}
 		if d == nil {
+			if d, err := protocol.Recall(data); err == nil { // it may be stepped, so it may not break
+				who := access.Actor{Partner: "p", Kind: access.Government, Member: "m"}
+				do := protocol.Action{Verb: protocol.Propose, Reason: "test"}
+				if len(d.Levels) > 0 {
+					do.Level = d.Levels[0].ID
+				}
+				events, _ := protocol.Step(d, protocol.Activation{}, do, who, start)
+				a := protocol.Fold(protocol.Activation{}, events...)
+				protocol.Allowed(d, a, who, start)
+				if a.State == protocol.Active {
+					t.Fatal("one partner alone activated it")
+				}
+			}
 			return
 		}
 		// What was believed can be run: one whole round without a panic.

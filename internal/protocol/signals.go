@@ -54,21 +54,25 @@ type Run struct {
 // (Tick); what has lapsed by at gives no authority all the same.
 func MaxAction(runs []Run, c SignalCase, at time.Time) Ceiling {
 	out := Ceiling{Own: Block, Others: Review, Why: WhyNotActive}
-	for _, r := range runs {
-		a := Fold(r.Activation, Tick(r.Definition, r.Activation, at)...)
-		under := func(clause string) string { return a.Protocol + "@" + a.Version + " " + clause }
+	for i := range runs {
+		r := &runs[i]
+		a := &r.Activation
+		if end := nextPhase(a); end.what != nothing && !end.at.After(at) {
+			_, now := advance(r.Definition, *a, at)
+			a = &now
+		}
 		switch {
 		case out.Others == Block:
 		case a.State == Active && r.Definition.MayBlock():
-			out.Others, out.Why, out.Under = Block, WhyActive, under("authority.activate")
+			out.Others, out.Why, out.Under = Block, WhyActive, a.under("authority.activate")
 		case a.State == StandingDown && r.Definition.MayBlock() && !c.Since.IsZero() && c.Since.Before(a.StandingDownSince):
-			out.Others, out.Why, out.Under = Block, WhyStandingDown, under("stand_down")
+			out.Others, out.Why, out.Under = Block, WhyStandingDown, a.under("stand_down")
 		case a.State == Active:
-			out.Why, out.Under = WhyProtocol, under("signals.at_most")
+			out.Why, out.Under = WhyProtocol, a.under("signals.at_most")
 		case a.State == StandingDown && out.Why != WhyProtocol:
-			out.Why, out.Under = WhyStandingDown, under("stand_down")
+			out.Why, out.Under = WhyStandingDown, a.under("stand_down")
 		case a.State == Provisional && out.Why == WhyNotActive:
-			out.Why, out.Under = WhyProvisional, under("authority.emergency")
+			out.Why, out.Under = WhyProvisional, a.under("authority.emergency")
 		}
 	}
 	down := func(why string, own bool) {
@@ -90,6 +94,11 @@ func MaxAction(runs []Run, c SignalCase, at time.Time) Ceiling {
 		down(WhyExercise, true)
 	}
 	return out
+}
+
+// under names a clause as journal entries do.
+func (a *Activation) under(clause string) string {
+	return a.Protocol + "@" + a.Version + " " + clause
 }
 
 // DefaultAction is the action that the definition recommends for content of

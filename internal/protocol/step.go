@@ -81,8 +81,8 @@ func Step(d *Definition, a Activation, do Action, who access.Actor, at time.Time
 		return nil, problem.Newf(problem.Internal, "this activation runs under %s@%s, of which %s is another text", a.Protocol, a.Version, d.Ref()).
 			WithFix("load the definition that it began with")
 	}
-	late := Tick(d, a, at)
-	s := stepper{d: d, before: a, a: Fold(a, late...), do: do, who: who, at: at, events: late}
+	late, now := advance(d, a, at)
+	s := stepper{d: d, before: a, a: now, do: do, who: who, at: at, events: late}
 	if err := s.step(); err != nil {
 		return nil, err
 	}
@@ -97,7 +97,8 @@ func Allowed(d *Definition, a Activation, who access.Actor, at time.Time) []Acti
 		return nil
 	}
 	at = at.UTC().Truncate(time.Millisecond)
-	s := stepper{d: d, a: Fold(a, Tick(d, a, at)...), who: who, at: at}
+	_, a = advance(d, a, at)
+	s := stepper{d: d, a: a, who: who, at: at}
 	var out []Action
 	for _, v := range Verbs() {
 		if s.stateAllows(v) && s.authority(v) == nil {
@@ -209,9 +210,9 @@ func (s *stepper) stateAllows(v Verb) bool {
 	case SetLevel, PostUpdate:
 		return st == Provisional || st == Active || st == StandingDown
 	case Acknowledge:
-		return s.runningClock(func(c ClockState) bool { return c.MetBy == ByAcknowledgement })
+		return s.runningClock(func(c *ClockState) bool { return c.MetBy == ByAcknowledgement })
 	case MeetClock:
-		return s.runningClock(func(c ClockState) bool { return c.MetBy == ByReport })
+		return s.runningClock(func(c *ClockState) bool { return c.MetBy == ByReport })
 	case ReportTask:
 		return slices.ContainsFunc(s.a.Tasks, TaskState.Open)
 	case Renew:
@@ -241,8 +242,13 @@ func (s *stepper) mayBeWithdrawn() bool {
 	return false
 }
 
-func (s *stepper) runningClock(which func(ClockState) bool) bool {
-	return slices.ContainsFunc(s.a.Clocks, func(c ClockState) bool { return c.Running() && which(c) })
+func (s *stepper) runningClock(which func(*ClockState) bool) bool {
+	for i := range s.a.Clocks {
+		if c := &s.a.Clocks[i]; c.Running() && which(c) {
+			return true
+		}
+	}
+	return false
 }
 
 // authority returns a problem if the protocol does not let the actor's partner
@@ -556,9 +562,8 @@ func (s *stepper) activateIfReached() {
 
 // closeIfDue declines a vote whose time was over already.
 func (s *stepper) closeIfDue() {
-	late := Tick(s.d, s.a, s.at)
-	s.events = append(s.events, late...)
-	s.a = Fold(s.a, late...)
+	late, now := advance(s.d, s.a, s.at)
+	s.events, s.a = append(s.events, late...), now
 }
 
 func (s *stepper) call() error {
@@ -608,13 +613,13 @@ func (s *stepper) handOver() error {
 	return nil
 }
 
-func (s *stepper) mayAcknowledge(c ClockState) bool {
+func (s *stepper) mayAcknowledge(c *ClockState) bool {
 	return c.MetBy == ByAcknowledgement && c.Partner == s.who.Partner
 }
 
 func (s *stepper) acknowledge() error {
 	if !s.runningClock(s.mayAcknowledge) {
-		if slices.ContainsFunc(s.a.Clocks, func(c ClockState) bool { return !c.Met.IsZero() && s.mayAcknowledge(c) }) {
+		if slices.ContainsFunc(s.a.Clocks, func(c ClockState) bool { return !c.Met.IsZero() && s.mayAcknowledge(&c) }) {
 			return s.conflict("your partner has acknowledged already", "")
 		}
 		return s.conflict("your partner is not asked to acknowledge", "")
@@ -623,9 +628,9 @@ func (s *stepper) acknowledge() error {
 	return nil
 }
 
-func (s *stepper) clauseOf(which func(ClockState) bool) string {
-	for _, c := range s.a.Clocks {
-		if c.Running() && which(c) {
+func (s *stepper) clauseOf(which func(*ClockState) bool) string {
+	for i := range s.a.Clocks {
+		if c := &s.a.Clocks[i]; c.Running() && which(c) {
 			return "clocks." + c.ID
 		}
 	}
@@ -633,12 +638,13 @@ func (s *stepper) clauseOf(which func(ClockState) bool) string {
 }
 
 func (s *stepper) update() {
-	byUpdate := func(c ClockState) bool { return c.MetBy == ByUpdate }
+	byUpdate := metBy(ByUpdate)
 	e := s.d.enter(s.a, s.at, Event{Type: EvUpdated, Clause: s.clauseOf(byUpdate)})
 	if s.a.State == StandingDown {
 		e.Clocks = nil // the next update is not owed any more
 	}
-	for _, c := range s.a.Clocks {
+	for i := range s.a.Clocks {
+		c := &s.a.Clocks[i]
 		if c.Running() && byUpdate(c) && c.Repeats > 0 && !slices.ContainsFunc(e.Clocks, func(n ClockState) bool { return n.ID == c.ID }) {
 			e.Clocks = append(e.Clocks, c.again(s.at))
 		}

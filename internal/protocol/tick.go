@@ -17,109 +17,146 @@ import (
 // How much it can return is bounded by the definition: a repeating clock's
 // period is at least minRepeat and an activation ends at its sunset.
 func Tick(d *Definition, a Activation, at time.Time) []Event {
+	events, _ := advance(d, a, at)
+	return events
+}
+
+// advance is Tick with the state that results.
+func advance(d *Definition, a Activation, at time.Time) ([]Event, Activation) {
 	var events []Event
 	for {
-		e, ok := next(d, a)
-		if !ok || e.At.After(at) {
-			return events
+		due := next(&a)
+		if due.what == nothing || due.at.After(at) {
+			return events, a
 		}
+		if events == nil {
+			a = a.owned()
+		}
+		e := due.event(d, a)
 		events = append(events, e)
-		a = Apply(a, e)
+		a = a.apply(e, true)
 	}
 }
 
 // NextDue returns when Tick will next have something to say, or the zero time
 // if only people can change the state. It may lie in the past if Tick has not
 // run since.
-func NextDue(d *Definition, a Activation) time.Time {
-	e, ok := next(d, a)
-	if !ok {
-		return time.Time{}
-	}
-	return e.At
+func NextDue(_ *Definition, a Activation) time.Time { return next(&a).at }
+
+// due is the next thing that time will bring about. Of several at the same
+// instant it is the least what, then the first in the state: duties before the
+// ends of phases, so that nothing that was due is lost with its phase.
+type due struct {
+	at   time.Time
+	what int
+	i    int // of the clock or task
 }
 
-// next returns the event that time will bring about first. Of several at the
-// same instant, it is the one that was looked at first here: duties before
-// the ends of phases, so that nothing that was due is lost with its phase.
-func next(d *Definition, a Activation) (Event, bool) {
-	var best Event
-	found := false
-	offer := func(at time.Time, make func() Event) {
-		if at.IsZero() || (found && !at.Before(best.At)) {
+const (
+	escalation = iota + 1
+	clockOverdue
+	taskOverdue
+	standDownRefused
+	lapse
+	decline
+	sunset
+	conclusion
+	nothing
+)
+
+// next looks at everything that runs. It allocates nothing.
+func next(a *Activation) due {
+	best := due{what: nothing}
+	offer := func(at time.Time, what, i int) {
+		if at.IsZero() || best.what != nothing && (at.After(best.at) || at.Equal(best.at) && what >= best.what) {
 			return
 		}
-		best, found = make(), true
-		best.At = at
-		best.By = By{System: true}
-		best.Protocol, best.Version, best.Round = a.Protocol, a.Version, a.Round
+		best = due{at, what, i}
 	}
 	for i := range a.Clocks {
-		offerClock(d, a, &a.Clocks[i], offer)
+		c := &a.Clocks[i]
+		if !c.Running() {
+			continue
+		}
+		if s := c.nextStep(); s >= 0 {
+			offer(c.Escalate[s].At, escalation, i)
+		}
+		if !c.Overdue && c.OnExpiry == "" {
+			offer(c.Due, clockOverdue, i)
+		}
 	}
 	for i := range a.Tasks {
-		t := &a.Tasks[i]
-		if t.Open() && !t.Overdue {
-			offer(t.Due, func() Event {
-				return Event{Type: EvTaskOverdue, Task: t.ID, Partner: t.Partner, Due: t.Due, Clause: taskClause(*t)}
-			})
+		if t := &a.Tasks[i]; t.Open() && !t.Overdue {
+			offer(t.Due, taskOverdue, i)
 		}
 	}
-	switch a.State {
-	case Active:
-		if a.StandDown != nil {
-			offer(a.StandDown.Closes, func() Event {
-				return Event{Type: EvStandDownRefused, Clause: "authority.stand_down.vote_open", Reason: "the vote closed without a quorum"}
-			})
-		}
-		offer(a.Sunset, func() Event {
-			return d.enter(a, a.Sunset, Event{Type: EvStandingDown, Cause: CauseSunset, Clause: d.sunsetClause(), Reason: "nobody renewed it"})
-		})
-	case Provisional:
-		offer(a.ProvisionalUntil, func() Event {
-			return d.enter(a, a.ProvisionalUntil, Event{Type: EvLapsed, Clause: "authority.emergency.confirm_within", Reason: "not confirmed in time"})
-		})
-	case Voting:
-		offer(a.Closes, func() Event {
-			return Event{Type: EvDeclined, Clause: "authority.activate.vote_open", Reason: "the vote closed without a quorum"}
-		})
-	case StandingDown:
-		if a.StandingDownCause == CauseSunset {
-			end := a.StandingDownSince.Add(GraceAfterSunset)
-			offer(end, func() Event {
-				return d.enter(a, end, Event{Type: EvConcluded, Clause: d.sunsetClause(), Reason: "nobody answered the sunset within 24 hours"})
-			})
-		}
+	if end := nextPhase(a); end.what != nothing {
+		offer(end.at, end.what, end.i)
 	}
-	return best, found
+	return best
 }
 
-// offerClock offers the next step of one clock: of its escalation, or that it
-// is overdue, with the period that follows it if it repeats.
-func offerClock(d *Definition, a Activation, c *ClockState, offer func(time.Time, func() Event)) {
-	if !c.Running() {
-		return
-	}
-	clause := "clocks." + c.ID
-	if i := slices.IndexFunc(c.Escalate, func(s Escalated) bool { return !s.Done }); i >= 0 {
-		s := c.Escalate[i]
-		offer(s.At, func() Event {
-			return Event{Type: EvClockEscalated, Clock: c.ID, Partner: c.Partner, To: s.To, Due: c.Due, Clause: clause}
-		})
-	}
-	if c.Overdue || c.OnExpiry == ExpiryStandDown {
-		return // the sunset is the state's own
-	}
-	offer(c.Due, func() Event {
-		if c.OnExpiry == ExpiryConclude {
-			return d.enter(a, c.Due, Event{Type: EvConcluded, Clause: clause, Reason: "the time to wind down is over"})
+// nextPhase is next among the ends of phases and of votes alone.
+func nextPhase(a *Activation) due {
+	switch a.State {
+	case Voting:
+		return due{a.Closes, decline, 0}
+	case Provisional:
+		return due{a.ProvisionalUntil, lapse, 0}
+	case Active:
+		if v := a.StandDown; v != nil && !v.Closes.After(a.Sunset) {
+			return due{v.Closes, standDownRefused, 0}
 		}
-		e := Event{Type: EvClockOverdue, Clock: c.ID, Partner: c.Partner, Due: c.Due, Clause: clause}
+		return due{a.Sunset, sunset, 0}
+	case StandingDown:
+		best := due{what: nothing}
+		if a.StandingDownCause == CauseSunset {
+			best = due{a.StandingDownSince.Add(GraceAfterSunset), conclusion, -1}
+		}
+		for i := range a.Clocks {
+			if c := &a.Clocks[i]; c.Running() && c.OnExpiry == ExpiryConclude && (best.what == nothing || !c.Due.After(best.at)) {
+				best = due{c.Due, conclusion, i}
+			}
+		}
+		return best
+	}
+	return due{what: nothing}
+}
+
+// event writes down what the next thing is.
+func (n due) event(d *Definition, a Activation) Event {
+	e := Event{At: n.at, By: By{System: true}, Protocol: a.Protocol, Version: a.Version, Round: a.Round}
+	switch n.what {
+	case escalation:
+		c := a.Clocks[n.i]
+		e.Type, e.Clause, e.To = EvClockEscalated, "clocks."+c.ID, c.Escalate[c.nextStep()].To
+		e.Clock, e.Partner, e.Due = c.ID, c.Partner, c.Due
+	case clockOverdue:
+		c := a.Clocks[n.i]
+		e.Type, e.Clause = EvClockOverdue, "clocks."+c.ID
+		e.Clock, e.Partner, e.Due = c.ID, c.Partner, c.Due
 		if c.Repeats > 0 {
 			e.Clocks = []ClockState{c.again(c.Due)}
 		}
-		return e
-	})
+	case taskOverdue:
+		t := a.Tasks[n.i]
+		e.Type, e.Clause = EvTaskOverdue, taskClause(t)
+		e.Task, e.Partner, e.Due = t.ID, t.Partner, t.Due
+	case standDownRefused:
+		e.Type, e.Clause, e.Reason = EvStandDownRefused, "authority.stand_down.vote_open", "the vote closed without a quorum"
+	case lapse:
+		e.Type, e.Clause, e.Reason = EvLapsed, "authority.emergency.confirm_within", "not confirmed in time"
+	case decline:
+		e.Type, e.Clause, e.Reason = EvDeclined, "authority.activate.vote_open", "the vote closed without a quorum"
+	case sunset:
+		e.Type, e.Clause, e.Reason, e.Cause = EvStandingDown, d.sunsetClause(), "nobody renewed it", CauseSunset
+	case conclusion:
+		e.Type, e.Clause, e.Reason = EvConcluded, d.sunsetClause(), "nobody answered the sunset within 24 hours"
+		if n.i >= 0 {
+			e.Clause, e.Reason = "clocks."+a.Clocks[n.i].ID, "the time to wind down is over"
+		}
+	}
+	return d.enter(a, n.at, e)
 }
 
 // again returns the clock's next period.
@@ -178,6 +215,9 @@ func (d *Definition) enter(a Activation, at time.Time, e Event) Event {
 	partners := a.Partners
 	if e.Type == EvProposed {
 		partners = addPartners([]Participant{{ID: e.By.Partner, Kind: e.By.Kind}}, e.Partners)
+	}
+	if start == "" && phase == None {
+		return e
 	}
 	for _, c := range d.clocksAt(start, at, partners) {
 		voted := slices.ContainsFunc(a.Votes, func(v Vote) bool { return v.Partner == c.Partner })
