@@ -134,11 +134,12 @@ type Vote struct {
 
 // Reason is a reason alone.
 type Reason struct {
-	Reason string `json:"reason"`
+	Reason string `json:"reason,omitempty"`
 }
 
-type activationInput struct {
-	idInput
+// ActivationInput names one activation of an incident.
+type ActivationInput struct {
+	IDInput
 	Protocol string `path:"protocol" maxLength:"60"`
 }
 
@@ -179,12 +180,12 @@ func (s *server) incidentRoutes() {
 			return out, nil
 		})
 	add(s, op{"get-incident", http.MethodGet, base + "/{id}", "Read an incident", access.ReadIncidents, http.StatusOK},
-		func(ctx context.Context, in *idInput) (*incidentOutput, error) {
+		func(ctx context.Context, in *IDInput) (*incidentOutput, error) {
 			return one(s.Incidents.Get(ctx, actor(ctx), in.ID))
 		})
 	add(s, op{"incident-timeline", http.MethodGet, base + "/{id}/timeline", "Read the incident's entries, newest first", access.ReadIncidents, http.StatusOK},
 		func(ctx context.Context, in *struct {
-			idInput
+			IDInput
 			PageInput
 		},
 		) (*struct{ Body Page[Entry] }, error) {
@@ -213,7 +214,7 @@ func (s *server) incidentRoutes() {
 		})
 	add(s, op{"assess-incident", http.MethodPost, base + "/{id}/assessment", "Answer criteria of a protocol", access.Assess, http.StatusOK},
 		func(ctx context.Context, in *struct {
-			idInput
+			IDInput
 			Body struct {
 				Protocol string            `json:"protocol,omitempty" doc:"Default: sea-crp"`
 				Answers  []incident.Answer `json:"answers" minItems:"1" maxItems:"100"`
@@ -223,12 +224,12 @@ func (s *server) incidentRoutes() {
 			return one(s.Incidents.Assess(ctx, actor(ctx), in.ID, in.Body.Protocol, in.Body.Answers))
 		})
 	add(s, op{"acknowledge-incident", http.MethodPost, base + "/{id}/acknowledgements", "Say that your partner has seen it", access.Acknowledge, http.StatusOK},
-		func(ctx context.Context, in *idInput) (*incidentOutput, error) {
+		func(ctx context.Context, in *IDInput) (*incidentOutput, error) {
 			return one(s.Incidents.Acknowledge(ctx, actor(ctx), in.ID))
 		})
 	add(s, op{"close-incident", http.MethodPost, base + "/{id}/close", "Close an incident on which nothing runs any more", access.Assess, http.StatusOK},
 		func(ctx context.Context, in *struct {
-			idInput
+			IDInput
 			Body Reason
 		},
 		) (*incidentOutput, error) {
@@ -236,7 +237,7 @@ func (s *server) incidentRoutes() {
 		})
 	add(s, op{"reopen-incident", http.MethodPost, base + "/{id}/reopen", "Open a closed incident again", access.Assess, http.StatusOK},
 		func(ctx context.Context, in *struct {
-			idInput
+			IDInput
 			Body Reason
 		},
 		) (*incidentOutput, error) {
@@ -244,7 +245,7 @@ func (s *server) incidentRoutes() {
 		})
 	add(s, op{"post-update", http.MethodPost, base + "/{id}/updates", "Post a situation update", access.PostUpdate, http.StatusCreated},
 		func(ctx context.Context, in *struct {
-			idInput
+			IDInput
 			Body incident.NewUpdate
 		},
 		) (*incidentOutput, error) {
@@ -252,7 +253,7 @@ func (s *server) incidentRoutes() {
 		})
 	add(s, op{"add-asset", http.MethodPost, base + "/{id}/assets", "Describe a piece of content", access.AddAsset, http.StatusCreated},
 		func(ctx context.Context, in *struct {
-			idInput
+			IDInput
 			Body incident.NewAsset
 		},
 		) (*incidentOutput, error) {
@@ -260,7 +261,7 @@ func (s *server) incidentRoutes() {
 		})
 	add(s, op{"propose-activation", http.MethodPost, base + "/{id}/activations", "Propose an activation, which counts as your yes, or use emergency authority", access.Vote, http.StatusCreated},
 		func(ctx context.Context, in *struct {
-			idInput
+			IDInput
 			Body Activate
 		},
 		) (*incidentOutput, error) {
@@ -275,7 +276,7 @@ func (s *server) incidentRoutes() {
 		})
 	add(s, op{"vote", http.MethodPost, base + "/{id}/activations/{protocol}/votes", "Vote on an activation", access.Vote, http.StatusOK},
 		func(ctx context.Context, in *struct {
-			activationInput
+			ActivationInput
 			Body Vote
 		},
 		) (*incidentOutput, error) {
@@ -283,7 +284,7 @@ func (s *server) incidentRoutes() {
 		})
 	add(s, op{"stand-down-vote", http.MethodPost, base + "/{id}/activations/{protocol}/stand-down/votes", "Vote on standing down", access.Vote, http.StatusOK},
 		func(ctx context.Context, in *struct {
-			activationInput
+			ActivationInput
 			Body Vote
 		},
 		) (*incidentOutput, error) {
@@ -297,7 +298,7 @@ func (s *server) incidentRoutes() {
 		name := strings.ReplaceAll(string(v), "_", "-")
 		add(s, op{"activation-" + name, http.MethodPost, base + "/{id}/activations/{protocol}/" + name, "Activation: " + strings.ReplaceAll(string(v), "_", " "), incident.RightFor(v), http.StatusOK},
 			func(ctx context.Context, in *struct {
-				activationInput
+				ActivationInput
 				Body Step
 			},
 			) (*incidentOutput, error) {

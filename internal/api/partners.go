@@ -30,7 +30,7 @@ func (s *server) partnerRoutes() {
 			return &struct{ Body Page[partner.Partner] }{Page[partner.Partner]{Items: list}}, err
 		})
 	add(s, op{"get-partner", http.MethodGet, "/api/v1/partners/{id}", "Read a partner", access.ReadPartners, http.StatusOK},
-		func(ctx context.Context, in *idInput) (*struct{ Body partner.Partner }, error) {
+		func(ctx context.Context, in *IDInput) (*struct{ Body partner.Partner }, error) {
 			p, err := s.Partners.Get(ctx, actor(ctx), in.ID)
 			return &struct{ Body partner.Partner }{p}, err
 		})
@@ -64,7 +64,7 @@ func (s *server) partnerRoutes() {
 		})
 	add(s, op{"change-member", http.MethodPost, "/api/v1/members/{id}", "Change a member's roles, or disable the member", access.ManageMembers, http.StatusOK},
 		func(ctx context.Context, in *struct {
-			idInput
+			IDInput
 			Body partner.Change
 		},
 		) (*struct{ Body partner.Member }, error) {
@@ -103,7 +103,7 @@ func (s *server) partnerRoutes() {
 			return out, err
 		})
 	add(s, op{"revoke-token", http.MethodPost, "/api/v1/tokens/{id}/revoke", "End a token at once", access.ManageTokens, http.StatusOK},
-		func(ctx context.Context, in *idInput) (*struct{ Body Token }, error) {
+		func(ctx context.Context, in *IDInput) (*struct{ Body Token }, error) {
 			t, err := s.Partners.RevokeToken(ctx, actor(ctx), in.ID)
 			return &struct{ Body Token }{Token{t, "revoked"}}, err
 		})

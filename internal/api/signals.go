@@ -66,7 +66,8 @@ func signalView(s signal.Signal, by access.Actor) Signal {
 	return v
 }
 
-type idInput struct {
+// IDInput names the object of a request.
+type IDInput struct {
 	ID string `path:"id" maxLength:"60"`
 }
 
@@ -101,7 +102,7 @@ func (s *server) signalRoutes() {
 			return out, err
 		})
 	add(s, op{"get-signal", http.MethodGet, "/api/v1/signals/{id}", "Read a signal", access.ReadSignals, http.StatusOK},
-		func(ctx context.Context, in *idInput) (*signalOutput, error) {
+		func(ctx context.Context, in *IDInput) (*signalOutput, error) {
 			sig, err := s.Signals.Get(ctx, actor(ctx), in.ID)
 			return &signalOutput{signalView(sig, actor(ctx))}, err
 		})
@@ -118,7 +119,7 @@ func (s *server) signalRoutes() {
 	} {
 		add(s, op{d.verb + "-signal", http.MethodPost, "/api/v1/signals/{id}/" + d.verb, d.what, d.right, http.StatusOK},
 			func(ctx context.Context, in *struct {
-				idInput
+				IDInput
 				Body signal.Decision `required:"false"`
 			},
 			) (*signalOutput, error) {

@@ -360,7 +360,7 @@ func (s *Service) List(ctx context.Context, by access.Actor, q Query) ([]Signal,
 // Decision is a person's decision about a signal. Version, if not zero, is the
 // entry that the person had read last; a newer one is a Conflict.
 type Decision struct {
-	Reason  string `json:"reason"`
+	Reason  string `json:"reason,omitempty"`
 	Reach   Reach  `json:"reach,omitempty"` // empty: everywhere; for suspend: mine
 	Version int64  `json:"version,omitempty"`
 }
