@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"encoding/json"
 	"fmt"
-	"math"
 	"strconv"
 	"strings"
 	"time"
@@ -24,6 +23,10 @@ const (
 
 	// MaxPayload is the size that the payload of one entry may have, in bytes.
 	MaxPayload = 1 << 20
+
+	// Entries are of the years 1 to 9999, which all forms of time can say.
+	minMillis = -62_135_596_800_000
+	maxMillis = 253_402_300_799_999
 
 	// MaxAbout is the number of objects that one entry may be about.
 	MaxAbout = 256
@@ -151,6 +154,9 @@ func (e *Entry) canonical() error {
 		return problem.New(problem.Invalid, "the entry has no type", "tell the operator: this is a fault of the program")
 	}
 	e.At = e.At.UTC().Truncate(time.Millisecond)
+	if ms := e.At.UnixMilli(); ms < minMillis || ms > maxMillis {
+		return problem.Newf(problem.Invalid, "the entry %s has a time outside the years 1 to 9999", e.Type)
+	}
 	e.Erased = false
 	var about []Ref
 	seen := make(map[Ref]bool, len(e.About))
@@ -262,7 +268,7 @@ func parseEntry(head, payload []byte) (Entry, error) {
 	if err := json.Unmarshal(head, &h); err != nil {
 		return Entry{}, fmt.Errorf("journal: reading the head of an entry: %w", err)
 	}
-	if h.AtMillis > math.MaxInt64/1_000_000 || h.AtMillis < math.MinInt64/1_000_000 {
+	if h.AtMillis < minMillis || h.AtMillis > maxMillis {
 		return Entry{}, fmt.Errorf("journal: entry %d has a time out of range", h.Number)
 	}
 	e := Entry{

@@ -6,7 +6,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"path/filepath"
+	"sync"
 	"testing"
 	"time"
 
@@ -84,9 +86,36 @@ func boards() journal.Fold {
 	return f
 }
 
+// empty is the file of an empty database: opening a copy is faster than
+// creating one.
+var empty = sync.OnceValues(func() ([]byte, error) {
+	dir, err := os.MkdirTemp("", "siaga-journal")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(dir)
+	path := filepath.Join(dir, "siaga.db")
+	db, err := sqlite.Create(background, path, sqlite.Options{})
+	if err != nil {
+		return nil, err
+	}
+	if err := db.Close(); err != nil {
+		return nil, err
+	}
+	return os.ReadFile(path)
+})
+
 func newStore(tb testing.TB) *sqlite.DB {
 	tb.Helper()
-	db, err := sqlite.Create(background, filepath.Join(tb.TempDir(), "siaga.db"), sqlite.Options{})
+	data, err := empty()
+	if err != nil {
+		tb.Fatal(err)
+	}
+	path := filepath.Join(tb.TempDir(), "siaga.db")
+	if err := os.WriteFile(path, data, 0o600); err != nil {
+		tb.Fatal(err)
+	}
+	db, err := sqlite.Open(background, path, sqlite.Options{})
 	if err != nil {
 		tb.Fatal(err)
 	}

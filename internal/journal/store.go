@@ -33,8 +33,8 @@ type Store interface {
 	// runs, another one. Read it before looking at the state, wait on it after.
 	Committed() <-chan struct{}
 
-	// Watch follows the commits of other processes until ctx ends, and then
-	// returns nil. One call serves all users of Committed.
+	// Watch follows the commits of other processes until ctx ends or the store
+	// is closed, and then returns nil. One call serves all users of Committed.
 	Watch(ctx context.Context) error
 
 	// Close waits for calls under way. Later ones return a problem of kind

@@ -373,12 +373,18 @@ func TestVerifyAcrossChunks(t *testing.T) {
 			}
 			return true
 		}}
-		r := verify(t, newLog(t, tampered{s, c}))
+		o := options(tampered{s, c})
+		o.Folds = nil // they take the most time and are not what is tried here
+		l, err := journal.NewLog(o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := verify(t, l)
 		if want := fmt.Sprintf("hash %d (level %d)", index, level); len(r.Faults) != 1 || !strings.HasPrefix(r.Faults[0].String(), want) {
 			t.Errorf("%s: %v", want, r.Faults)
 		}
 	}
-	for _, number := range []int64{0, 8191, 8192, n - 1} {
+	for _, number := range []int64{8192, n - 1} {
 		finds(t, s, fmt.Sprint("entry ", number), change{row: func(r *journal.Row) bool {
 			if r.Number == number {
 				r.Payload[2] ^= 1

@@ -28,6 +28,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"time"
@@ -72,6 +73,7 @@ type DB struct {
 	mu        sync.Mutex
 	committed chan struct{} // closed and replaced by each commit that appended
 	closed    bool
+	closing   chan struct{}  // closed by Close
 	active    sync.WaitGroup // Updates and Views under way; Add under mu
 }
 
@@ -120,7 +122,7 @@ func open(ctx context.Context, path string, o Options, created bool) (db *DB, er
 	if o.MaxWaiting == 0 {
 		o.MaxWaiting = 4096
 	}
-	db = &DB{path: path, readOnly: o.ReadOnly, committed: make(chan struct{}), readers: make(chan *conn, o.Readers)}
+	db = &DB{path: path, readOnly: o.ReadOnly, committed: make(chan struct{}), closing: make(chan struct{}), readers: make(chan *conn, o.Readers)}
 	db.updates.max = o.MaxWaiting
 	defer func() {
 		if err != nil {
@@ -316,6 +318,8 @@ func (db *DB) Watch(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			return nil
+		case <-db.closing:
+			return nil
 		case <-tick.C:
 		}
 		if c == nil {
@@ -343,13 +347,14 @@ func (db *DB) Watch(ctx context.Context) error {
 // Close implements journal.Store.
 func (db *DB) Close() error {
 	db.mu.Lock()
-	was := db.closed
-	db.closed = true
-	db.mu.Unlock()
-	db.active.Wait()
-	if was {
+	if db.closed {
+		db.mu.Unlock()
 		return nil
 	}
+	db.closed = true
+	close(db.closing)
+	db.mu.Unlock()
+	db.active.Wait()
 	return db.release()
 }
 
@@ -373,7 +378,11 @@ func (db *DB) release() error {
 	return errors.Join(errs...)
 }
 
+// syncDir makes the name of a new file durable. Windows has no such call.
 func syncDir(dir string) error {
+	if runtime.GOOS == "windows" {
+		return nil
+	}
 	d, err := os.Open(dir)
 	if err != nil {
 		return err
