@@ -48,8 +48,9 @@ type batch struct {
 // waiter is a caller in the queue. Under queue.mu it is either in waiting or
 // has been sent one signal.
 type waiter struct {
-	turn chan *batch // the leader gives the turn; nil: lead yourself
-	back chan error  // gives the turn back; a non-nil error spoils the batch
+	alone bool        // wants the lead, not a turn
+	turn  chan *batch // the leader gives the turn; nil: lead yourself
+	back  chan error  // gives the turn back; a non-nil error spoils the batch
 }
 
 // Update implements journal.Store.
@@ -69,7 +70,7 @@ func (db *DB) Update(ctx context.Context, fn func(tx journal.StoreTx) error) err
 	if !q.leading {
 		q.leading = true
 		q.mu.Unlock()
-		return db.lead(fn)
+		return db.lead(ctx, fn)
 	}
 	if len(q.waiting) >= q.max {
 		q.mu.Unlock()
@@ -81,7 +82,7 @@ func (db *DB) Update(ctx context.Context, fn func(tx journal.StoreTx) error) err
 
 	select {
 	case b := <-w.turn:
-		return db.follow(w, b, fn)
+		return db.follow(ctx, w, b, fn)
 	case <-ctx.Done():
 	}
 	if q.leave(w) {
@@ -109,11 +110,11 @@ func (q *queue) leave(w *waiter) bool {
 	return false
 }
 
-// next takes the first waiter, or nil.
+// next takes the first waiter for a turn, or nil.
 func (q *queue) next() *waiter {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if len(q.waiting) == 0 {
+	if len(q.waiting) == 0 || q.waiting[0].alone {
 		return nil
 	}
 	w := q.waiting[0]
@@ -136,10 +137,27 @@ func (q *queue) handOver() {
 	w.turn <- nil
 }
 
+// alone runs fn while no transaction of this process is open, after those that
+// wait already.
+func (q *queue) alone(fn func() error) error {
+	q.mu.Lock()
+	if q.leading {
+		w := &waiter{alone: true, turn: make(chan *batch, 1)}
+		q.waiting = append(q.waiting, w)
+		q.mu.Unlock()
+		<-w.turn
+	} else {
+		q.leading = true
+		q.mu.Unlock()
+	}
+	defer q.handOver()
+	return fn()
+}
+
 // follow uses the turn, or takes the lead.
-func (db *DB) follow(w *waiter, b *batch, fn func(tx journal.StoreTx) error) error {
+func (db *DB) follow(ctx context.Context, w *waiter, b *batch, fn func(tx journal.StoreTx) error) error {
 	if b == nil {
-		return db.lead(fn)
+		return db.lead(ctx, fn)
 	}
 	var spoiled error
 	erased := false
@@ -148,27 +166,28 @@ func (db *DB) follow(w *waiter, b *batch, fn func(tx journal.StoreTx) error) err
 		return db.savepoint(b, fn, &spoiled, &erased)
 	}()
 	<-b.done
-	return db.result(ferr, b.err, erased)
+	return db.result(ctx, ferr, b.err, erased)
 }
 
 // result is what Update returns: the error of fn, or else that of the batch.
 // After an erasure it first makes sure that the log holds no copy.
-func (db *DB) result(ferr, berr error, erased bool) error {
+func (db *DB) result(ctx context.Context, ferr, berr error, erased bool) error {
 	switch {
 	case ferr != nil:
 		return db.problem(ferr)
 	case berr != nil:
 		return berr
 	case erased:
-		return db.emptyWAL()
+		return db.emptyWAL(ctx)
 	}
 	return nil
 }
 
 // lead runs one batch that begins with fn. If fn panics, the batch is finished
 // for the others before the panic goes on.
-func (db *DB) lead(fn func(tx journal.StoreTx) error) error {
-	return db.result(db.leadBatch(fn))
+func (db *DB) lead(ctx context.Context, fn func(tx journal.StoreTx) error) error {
+	ferr, berr, erased := db.leadBatch(fn)
+	return db.result(ctx, ferr, berr, erased)
 }
 
 func (db *DB) leadBatch(fn func(tx journal.StoreTx) error) (ferr, berr error, erased bool) {
@@ -299,24 +318,52 @@ func (db *DB) savepoint(b *batch, fn func(tx journal.StoreTx) error, spoiled *er
 	return nil
 }
 
+// How long an erasure waits for readers of an older state, and how often it
+// looks.
+const (
+	maxEmptying   = 30 * time.Second
+	emptyingPause = 20 * time.Millisecond
+)
+
 // emptyWAL moves the write-ahead log into the database and truncates it, so
 // that what was erased is in neither. Readers of an older state hold it up.
-func (db *DB) emptyWAL() error {
+// Each attempt is short and made between two batches: SQLite would else keep
+// all writers out while it waits for a reader.
+func (db *DB) emptyWAL(ctx context.Context) error {
 	c, err := db.newConn()
 	if err != nil {
 		return db.problem(err)
 	}
 	defer c.close()
-	for range 3 { // each waits for readers as long as busy_timeout says
+	if err := c.exec("PRAGMA busy_timeout = 0"); err != nil {
+		return db.problem(err)
+	}
+	deadline := time.Now().Add(maxEmptying)
+	for {
 		var busy, frames, moved int64
-		err := (&tx{conn: c}).row("PRAGMA wal_checkpoint(TRUNCATE)", nil, &busy, &frames, &moved)
+		err := db.updates.alone(func() error {
+			return (&tx{conn: c}).row("PRAGMA wal_checkpoint(TRUNCATE)", nil, &busy, &frames, &moved)
+		})
 		if err == nil && busy == 0 {
 			return nil
 		}
 		if err != nil && !isCode(err, codeBusy) {
 			return db.problem(fmt.Errorf("emptying the write-ahead log: %w", err))
 		}
+		pause := time.NewTimer(emptyingPause)
+		select {
+		case <-pause.C:
+		case <-ctx.Done():
+			pause.Stop()
+			return heldCopy().Because(ctx.Err())
+		}
+		if time.Now().After(deadline) {
+			return heldCopy()
+		}
 	}
+}
+
+func heldCopy() *problem.Error {
 	return problem.New(problem.Unavailable, "the entry is erased, but a long-running read holds an old copy on disk",
 		"end long-running reads (an export, \"siaga log verify\") and erase it again")
 }

@@ -465,23 +465,35 @@ func TestErasingWaitsForReaders(t *testing.T) {
 		})
 	}()
 	<-inside
+	end := sync.OnceFunc(func() { close(release) })
+	defer end()
 	erased := make(chan error, 1)
 	go func() {
 		_, err := l.Erase(background, 0, access.Actor{}, "")
 		erased <- err
 	}()
 	// Other writes go on meanwhile.
-	for range 5 {
+	begun := time.Now()
+	for i := 0; i < 50 || time.Since(begun) < 100*time.Millisecond; i++ {
+		before := time.Now()
 		if err := db.Update(background, func(tx journal.StoreTx) error { _, err := tx.Next("n"); return err }); err != nil {
 			t.Error(err)
+		}
+		if took := time.Since(before); took > 5*time.Second {
+			t.Errorf("a write took %s while an erasure waited for a reader", took)
 		}
 	}
 	select {
 	case err := <-erased:
 		t.Fatalf("Erase returned %v while a reader held the old state", err)
-	case <-time.After(50 * time.Millisecond):
+	default:
 	}
-	close(release)
+	// One who does not want to wait is told what is left to do.
+	ctx, cancel := context.WithTimeout(background, 500*time.Millisecond)
+	defer cancel()
+	_, err = l.Erase(ctx, 0, access.Actor{}, "")
+	wantProblem(t, "an erasure in a hurry", err, problem.Unavailable, "erase it again")
+	end()
 	if err := <-viewed; err != nil {
 		t.Error(err)
 	}
