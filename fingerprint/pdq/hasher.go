@@ -43,7 +43,8 @@ func (h *Hasher) Hash(img image.Image) Result {
 
 // HashRect returns the hash of the part of img within r, as if it were a
 // picture of its own. Nothing is copied, so that a batch of crops of one
-// picture costs their pixels only.
+// picture costs their pixels only. (Where a JPEG's chroma is upsampled, it is
+// from all of img, as in a crop of the decoded picture.)
 func (h *Hasher) HashRect(img image.Image, r image.Rectangle) Result {
 	h.src.open(img, r)
 	return h.hash()

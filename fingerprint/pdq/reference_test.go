@@ -1,6 +1,11 @@
 package pdq
 
-import "math"
+import (
+	"fmt"
+	"image"
+	"math"
+	"testing"
+)
 
 // This file transcribes the reference (facebook/ThreatExchange, pdq/cpp) line
 // by line, in 32 bits as it is and in 64 bits as it is meant. It is the oracle
@@ -171,5 +176,22 @@ func torben[F float](s [frequencies][frequencies]F) F {
 		default:
 			low = minGreater
 		}
+	}
+}
+
+// BenchmarkReference is the literal transcription, to compare BenchmarkHash
+// with where there is no C++ compiler.
+func BenchmarkReference(b *testing.B) {
+	for _, size := range []image.Point{{640, 427}, {1600, 1004}, {4000, 3000}} {
+		b.Run(fmt.Sprintf("size=%dx%d", size.X, size.Y), func(b *testing.B) {
+			luma := make([]float32, size.X*size.Y)
+			for i := range luma {
+				luma[i] = float32(i % 251)
+			}
+			for b.Loop() {
+				reference(luma, size.Y, size.X)
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(size.X*size.Y), "ns/pixel")
+		})
 	}
 }

@@ -14,8 +14,8 @@ func (h *Hasher) prepare(w int) {
 }
 
 // sumRows sets sums to the weighted sums, times the source's scale, of the
-// pixels of sample row i, by the fastest of three ways that return the
-// same numbers.
+// pixels of sample row i, by the fastest of three ways that return the same
+// numbers.
 func (h *Hasher) sumRows(i int, sums *[side + 1]int64) {
 	if !h.sumColumns(i, sums) && !h.sumYCbCr(i, sums) {
 		h.sumPlain(i, sums)
@@ -129,10 +129,11 @@ func (c *columns) open(s *source) {
 	// Kernels go on to the end of a block of bytes or of 8 pixels; the last
 	// bytes of a row may be summed in a block of their own.
 	size := c.bytes + 3*block
-	if len(c.sums) < size {
+	if cap(c.sums) < size {
 		c.acc = make([]uint64, size/4+1)
 		c.sums = make([]uint32, size)
 	}
+	c.acc, c.sums = c.acc[:size/4+1], c.sums[:size]
 	clear(c.acc)
 	clear(c.sums)
 }
