@@ -136,6 +136,7 @@ var workerCalls = []string{
 var ffmpegCalls = []string{
 	"open", "openat", "stat", "lstat", "newfstatat", "statx", "access", "faccessat", "faccessat2", "readlink", "readlinkat", "getcwd", "getdents64",
 	"fstatfs", "statfs", "fadvise64", "pwrite64", "dup", "dup2", "dup3", "ioctl", "select", "pselect6",
+	"mlock", "munlock", // libgcrypt warns without
 	"execve", "getppid", "getuid", "geteuid", "getgid", "getegid", "getpgrp", "sysinfo", "times",
 	"sched_getparam", "sched_getscheduler", "sched_setaffinity", "get_mempolicy", "mbind", "set_mempolicy",
 }
@@ -222,7 +223,7 @@ func confineFFmpeg(c ffmpegStage) error {
 		limit{resource: unix.RLIMIT_CORE},
 		limit{resource: unix.RLIMIT_FSIZE},
 		limit{resource: unix.RLIMIT_NOFILE, soft: 64},
-		limit{resource: unix.RLIMIT_MEMLOCK},
+		limit{resource: unix.RLIMIT_MEMLOCK, soft: 64 << 10},
 		limit{resource: unix.RLIMIT_CPU, soft: uint64(c.CPUSeconds)},
 	); err != nil {
 		return err

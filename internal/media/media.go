@@ -92,9 +92,10 @@ type Want struct {
 	// Name is what the caller calls the file, for messages and for Set.Note.
 	Name string
 
-	// Local asks for the keypoint fingerprints too, which cost several times
-	// as much as all the others.
-	Local bool
+	// Altered asks for what finds altered copies, too: inner pictures without
+	// borders and captions, and keypoints. They cost several times as much as
+	// all the others.
+	Altered bool
 }
 
 // Pool fingerprints files with a fixed number of workers, which it starts when
@@ -227,7 +228,7 @@ func (p *Pool) Fingerprint(ctx context.Context, src io.Reader, w Want) (fingerpr
 	switch {
 	case format.Class == Other:
 	case format.Class == Video || format.Class == Audio:
-		decodeErr = p.video(ctx, f, n, format, w, &set)
+		decodeErr = p.video(ctx, f, format, w, &set)
 	default:
 		decodeErr = p.decode(ctx, f, n, format, w, &set)
 	}
@@ -307,13 +308,13 @@ func (p *Pool) decode(ctx context.Context, f *os.File, n int64, format Format, w
 		kind = wasmWorker
 	}
 	if format.Class == Picture && !format.inGo {
-		return p.stillByFFmpeg(ctx, f, n, format, want, set)
+		return p.stillByFFmpeg(ctx, f, format, want, set)
 	}
 	w, err := p.take(ctx, kind)
 	if err != nil {
 		return err
 	}
-	j := job{Format: format.Name, Size: n, MaxPixels: p.opt.MaxPixels, MaxFrames: p.opt.MaxFrames, Local: want.Local, Seconds: p.opt.PictureTime.Seconds()}
+	j := job{Format: format.Name, Size: n, MaxPixels: p.opt.MaxPixels, MaxFrames: p.opt.MaxFrames, Altered: want.Altered, Seconds: p.opt.PictureTime.Seconds()}
 	r, err := w.do(ctx, j, f, p.opt.PictureTime)
 	if err != nil {
 		p.end(w)
@@ -334,6 +335,9 @@ func (p *Pool) decode(ctx context.Context, f *os.File, n int64, format Format, w
 		r.Set.Format = format.Name
 	}
 	*set = r.Set
+	if r.Refused && set.Picture == nil && format.demuxers != "" && p.ffmpeg.find() == nil {
+		return p.stillByFFmpeg(ctx, f, format, want, set)
+	}
 	return nil
 }
 

@@ -14,7 +14,7 @@ import (
 	"golang.org/x/image/tiff"
 
 	"github.com/siaga-crp/siaga/fingerprint"
-	"github.com/siaga-crp/siaga/fingerprint/pdq"
+	"github.com/siaga-crp/siaga/fingerprint/picture"
 )
 
 // errPixels is returned for a picture over the limit of pixels.
@@ -36,10 +36,7 @@ func (d *decoder) picture(set *fingerprint.Set) {
 			return
 		}
 	}
-	set.Picture = hashPicture(img, d.Local)
-	if o := d.orientation(); o != 0 {
-		set.Picture.Upright = upright(set.Picture, o)
-	}
+	set.Picture = picture.Compute(img, picture.Options{NoTrims: !d.Altered, NoLocal: !d.Altered, Orientation: d.orientation()})
 }
 
 // refuse says in set why a picture was not, or not wholly, decoded.
@@ -58,6 +55,7 @@ func (d *decoder) refuse(err error, set *fingerprint.Set) {
 		set.Unknown = fmt.Sprintf("this %s is damaged; only a part of it could be fingerprinted", noun(d.format))
 		set.Fix = "get an undamaged copy, or open it in a viewer, take a screenshot and use that"
 	default:
+		d.refused = true
 		set.Unknown, set.Fix = unknownDamaged(d.format)
 	}
 }
@@ -218,24 +216,4 @@ func (d *decoder) jpeg() (image.Image, error) {
 		return img, err
 	}
 	return d.salvageJPEG(head, c.Width, c.Height, err)
-}
-
-// hashPicture computes the fingerprints of one decoded picture.
-func hashPicture(img image.Image, local bool) *fingerprint.Picture {
-	p := &fingerprint.Picture{Width: img.Bounds().Dx(), Height: img.Bounds().Dy()}
-	p.PDQ, p.Dihedral = pdq.ComputeDihedral(img)
-	return p
-}
-
-// uprightForm is the index in Picture.Dihedral of the form that EXIF
-// orientation 1 to 8 asks a viewer to show.
-var uprightForm = [9]int{1: 0, 2: 4, 3: 2, 4: 5, 5: 6, 6: 3, 7: 7, 8: 1}
-
-// upright returns the hash of the picture as orientation o shows it, or nil if
-// that is as it is stored.
-func upright(p *fingerprint.Picture, o int) *pdq.Result {
-	if o < 2 || o > 8 {
-		return nil
-	}
-	return &pdq.Result{Hash: p.Dihedral[uprightForm[o]], Quality: p.PDQ.Quality}
 }

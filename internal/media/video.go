@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"image"
 	"io"
 	"math"
 	"os"
@@ -16,6 +17,7 @@ import (
 
 	"github.com/siaga-crp/siaga/fingerprint"
 	"github.com/siaga-crp/siaga/fingerprint/pdq"
+	"github.com/siaga-crp/siaga/fingerprint/picture"
 )
 
 // ffmpegArg is the worker's argument under which it becomes ffmpeg.
@@ -63,11 +65,11 @@ const lumaFormats = "yuv420p|yuvj420p|yuv422p|yuvj422p|yuv444p|yuvj444p|gray"
 // frameArgs asks for frames, at most framesPerSecond of a second, chosen from
 // those that were decoded: none is ever repeated. Pixels go to the standard
 // output as YUV4MPEG2 and times to descriptor 4, from a tiny copy of each frame.
-func frameArgs(format Format, o Options, stream int) []string {
+func frameArgs(format Format, o Options, stream int, more ...string) []string {
 	pick := fmt.Sprintf("[0:V:%d]select='isnan(prev_selected_t)+isnan(t)+gte(t-prev_selected_t,%.4f)',format=%s,split[a][b];[b]scale=16:16:flags=neighbor[c]", stream, 1.0/framesPerSecond-tolerance, lumaFormats)
 	args := append(inputArgs(format, o), "-filter_complex", pick)
 	for _, out := range [][3]string{{"[a]", "yuv4mpegpipe", "pipe:1"}, {"[c]", "framecrc", "pipe:4"}} {
-		args = append(args, "-map", out[0], "-fps_mode", "passthrough", "-map_metadata", "-1", "-bitexact", "-strict", "-1", "-flush_packets", "1", "-f", out[1], out[2])
+		args = append(append(args, more...), "-map", out[0], "-fps_mode", "passthrough", "-map_metadata", "-1", "-bitexact", "-strict", "-1", "-flush_packets", "1", "-f", out[1], out[2])
 	}
 	return args
 }
@@ -77,7 +79,7 @@ var (
 	errNoFFmpeg = errors.New("media: ffmpeg is not installed")
 	errStream   = errors.New("media: ffmpeg's output is not in its form")
 	errNoFrames = errors.New("media: no frame could be decoded")
-	errStall    = errors.New("media: ffmpeg does not go on")
+	errFaults   = errors.New("media: ffmpeg met faults")
 )
 
 // ErrNoVideo is what Video returns where videos cannot be decoded.
@@ -97,7 +99,7 @@ func (p *Pool) Video() error {
 }
 
 // video fingerprints the frames of a video.
-func (p *Pool) video(ctx context.Context, f *os.File, n int64, format Format, want Want, set *fingerprint.Set) error {
+func (p *Pool) video(ctx context.Context, f *os.File, format Format, want Want, set *fingerprint.Set) error {
 	if format.Class == Audio {
 		set.Unknown, set.Fix = "this is a sound file, and sound is not fingerprinted yet", "review it by ear"
 		return nil
@@ -124,6 +126,8 @@ func (p *Pool) video(ctx context.Context, f *os.File, n int64, format Format, wa
 	case errors.Is(run.Err(), context.DeadlineExceeded):
 		set.Unknown = fmt.Sprintf("this video was fingerprinted up to second %.0f only, as decoding took longer than %v", s.frames[len(s.frames)-1].Seconds, p.opt.VideoTime)
 		set.Fix = "review the rest by eye, or cut it into parts"
+	case errors.Is(err, errFaults):
+		// Viewers, too, show what comes before and after a fault.
 	case err != nil:
 		set.Unknown = fmt.Sprintf("this video is damaged after second %.0f, up to where it was fingerprinted", s.frames[len(s.frames)-1].Seconds)
 		set.Fix = "get an undamaged copy, or review the rest by eye"
@@ -131,10 +135,13 @@ func (p *Pool) video(ctx context.Context, f *os.File, n int64, format Format, wa
 	return nil
 }
 
-// stillByFFmpeg fingerprints a picture of a kind that no Go decoder reads.
-func (p *Pool) stillByFFmpeg(ctx context.Context, f *os.File, n int64, format Format, want Want, set *fingerprint.Set) error {
-	set.Unknown = fmt.Sprintf("this is a %s, which we do not decode", noun(format))
-	set.Fix = "open it in a viewer, save it as PNG or JPEG and try that"
+// stillByFFmpeg fingerprints a picture of a kind that no Go decoder reads, or
+// one that they refused.
+func (p *Pool) stillByFFmpeg(ctx context.Context, f *os.File, format Format, want Want, set *fingerprint.Set) error {
+	if set.Unknown == "" {
+		set.Unknown = fmt.Sprintf("this is a %s, which we do not decode", noun(format))
+		set.Fix = "open it in a viewer, save it as PNG or JPEG and try that"
+	}
 	if format.demuxers == "" {
 		return nil
 	}
@@ -144,8 +151,8 @@ func (p *Pool) stillByFFmpeg(ctx context.Context, f *os.File, n int64, format Fo
 	}
 	run, cancel := context.WithTimeout(ctx, p.opt.PictureTime)
 	defer cancel()
-	s := &frameSink{keep: 2, pixels: p.opt.MaxPixels, still: true}
-	err := p.frames(run, f, format, append(frameArgs(format, p.opt, 0), "-frames:v", "1"), s)
+	s := &frameSink{keep: 2, pixels: p.opt.MaxPixels, still: &picture.Options{NoTrims: !want.Altered, NoLocal: !want.Altered}}
+	err := p.frames(run, f, format, frameArgs(format, p.opt, 0, "-frames:v", "1"), s)
 	if ctx.Err() != nil {
 		return contextProblem(ctx, want.Name)
 	}
@@ -153,8 +160,12 @@ func (p *Pool) stillByFFmpeg(ctx context.Context, f *os.File, n int64, format Fo
 	switch {
 	case errors.As(err, &pixels):
 		set.Unknown, set.Fix = err.Error(), "make it smaller and try that, or have the operator raise the limit"
-	case s.picture != nil:
+	case s.picture != nil && err == nil:
 		set.Picture, set.Unknown, set.Fix = s.picture, "", ""
+	case s.picture != nil:
+		set.Picture = s.picture
+		set.Unknown = fmt.Sprintf("this %s is damaged; only a part of it could be fingerprinted", noun(format))
+		set.Fix = "get an undamaged copy, or open it in a viewer, take a screenshot and use that"
 	}
 	return nil
 }
@@ -163,7 +174,7 @@ func (p *Pool) stillByFFmpeg(ctx context.Context, f *os.File, n int64, format Fo
 type frameSink struct {
 	keep   int
 	pixels int64
-	still  bool
+	still  *picture.Options // for one picture
 
 	stride  int // every so many frames one is hashed
 	frames  []fingerprint.Frame
@@ -223,8 +234,12 @@ func (s *frameSink) read(r io.Reader, progress func()) (rate float64, err error)
 		result := s.hasher.HashLuma32(s.luma, h.width, h.width, h.height)
 		s.frames = append(s.frames, fingerprint.Frame{PDQ: result, Dihedral: s.hasher.Dihedral()})
 		s.index = append(s.index, i)
-		if s.still && s.picture == nil {
-			s.picture = &fingerprint.Picture{Width: h.width, Height: h.height, PDQ: result, Dihedral: s.hasher.Dihedral()}
+		if s.still != nil && s.picture == nil {
+			grey := image.NewGray(image.Rect(0, 0, h.width, h.height))
+			for i, l := range s.luma {
+				grey.Pix[i] = uint8(min(max(l+0.5, 0), 255))
+			}
+			s.picture = picture.Compute(grey, *s.still)
 		}
 	}
 }

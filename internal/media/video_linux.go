@@ -126,8 +126,11 @@ func (p *ffmpegProgram) start(f *os.File, args []string, cpuSeconds int) (pixels
 	}
 	wait = func() error {
 		err := cmd.Wait()
-		if err != nil {
-			return fmt.Errorf("ffmpeg: %w: %s", err, stderr)
+		switch last := stderr.String(); {
+		case err != nil:
+			return fmt.Errorf("ffmpeg: %w: %s", err, last)
+		case last != "": // it goes on after faults and ends with success
+			return fmt.Errorf("%w: %s", errFaults, last)
 		}
 		return nil
 	}

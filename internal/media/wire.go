@@ -21,7 +21,7 @@ type job struct {
 	Size      int64
 	MaxPixels int64
 	MaxFrames int
-	Local     bool
+	Altered   bool
 	Seconds   float64 // after which the worker should answer with what it has
 }
 
@@ -29,6 +29,10 @@ type job struct {
 type reply struct {
 	Set    fingerprint.Set
 	Retire bool
+
+	// Refused says that the decoder could not read the picture, so that another
+	// one is worth a try.
+	Refused bool
 
 	// Hello is set in the first reply, before any job: what confines the worker.
 	Hello string

@@ -74,7 +74,7 @@ func handle(j job, f io.ReaderAt) (r reply) {
 	defer func() {
 		if v := recover(); v != nil {
 			// What the panic says may quote the file, so it is not passed on.
-			r = reply{Retire: true, Set: fingerprint.Set{Format: j.Format}}
+			r = reply{Retire: true, Refused: true, Set: fingerprint.Set{Format: j.Format}}
 			r.Set.Unknown, r.Set.Fix = unknownDamaged(formats[j.Format])
 		}
 	}()
@@ -85,7 +85,7 @@ func handle(j job, f io.ReaderAt) (r reply) {
 	case Document, Text:
 		d.text(&r.Set)
 	}
-	r.Retire = d.large
+	r.Retire, r.Refused = d.large, d.refused
 	return r
 }
 
@@ -96,6 +96,7 @@ type decoder struct {
 	src      *io.SectionReader
 	deadline time.Time
 	large    bool // more than softMemory was asked for
+	refused  bool // see reply
 }
 
 // errBudget is returned where a picture needs more memory than there is.
