@@ -127,7 +127,7 @@ var workerCalls = []string{
 	"rt_sigaction", "rt_sigprocmask", "rt_sigreturn", "sigaltstack", "restart_syscall",
 	"epoll_create1", "epoll_ctl", "epoll_pwait", "epoll_wait", "eventfd2", "pipe2", "poll", "ppoll",
 	"timer_create", "timer_settime", "timer_delete", "setitimer", "getitimer",
-	"getrandom", "getrlimit", "setrlimit", "prlimit64", "getrusage", "uname",
+	"getrandom", "getrlimit", "getrusage", "uname",
 	"exit", "exit_group", "set_tid_address", "arch_prctl", "prctl",
 }
 
@@ -190,6 +190,20 @@ func filter(calls []string, mapping seccomp.ArgumentConditions) seccomp.Filter {
 	allow.NamesWithCondtions = append(allow.NamesWithCondtions, seccomp.NameWithConditions{
 		Name:       "clone",
 		Conditions: seccomp.ArgumentConditions{{Argument: 0, Operation: seccomp.BitsSet, Value: cloneThread}},
+	})
+	// Limits may be read. Memory's may be raised, to its hard limit; root could
+	// raise the hard limits of others, too.
+	for name, conditions := range map[string]seccomp.ArgumentConditions{
+		"setrlimit": {{Argument: 0, Operation: seccomp.Equal, Value: unix.RLIMIT_DATA}},
+		"prlimit64": {{Argument: 1, Operation: seccomp.Equal, Value: unix.RLIMIT_DATA}},
+	} {
+		if known(name) {
+			allow.NamesWithCondtions = append(allow.NamesWithCondtions, seccomp.NameWithConditions{Name: name, Conditions: conditions})
+		}
+	}
+	allow.NamesWithCondtions = append(allow.NamesWithCondtions, seccomp.NameWithConditions{
+		Name:       "prlimit64",
+		Conditions: seccomp.ArgumentConditions{{Argument: 2, Operation: seccomp.Equal, Value: 0}},
 	})
 	groups := []seccomp.SyscallGroup{allow}
 	if known("clone3") {

@@ -7,6 +7,9 @@ import (
 
 func TestMain(m *testing.M) {
 	if IsWorker() {
+		if os.Args[2] == probeArg {
+			os.Exit(runProbe(os.Args[3:]))
+		}
 		WorkerMain()
 	}
 	os.Exit(m.Run())

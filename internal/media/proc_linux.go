@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -161,7 +162,23 @@ func (w *worker) kill() {
 			_, _ = io.WriteString(w.stderr, "\x00killed")
 		}
 		_ = w.replies.Close()
+		notePeak(w.cmd.ProcessState)
 	})
+}
+
+// peak is the most memory that any worker or ffmpeg that has ended had
+// resident, in bytes.
+var peak atomic.Int64
+
+func notePeak(s *os.ProcessState) {
+	if u, ok := s.SysUsage().(*syscall.Rusage); ok {
+		for n := u.Maxrss << 10; ; {
+			old := peak.Load()
+			if n <= old || peak.CompareAndSwap(old, n) {
+				return
+			}
+		}
+	}
 }
 
 // end lets the worker go: it exits when it sees its socket closed.

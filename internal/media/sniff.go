@@ -39,7 +39,7 @@ var formats = func() map[string]Format {
 		{Name: "gif", Class: Picture, inGo: true},
 		{Name: "webp", Class: Picture, inGo: true},
 		{Name: "bmp", Class: Picture, inGo: true, demuxers: "bmp_pipe"},
-		{Name: "tiff", Class: Picture, inGo: true, demuxers: "tiff_pipe"},
+		{Name: "tiff", Class: Picture, inGo: true}, // ffmpeg 5.1 makes noise of JPEG in TIFF and calls it success
 		{Name: "heic", Class: Picture, inGo: true},
 		{Name: "avif", Class: Picture, inGo: true},
 		{Name: "jxl", Class: Picture, demuxers: "jpegxl_pipe"},

@@ -126,6 +126,7 @@ func (p *ffmpegProgram) start(f *os.File, args []string, cpuSeconds int) (pixels
 	}
 	wait = func() error {
 		err := cmd.Wait()
+		notePeak(cmd.ProcessState)
 		switch last := stderr.String(); {
 		case err != nil:
 			return fmt.Errorf("ffmpeg: %w: %s", err, last)
