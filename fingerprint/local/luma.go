@@ -51,17 +51,40 @@ func FromImage(img image.Image) Luma {
 				out[x] = byte(v)
 			}
 		}
+	case *image.Paletted:
+		var luma [256]byte
+		for i, c := range m.Palette[:min(len(m.Palette), 256)] {
+			luma[i] = lumaOf(c)
+		}
+		for y := range l.H {
+			for x, i := range m.Pix[m.PixOffset(b.Min.X, b.Min.Y+y):][:l.W] {
+				l.Pix[y*l.W+x] = luma[i]
+			}
+		}
+	case image.RGBA64Image: // all others that decoders make, without an allocation a pixel
+		for y := range l.H {
+			for x := range l.W {
+				c := m.RGBA64At(b.Min.X+x, b.Min.Y+y)
+				v := (299*uint32(c.R) + 587*uint32(c.G) + 114*uint32(c.B) + 500) / 1000
+				l.Pix[y*l.W+x] = byte(min(0xffff, v+0xffff-uint32(c.A)) >> 8)
+			}
+		}
 	default:
 		for y := range l.H {
 			for x := range l.W {
-				c := color.NRGBAModel.Convert(img.At(b.Min.X+x, b.Min.Y+y)).(color.NRGBA)
-				v := (299*uint32(c.R) + 587*uint32(c.G) + 114*uint32(c.B) + 500) / 1000
-				a := uint32(c.A)
-				l.Pix[y*l.W+x] = byte((v*a + 255*(255-a) + 127) / 255)
+				l.Pix[y*l.W+x] = lumaOf(img.At(b.Min.X+x, b.Min.Y+y))
 			}
 		}
 	}
 	return l
+}
+
+// lumaOf is the luma of one colour over white.
+func lumaOf(colour color.Color) byte {
+	c := color.NRGBAModel.Convert(colour).(color.NRGBA)
+	v := (299*uint32(c.R) + 587*uint32(c.G) + 114*uint32(c.B) + 500) / 1000
+	a := uint32(c.A)
+	return byte((v*a + 255*(255-a) + 127) / 255)
 }
 
 // Sub returns a copy of the rectangle r of l, clipped to l.

@@ -2,6 +2,7 @@ package media
 
 import (
 	"image"
+	"image/color"
 	"image/draw"
 	"time"
 
@@ -58,25 +59,26 @@ const maxAnimation = 10000
 // animation draws the frames of an animated picture one over the other and
 // fingerprints what a viewer shows.
 type animation struct {
+	d       *decoder
+	set     *fingerprint.Set
 	canvas  *image.RGBA
 	keep    *sampler
 	hasher  pdq.Hasher
 	number  int
 	seconds float64
-	first   *image.RGBA // a copy of the first frame
-	until   time.Time
+	shown   time.Time // when show was last called
 }
 
 // animation starts one on a canvas that check has let pass.
-func (d *decoder) animation(width, height int) *animation {
-	return &animation{canvas: image.NewRGBA(image.Rect(0, 0, width, height)), keep: newSampler(d.MaxFrames), until: d.deadline}
+func (d *decoder) animation(width, height int, set *fingerprint.Set) *animation {
+	return &animation{d: d, set: set, canvas: image.NewRGBA(image.Rect(0, 0, width, height)), keep: newSampler(d.MaxFrames)}
 }
 
 // show takes the canvas as it is for one frame of this duration, and reports
 // whether there is time and room for more.
 func (a *animation) show(seconds float64) bool {
-	if a.first == nil {
-		a.first = &image.RGBA{Pix: append([]uint8(nil), a.canvas.Pix...), Stride: a.canvas.Stride, Rect: a.canvas.Rect}
+	if a.set.Picture == nil {
+		a.set.Picture = a.d.compute(a.canvas)
 	}
 	if a.keep.wants(a.seconds) {
 		f := fingerprint.Frame{Number: a.number, Seconds: a.seconds, PDQ: a.hasher.Hash(a.canvas)}
@@ -88,7 +90,14 @@ func (a *animation) show(seconds float64) bool {
 	}
 	a.number++
 	a.seconds += seconds
-	return a.number < maxAnimation && time.Now().Before(a.until)
+	// The next frame may take as long as this one did.
+	now := time.Now()
+	took := now.Sub(a.shown)
+	if a.shown.IsZero() {
+		took = 0
+	}
+	a.shown = now
+	return a.number < maxAnimation && now.Add(took).Before(a.d.deadline)
 }
 
 // draw puts a frame onto the canvas, over it or in its place.
@@ -100,23 +109,43 @@ func (a *animation) draw(r image.Rectangle, img image.Image, over bool) {
 	draw.Draw(a.canvas, r.Intersect(a.canvas.Rect), img, img.Bounds().Min, op)
 }
 
+// drawPaletted is draw over the canvas for GIF, many times as fast.
+func (a *animation) drawPaletted(r image.Rectangle, img *image.Paletted) {
+	var colours [256][4]uint8
+	for i, c := range img.Palette {
+		if rgba, ok := c.(color.RGBA); ok && i < len(colours) {
+			colours[i] = [4]uint8{rgba.R, rgba.G, rgba.B, rgba.A}
+		}
+	}
+	part := r.Intersect(a.canvas.Rect)
+	for y := part.Min.Y; y < part.Max.Y; y++ {
+		from := img.Pix[(y-r.Min.Y)*img.Stride+part.Min.X-r.Min.X:][:part.Dx()]
+		to := a.canvas.Pix[y*a.canvas.Stride+4*part.Min.X:][:4*part.Dx()]
+		for x, i := range from {
+			if c := &colours[i]; c[3] != 0 {
+				copy(to[4*x:4*x+4], c[:])
+			}
+		}
+	}
+}
+
 // erase makes a part of the canvas transparent.
 func (a *animation) erase(r image.Rectangle) {
 	draw.Draw(a.canvas, r.Intersect(a.canvas.Rect), image.Transparent, image.Point{}, draw.Src)
 }
 
-// finish moves the result to set and returns the first frame, nil if there was
-// none. more says that frames were left.
-func (a *animation) finish(set *fingerprint.Set, more bool) image.Image {
-	if a.first == nil {
-		return nil
+// finish moves the frames to the set. more says that some were left; it is an
+// error if there was none.
+func (a *animation) finish(more bool) error {
+	if a.number == 0 {
+		return errNoFrames
 	}
 	if a.number > 1 {
-		set.Frames = a.keep.frames
+		a.set.Frames = a.keep.frames
 	}
 	if more {
-		set.Unknown = "this animated picture has more frames than are fingerprinted in the time or number allowed"
-		set.Fix = "review the rest by eye"
+		a.set.Unknown = "this animated picture has more frames than are fingerprinted in the time or number allowed"
+		a.set.Fix = "review the rest by eye"
 	}
-	return a.first
+	return nil
 }

@@ -21,7 +21,7 @@ import (
 
 // maxText is the most text that is taken from a document, in bytes. A book of
 // a thousand pages has 3 MB.
-const maxText = 32 << 20
+const maxText = 8 << 20
 
 // documents are the names that a zip file may turn out to have.
 var documents = []string{"docx", "xlsx", "pptx", "odt", "ods", "odp", "epub"}
@@ -109,9 +109,6 @@ func (d *decoder) plain() ([]byte, error) {
 
 // pdf returns the text of a PDF's pages.
 func (d *decoder) pdf() (out []byte, err error) {
-	if err := d.reserve(softMemory); err != nil {
-		return nil, err
-	}
 	r, err := pdf.NewReader(d.src, d.Size)
 	if err != nil {
 		return nil, err

@@ -42,21 +42,27 @@ func (d *decoder) gif(set *fingerprint.Set) (image.Image, error) {
 			if width == 0 || height == 0 {
 				width, height = f.rect.Max.X, f.rect.Max.Y
 			}
-			// The canvas, its copies as first and as previous frame, and the
-			// frame's own pixels.
-			if err := d.check(width, height, 14); err != nil {
+			// The canvas, and how it was before a frame.
+			if err := d.check(width, height, 8); err != nil {
+				if errors.Is(err, errBudget) && f.rect == image.Rect(0, 0, width, height) && d.check(width, height, 1) == nil {
+					return g.only(f, set)
+				}
 				return nil, err
 			}
-			a = d.animation(width, height)
+			a = d.animation(width, height, set)
 		}
-		if err := d.check(f.rect.Dx(), f.rect.Dy(), 14); err != nil {
+		if err := d.check(f.rect.Dx(), f.rect.Dy(), 9); err != nil {
 			return nil, err
 		}
-		img, whole := g.pixels(f)
+		img, rows := g.pixels(f)
+		partial := error(nil)
+		if rows < f.rect.Dy() && a.number == 0 {
+			partial = repeatRow(img, rows)
+		}
 		if f.dispose == 3 {
 			previous = append(previous[:0], a.canvas.Pix...)
 		}
-		a.draw(f.rect, img, true)
+		a.drawPaletted(f.rect, img)
 		more := a.show(f.seconds)
 		switch f.dispose {
 		case 2:
@@ -64,22 +70,32 @@ func (d *decoder) gif(set *fingerprint.Set) (image.Image, error) {
 		case 3:
 			copy(a.canvas.Pix, previous)
 		}
-		if !whole {
-			img := a.finish(set, false)
-			if a.number == 1 {
-				return img, errPartial
-			}
-			return img, nil
+		if rows < f.rect.Dy() {
+			_ = a.finish(false)
+			return nil, partial
 		}
 		if !more {
 			_, err := g.next()
-			return a.finish(set, err == nil), nil
+			return nil, a.finish(err == nil)
 		}
 	}
 	if a == nil {
 		return nil, errGIF
 	}
-	return a.finish(set, false), nil
+	return nil, a.finish(false)
+}
+
+// only decodes the first frame alone, where the memory is not enough for more.
+func (g *gifDecoder) only(f gifFrame, set *fingerprint.Set) (image.Image, error) {
+	img, rows := g.pixels(f)
+	if rows < f.rect.Dy() {
+		return img, repeatRow(img, rows)
+	}
+	if _, err := g.next(); err == nil {
+		set.Unknown = "this animated picture is too large for more than its first frame to be fingerprinted"
+		set.Fix = "review the rest by eye"
+	}
+	return img, nil
 }
 
 // gifFrame is the head of one frame.
@@ -154,8 +170,9 @@ func (g *gifDecoder) next() (gifFrame, error) {
 	return f, errGIF
 }
 
-// pixels decodes the pixels of a frame and reports whether all were there.
-func (g *gifDecoder) pixels(f gifFrame) (*image.Paletted, bool) {
+// pixels decodes the pixels of a frame and tells how many rows from the top are
+// there; of an interlaced frame all that have a neighbour.
+func (g *gifDecoder) pixels(f gifFrame) (*image.Paletted, int) {
 	palette := make(color.Palette, 256) // so that no index is outside
 	for i := range palette {
 		palette[i] = color.RGBA{A: 0xff}
@@ -173,32 +190,40 @@ func (g *gifDecoder) pixels(f gifFrame) (*image.Paletted, bool) {
 	}
 	width, err := g.r.ReadByte()
 	if err != nil || width < 2 || width > 8 {
-		return img, false
+		return img, 0
 	}
 	blocks := &gifBlocks{r: g.r}
 	z := lzw.NewReader(blocks, lzw.LSB, int(width))
 	defer z.Close()
-	whole := true
-	row := func(y int) bool {
-		_, err := io.ReadFull(z, img.Pix[y*w:(y+1)*w])
-		whole = whole && err == nil
-		return err == nil
-	}
+	passes := [][2]int{{0, 1}}
 	if f.interlaced {
-	passes:
-		for _, p := range [4][2]int{{0, 8}, {4, 8}, {2, 4}, {1, 2}} {
-			for y := p[0]; y < h; y += p[1] {
-				if !row(y) {
-					break passes
-				}
-			}
-		}
-	} else {
-		for y := 0; y < h && row(y); y++ {
+		passes = [][2]int{{0, 8}, {4, 8}, {2, 4}, {1, 2}}
+	}
+	there := make([]bool, h)
+	broken := false
+	for _, p := range passes {
+		for y := p[0]; y < h && !broken; y += p[1] {
+			_, err := io.ReadFull(z, img.Pix[y*w:(y+1)*w])
+			broken = err != nil
+			there[y] = !broken
 		}
 	}
 	_, _ = io.Copy(io.Discard, blocks) // what follows the last pixel; an end shows at the next block
-	return img, whole
+	rows := h
+	for y := 1; broken && y < h; y++ {
+		switch {
+		case there[y]:
+		case f.interlaced && there[0]:
+			copy(img.Pix[y*w:(y+1)*w], img.Pix[(y-1)*w:y*w])
+		default:
+			rows = y
+			broken = false
+		}
+	}
+	if !there[0] {
+		rows = 0
+	}
+	return img, rows
 }
 
 // gifBlocks reads the content of sub-blocks up to the empty one that ends them.

@@ -19,6 +19,20 @@ type jpegHeader struct {
 	scan        int64 // where the first scan's data starts; 0 if there is none
 }
 
+// perPixel is how many bytes the decoder needs for each pixel: its planes,
+// coefficients of 32 bits each until the end of a progressive picture, and the
+// result of four components.
+func (h jpegHeader) perPixel() float64 {
+	n := float64(h.components)
+	if h.progressive {
+		n *= 5
+	}
+	if h.components == 4 {
+		n += 5
+	}
+	return n
+}
+
 var errJPEG = errors.New("media: not a JPEG")
 
 // jpegHeader reads the header. Segments are skipped, never kept.
@@ -79,8 +93,8 @@ const maxSegments = 1 << 16
 // do: what comes before is shown. why is what its decoder said.
 //
 // Of a progressive picture, the scans before are the whole picture with less
-// detail. Otherwise the bytes from the fault on are replaced by zeros, which
-// decode to something flat, since the code of all zeros is always taken.
+// detail. Otherwise the bytes from the fault on are replaced by others, which
+// nearly always decode to something, as nearly all codes are taken.
 func (d *decoder) salvageJPEG(h jpegHeader, width, height int, why error) (image.Image, error) {
 	fault := d.Size
 	if !errors.Is(why, io.ErrUnexpectedEOF) && !errors.Is(why, io.EOF) {
@@ -103,19 +117,18 @@ func (d *decoder) salvageJPEG(h jpegHeader, width, height int, why error) (image
 			}
 		}
 	}
-	zeros := int64(width)*int64(height)*2 + 1<<16
-	img, err := jpeg.Decode(io.MultiReader(
-		io.NewSectionReader(d.src, 0, fault),
-		io.LimitReader(zeroReader{}, zeros),
-		bytes.NewReader([]byte{0xff, 0xd9}),
-	))
-	if err != nil {
+	// Two decodings are kept at a time.
+	if err := d.check(width, height, 2*h.perPixel()); err != nil {
 		return nil, why
 	}
-	if fault < d.Size/10*9 {
-		return img, errPartial
-	}
-	return img, nil
+	missing := int64(width)*int64(height)*2 + 1<<16
+	return d.salvage(func(fill byte) (image.Image, error) {
+		return jpeg.Decode(io.MultiReader(
+			io.NewSectionReader(d.src, 0, fault),
+			io.LimitReader(repeated(fill), missing),
+			bytes.NewReader([]byte{0xff, 0xd9}),
+		))
+	}, why)
 }
 
 // lastScan returns where the last scan header before end starts, or 0 if it is
@@ -150,10 +163,12 @@ func (s *slowReader) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// zeroReader reads zeros without end.
-type zeroReader struct{}
+// repeated reads one byte without end.
+type repeated byte
 
-func (zeroReader) Read(b []byte) (int, error) {
-	clear(b)
+func (r repeated) Read(b []byte) (int, error) {
+	for i := range b {
+		b[i] = byte(r)
+	}
 	return len(b), nil
 }

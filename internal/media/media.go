@@ -92,10 +92,10 @@ type Want struct {
 	// Name is what the caller calls the file, for messages and for Set.Note.
 	Name string
 
-	// Altered asks for what finds altered copies, too: inner pictures without
+	// Local asks for what finds altered copies, too: inner pictures without
 	// borders and captions, and keypoints. They cost several times as much as
 	// all the others.
-	Altered bool
+	Local bool
 }
 
 // Pool fingerprints files with a fixed number of workers, which it starts when
@@ -314,7 +314,7 @@ func (p *Pool) decode(ctx context.Context, f *os.File, n int64, format Format, w
 	if err != nil {
 		return err
 	}
-	j := job{Format: format.Name, Size: n, MaxPixels: p.opt.MaxPixels, MaxFrames: p.opt.MaxFrames, Altered: want.Altered, Seconds: p.opt.PictureTime.Seconds()}
+	j := job{Format: format.Name, Size: n, MaxPixels: p.opt.MaxPixels, MaxFrames: p.opt.MaxFrames, Local: want.Local, Seconds: p.opt.PictureTime.Seconds()}
 	r, err := w.do(ctx, j, f, p.opt.PictureTime)
 	if err != nil {
 		p.end(w)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"image"
+	"image/color"
 	"image/jpeg"
 	"io"
 
@@ -32,11 +33,15 @@ func (d *decoder) picture(set *fingerprint.Set) {
 	img, err := d.still(set)
 	if err != nil {
 		d.refuse(err, set)
-		if img == nil {
-			return
-		}
 	}
-	set.Picture = picture.Compute(img, picture.Options{NoTrims: !d.Altered, NoLocal: !d.Altered, Orientation: d.orientation()})
+	if img != nil {
+		set.Picture = d.compute(img)
+	}
+}
+
+// compute returns all that was asked for of a decoded picture.
+func (d *decoder) compute(img image.Image) *fingerprint.Picture {
+	return picture.Compute(img, picture.Options{NoTrims: !d.Local, NoLocal: !d.Local, Orientation: d.orientation()})
 }
 
 // refuse says in set why a picture was not, or not wholly, decoded.
@@ -82,8 +87,9 @@ func (d *decoder) start() io.Reader {
 	return d.src
 }
 
-// still decodes the picture that a viewer shows first. Frames of an animation
-// are added to set. With errPartial it returns what could be decoded.
+// still decodes the picture that a viewer shows first. An animation adds its
+// frames and its first picture to set itself and returns no picture. With
+// errPartial comes what could be decoded.
 func (d *decoder) still(set *fingerprint.Set) (image.Image, error) {
 	switch d.format.Name {
 	case "jpeg":
@@ -95,9 +101,9 @@ func (d *decoder) still(set *fingerprint.Set) (image.Image, error) {
 	case "webp":
 		return d.webp(set)
 	case "bmp":
-		return d.simple(bmp.DecodeConfig, bmp.Decode, 4)
+		return d.simple(bmp.DecodeConfig, bmp.Decode)
 	case "tiff":
-		return d.simple(tiff.DecodeConfig, tiff.Decode, 9)
+		return d.simple(tiff.DecodeConfig, tiff.Decode)
 	case "heic":
 		return d.isobmff(heic.DecodeConfig, heic.Decode)
 	case "avif":
@@ -112,34 +118,58 @@ type (
 )
 
 // simple decodes a format whose decoder reads from start to end. If the file
-// ends too early, the rest is taken to be zero: a viewer shows the part there is.
-func (d *decoder) simple(config configFunc, decode decodeFunc, perPixel float64) (image.Image, error) {
+// ends too early, a viewer shows the part there is, and so that is decoded.
+func (d *decoder) simple(config configFunc, decode decodeFunc) (image.Image, error) {
 	c, err := config(d.start())
 	if err != nil {
 		return nil, err
 	}
-	if err := d.check(c.Width, c.Height, perPixel); err != nil {
+	n := bytesPerPixel(c.ColorModel)
+	if d.format.Name != "bmp" {
+		n += n / 2 // a part of the file, or of the picture, as it is decoded
+	}
+	if err := d.check(c.Width, c.Height, n); err != nil {
 		return nil, err
 	}
 	img, err := decode(d.start())
 	if err == nil {
 		return img, nil
 	}
-	padded := &zeroTail{src: d.src, size: d.Size + int64(c.Width)*int64(c.Height)*8 + 4096}
-	img, again := decode(io.NewSectionReader(padded, 0, padded.size))
-	if again != nil {
+	if err := d.check(c.Width, c.Height, 2*n); err != nil { // two decodings
 		return nil, err
 	}
-	return img, errPartial
+	return d.salvage(func(fill byte) (image.Image, error) {
+		padded := &filled{src: d.src, size: d.Size + int64(c.Width)*int64(c.Height)*8 + 4096, fill: fill}
+		return decode(io.NewSectionReader(padded, 0, padded.size))
+	}, err)
 }
 
-// zeroTail reads as src followed by zeros up to size.
-type zeroTail struct {
+// bytesPerPixel is the size of decoded pixels.
+func bytesPerPixel(m color.Model) float64 {
+	switch m {
+	case color.GrayModel:
+		return 1
+	case color.Gray16Model:
+		return 2
+	case color.YCbCrModel:
+		return 3
+	case color.RGBA64Model, color.NRGBA64Model:
+		return 8
+	}
+	if _, ok := m.(color.Palette); ok {
+		return 1
+	}
+	return 5
+}
+
+// filled reads as src followed by one byte again and again up to size.
+type filled struct {
 	src  *io.SectionReader
 	size int64
+	fill byte
 }
 
-func (z *zeroTail) ReadAt(b []byte, at int64) (int, error) {
+func (z *filled) ReadAt(b []byte, at int64) (int, error) {
 	if at >= z.size {
 		return 0, io.EOF
 	}
@@ -149,9 +179,11 @@ func (z *zeroTail) ReadAt(b []byte, at int64) (int, error) {
 	}
 	n := 0
 	if at < z.src.Size() {
-		n, _ = z.src.ReadAt(b, at) // what is missing is zero
+		n, _ = z.src.ReadAt(b, at) // what is missing is filled
 	}
-	clear(b[n:])
+	for i := range b[n:] {
+		b[n+i] = z.fill
+	}
 	return len(b), err
 }
 
@@ -172,18 +204,15 @@ func (d *decoder) isobmff(config configFunc, decode decodeFunc) (image.Image, er
 	if err != nil {
 		return nil, err
 	}
-	// Planes, their copy for tiles and the result, each of up to 4 bytes.
-	if err := d.check(w, h, 12); err != nil {
-		return nil, err
-	}
-	if err := d.reserve(softMemory); err != nil { // the compiled decoder needs its own
+	// Planes in the decoder's memory, and their copies there and here.
+	if err := d.check(w, h, 6); err != nil {
 		return nil, err
 	}
 	c, err := config(bytes.NewReader(b))
 	if err != nil {
 		return nil, err
 	}
-	if err := d.check(c.Width, c.Height, 12); err != nil {
+	if err := d.check(c.Width, c.Height, 6); err != nil {
 		return nil, err
 	}
 	return decode(bytes.NewReader(b))
@@ -200,15 +229,7 @@ func (d *decoder) jpeg() (image.Image, error) {
 	if err != nil {
 		return nil, err
 	}
-	// Progressive coefficients are kept as 32 bits each until the end.
-	perPixel := float64(head.components)
-	if head.progressive {
-		perPixel *= 5
-	}
-	if head.components == 4 {
-		perPixel += 5
-	}
-	if err := d.check(c.Width, c.Height, perPixel); err != nil {
+	if err := d.check(c.Width, c.Height, head.perPixel()); err != nil {
 		return nil, err
 	}
 	img, err := jpeg.Decode(d.start())

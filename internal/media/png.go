@@ -62,21 +62,23 @@ func (h pngHeader) depth(transparent bool) (bits int, decoded float64) {
 	return depth * samples, decoded
 }
 
-// inflated is the number of bytes that the picture's data inflates to: a byte
-// and the pixels for each row, of each pass if interlaced.
-func (h pngHeader) inflated(bits int) int64 {
+// rows yields the length of each row that the picture's data inflates to, of
+// each pass if interlaced: a byte that names a filter, and the pixels.
+func (h pngHeader) rows(bits int) iter.Seq[int64] {
 	passes := [][4]int{{0, 0, 1, 1}}
 	if h.raw[12] != 0 {
 		passes = [][4]int{{0, 0, 8, 8}, {4, 0, 8, 8}, {0, 4, 4, 8}, {2, 0, 4, 4}, {0, 2, 2, 4}, {1, 0, 2, 2}, {0, 1, 1, 2}}
 	}
-	n := int64(0)
-	for _, p := range passes {
-		w, ht := (h.width-p[0]+p[2]-1)/p[2], (h.height-p[1]+p[3]-1)/p[3]
-		if w > 0 && ht > 0 {
-			n += ((int64(w)*int64(bits)+7)/8 + 1) * int64(ht)
+	return func(yield func(int64) bool) {
+		for _, p := range passes {
+			w := (h.width - p[0] + p[2] - 1) / p[2]
+			for y := p[1]; y < h.height && w > 0; y += p[3] {
+				if !yield((int64(w)*int64(bits)+7)/8 + 1) {
+					return
+				}
+			}
 		}
 	}
-	return n
 }
 
 // png decodes a PNG, and the frames of an animated one (APNG). Chunks that the
@@ -111,8 +113,8 @@ func (d *decoder) png(set *fingerprint.Set) (image.Image, error) {
 		return nil, err
 	}
 	if animated {
-		if img, err := d.apng(h, parts, set); img != nil {
-			return img, err
+		if err := d.apng(h, parts, set); set.Picture != nil {
+			return nil, err
 		}
 	}
 	img, err := png.Decode(d.start())
@@ -175,51 +177,63 @@ func appendPNG(b []byte, kind string, content []byte) []byte {
 }
 
 // salvagePNG decodes what can be inflated of a PNG that ends too early or has
-// wrong checksums; the rest is zero, as viewers leave it. why is what its
-// decoder said.
+// wrong checksums. why is what its decoder said.
 func (d *decoder) salvagePNG(h pngHeader, parts pngParts, why error) (image.Image, error) {
 	bits, decoded := h.depth(parts.has("tRNS"))
-	size := h.inflated(bits)
+	size := int64(0)
+	for n := range h.rows(bits) {
+		size += n
+	}
 	if size <= 0 || bits == 0 {
 		return nil, why
 	}
-	if err := d.check(h.width, h.height, decoded+2.5*float64(size)/float64(int64(h.width)*int64(h.height))); err != nil {
-		return nil, err
+	// The data as inflated and as a file, and two decodings.
+	if err := d.check(h.width, h.height, 2*decoded+3*float64(size)/float64(int64(h.width)*int64(h.height))); err != nil {
+		return nil, why
 	}
 	z, err := zlib.NewReader(parts.reader(d.src))
 	if err != nil {
 		return nil, why
 	}
-	// Stored blocks: the decoder inflates what is inflated already. The pixels
-	// after the fault stay zero.
 	raw := make([]byte, size)
 	n, err := io.ReadFull(z, raw)
 	if n == 0 {
 		return nil, why
 	}
-	if h.raw[12] == 0 {
-		// A filter that is not one would stop the decoder at its row.
-		stride := int(size / int64(h.height))
-		for y := 0; y < h.height; y++ {
-			if raw[y*stride] > 4 {
-				clear(raw[y*stride:])
-				n = min(n, y*stride)
-				break
-			}
+	there := int64(n)
+	at := int64(0)
+	for row := range h.rows(bits) { // from a row whose filter is not one, nothing can be decoded
+		if at < there && raw[at] > 4 {
+			there = at
+			break
 		}
+		at += row
 	}
-	b, ferr := parts.file(d.src, h, stored(raw))
-	if ferr != nil {
-		return nil, why
+	decode := func(fill byte) (image.Image, error) {
+		for i := range raw[there:] {
+			raw[there+int64(i)] = fill
+		}
+		at := int64(0)
+		for row := range h.rows(bits) {
+			if at >= there {
+				raw[at] = 0
+			}
+			at += row
+		}
+		b, err := parts.file(d.src, h, stored(raw))
+		if err != nil {
+			return nil, err
+		}
+		return png.Decode(bytes.NewReader(b))
 	}
-	img, derr := png.Decode(bytes.NewReader(b))
-	if derr != nil {
-		return nil, why
+	if err == nil && there == size { // only checksums were wrong
+		img, err := decode(0)
+		if err != nil {
+			return nil, why
+		}
+		return img, nil
 	}
-	if err != nil && int64(n) < size/10*9 {
-		return img, errPartial
-	}
-	return img, nil
+	return d.salvage(decode, why)
 }
 
 // stored returns raw as a zlib stream that is not compressed (RFC 1950, 1951).
@@ -242,14 +256,14 @@ func stored(raw []byte) []byte {
 	return binary.BigEndian.AppendUint32(b, adler32.Checksum(raw))
 }
 
-// apng decodes an animated PNG (W3C PNG, third edition, 11.3.5). It returns nil
-// where the animation has no frame that can be decoded.
-func (d *decoder) apng(h pngHeader, still pngParts, set *fingerprint.Set) (image.Image, error) {
-	// Canvas, first frame, the frame before, the frame as it is decoded twice.
-	if err := d.check(h.width, h.height, 20); err != nil {
-		return nil, err
+// apng decodes an animated PNG (W3C PNG, third edition, 11.3.5). It leaves
+// set.Picture nil where the animation has no frame that can be decoded.
+func (d *decoder) apng(h pngHeader, still pngParts, set *fingerprint.Set) error {
+	// Canvas, the canvas before, the frame and its parts.
+	if err := d.check(h.width, h.height, 18); err != nil {
+		return err
 	}
-	a := d.animation(h.width, h.height)
+	a := d.animation(h.width, h.height, set)
 	var previous []uint8
 	more := true
 	flush := func(control []byte, parts pngParts) bool {
@@ -299,11 +313,12 @@ func (d *decoder) apng(h pngHeader, still pngParts, set *fingerprint.Set) (image
 		switch c.kind {
 		case "fcTL":
 			if control != nil && !flush(control, parts) {
-				return a.finish(set, !more), nil
+				return a.finish(!more)
 			}
 			control = make([]byte, 26)
 			if c.size != 26 || !readFull(d.src, control, c.at) {
-				return a.finish(set, false), errPartial
+				_ = a.finish(false)
+				return errPartial
 			}
 			parts.data, parts.frame = nil, false
 		case "IDAT":
@@ -317,5 +332,5 @@ func (d *decoder) apng(h pngHeader, still pngParts, set *fingerprint.Set) (image
 	if control != nil {
 		flush(control, parts)
 	}
-	return a.finish(set, !more), nil
+	return a.finish(!more)
 }

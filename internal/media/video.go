@@ -151,7 +151,7 @@ func (p *Pool) stillByFFmpeg(ctx context.Context, f *os.File, format Format, wan
 	}
 	run, cancel := context.WithTimeout(ctx, p.opt.PictureTime)
 	defer cancel()
-	s := &frameSink{keep: 2, pixels: p.opt.MaxPixels, still: &picture.Options{NoTrims: !want.Altered, NoLocal: !want.Altered}}
+	s := &frameSink{keep: 2, pixels: p.opt.MaxPixels, still: &picture.Options{NoTrims: !want.Local, NoLocal: !want.Local}}
 	err := p.frames(run, f, format, frameArgs(format, p.opt, 0, "-frames:v", "1"), s)
 	if ctx.Err() != nil {
 		return contextProblem(ctx, want.Name)

@@ -55,11 +55,11 @@ func (d *decoder) webp(set *fingerprint.Set) (image.Image, error) {
 				continue // no animation
 			}
 			w, ht := uint24(h[4:])+1, uint24(h[7:])+1
-			// Canvas, first frame, the frame as it is decoded.
-			if err := d.check(w, ht, 18); err != nil {
+			// Canvas, and a frame as it is decoded.
+			if err := d.check(w, ht, 13); err != nil {
 				return nil, err
 			}
-			a = d.animation(w, ht)
+			a = d.animation(w, ht, set)
 		case "ANMF":
 			if a == nil {
 				continue
@@ -69,7 +69,8 @@ func (d *decoder) webp(set *fingerprint.Set) (image.Image, error) {
 				if a.number == 0 {
 					return nil, err
 				}
-				return a.finish(set, false), errPartial
+				_ = a.finish(false)
+				return nil, errPartial
 			}
 			if !dispose.Empty() {
 				a.erase(dispose)
@@ -77,7 +78,7 @@ func (d *decoder) webp(set *fingerprint.Set) (image.Image, error) {
 			}
 			a.draw(f.rect, f.img, f.over)
 			if !a.show(f.seconds) {
-				return a.finish(set, true), nil
+				return nil, a.finish(true)
 			}
 			if f.dispose {
 				dispose = f.rect
@@ -85,12 +86,9 @@ func (d *decoder) webp(set *fingerprint.Set) (image.Image, error) {
 		}
 	}
 	if a != nil {
-		if a.number == 0 {
-			return nil, errWebP
-		}
-		return a.finish(set, false), nil
+		return nil, a.finish(false)
 	}
-	return d.simple(webp.DecodeConfig, webp.Decode, 9)
+	return d.simple(webp.DecodeConfig, webp.Decode)
 }
 
 type webpFrame struct {
@@ -110,7 +108,7 @@ func (d *decoder) webpFrame(c chunk) (f webpFrame, err error) {
 	x, y, w, ht := 2*uint24(h[0:]), 2*uint24(h[3:]), uint24(h[6:])+1, uint24(h[9:])+1
 	f.rect = image.Rect(x, y, x+w, y+ht)
 	f.seconds, f.dispose, f.over = float64(uint24(h[12:]))/1000, h[15]&1 != 0, h[15]&2 == 0
-	if err := d.check(w, ht, 18); err != nil {
+	if err := d.check(w, ht, 13); err != nil {
 		return f, err
 	}
 	var parts []chunk

@@ -21,7 +21,7 @@ type job struct {
 	Size      int64
 	MaxPixels int64
 	MaxFrames int
-	Altered   bool
+	Local     bool
 	Seconds   float64 // after which the worker should answer with what it has
 }
 

@@ -60,8 +60,9 @@ func WorkerMain() {
 	os.Exit(code)
 }
 
-// Memory of a worker. Most files stay under softMemory; a decoder that is about
-// to need more may go to hardMemory once, and its worker is replaced.
+// Memory of a worker. Files stay under softMemory; a large JPEG, which a
+// progressive one keeps as coefficients until its end, may go to hardMemory,
+// and its worker is replaced.
 const (
 	softMemory = 512 << 20
 	hardMemory = 1 << 30
@@ -69,7 +70,7 @@ const (
 
 // handle does one job. It never panics.
 func handle(j job, f io.ReaderAt) (r reply) {
-	deadline := time.Now().Add(time.Duration(j.Seconds * 0.9 * float64(time.Second)))
+	deadline := time.Now().Add(time.Duration(j.Seconds * 0.8 * float64(time.Second)))
 	r.Set.Format = j.Format
 	defer func() {
 		if v := recover(); v != nil {
@@ -104,10 +105,14 @@ var errBudget = errors.New("media: over the memory budget")
 
 // reserve makes room for a decoder that will need bytes, or returns errBudget.
 func (d *decoder) reserve(bytes int64) error {
-	if bytes > hardMemory*9/10 {
+	limit := int64(softMemory)
+	if d.format.Name == "jpeg" {
+		limit = hardMemory
+	}
+	if bytes > limit*17/20 {
 		return errBudget
 	}
-	if bytes > softMemory*5/8 && !d.large {
+	if bytes > softMemory*5/8 && limit > softMemory && !d.large {
 		d.large = true
 		raiseMemory()
 		debug.SetMemoryLimit(hardMemory * 9 / 10)
