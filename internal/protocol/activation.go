@@ -34,7 +34,8 @@ func (s State) Running() bool {
 	return s == Voting || s == Provisional || s == Active || s == StandingDown
 }
 
-// Who acted. System is true for what time brought about; then the rest is empty.
+// By is who acted. System is true for what time brought about; then the rest
+// is empty.
 type By struct {
 	Partner string             `json:"partner,omitempty"`
 	Kind    access.PartnerKind `json:"kind,omitempty"`

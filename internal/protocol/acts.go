@@ -412,4 +412,3 @@ func (s *stepper) review() error {
 	s.emit(Event{Type: EvReviewed, Clause: "after_action", Answers: answers, Reason: strings.TrimSpace(s.do.Reason)})
 	return nil
 }
-

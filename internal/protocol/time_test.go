@@ -273,3 +273,43 @@ func TestAsks(t *testing.T) {
 	r.do(nusa, minute(60), protocol.Action{Verb: protocol.Conclude, Reason: "done by hand"})
 	expect(nusa, 61, "file_review after_action by 20220")
 }
+
+// TestClockJumps: the node's clock jumps ahead and back in the middle of an
+// activation. Every duty fires once, none twice, none never, and what fired
+// early was not earlier than the jump.
+func TestClockJumps(t *testing.T) {
+	fire := func(at ...int) map[string]int {
+		r := newRun(t, "sea-crp")
+		r.activate(lensa, amanah)
+		r.do(nusa, minute(2), protocol.Action{Verb: protocol.PostUpdate})
+		fired := map[string]int{}
+		for _, m := range at {
+			for _, e := range r.tick(minute(m)) {
+				if e.At.After(minute(m)) {
+					t.Errorf("%s fired before it was due", e.Type)
+				}
+				fired[told([]protocol.Event{e})[0]]++
+			}
+		}
+		return fired
+	}
+	quiet := fire(10, 20, 30, 90, 200)
+	for name, at := range map[string][]int{
+		"an hour ahead and back": {10, 80, 20, 30, 90, 200},
+		"an hour back":           {10, 20, -40, 30, 90, 200},
+		"to and fro":             {199, 10, 150, 20, 30, 200, 0, 200},
+	} {
+		if diff := cmp.Diff(quiet, fire(at...)); diff != "" {
+			t.Errorf("%s (-quiet +jump):\n%s", name, diff)
+		}
+	}
+	for what, n := range quiet {
+		if n != 1 {
+			t.Errorf("%s fired %d times", what, n)
+		}
+	}
+	early := fire(10, 24*60+10, 30, 200, 24*60+10, 3*24*60)
+	if diff := cmp.Diff(fire(3*24*60), early); diff != "" {
+		t.Errorf("a day ahead and back (-quiet +jump):\n%s", diff)
+	}
+}
