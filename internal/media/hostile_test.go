@@ -277,7 +277,7 @@ func crafted(t testing.TB, canaryFile, canaryAddr string) []hostile {
 		scans = append(scans, jpegSegment(0xda, []byte{1, 1, 0, 1, 63, 0})...)
 		scans = append(scans, make([]byte, 8)...)
 	}
-	unknown("5000-scans.jpg", append(scans, 0xff, 0xd9))
+	add("5000-scans.jpg", append(scans, 0xff, 0xd9))
 	exif := append([]byte("Exif\x00\x00"), tiffOf(8, [3]uint32{0x8769, 1, 8}, [3]uint32{0x112, 1 << 30, 8})...)
 	shown("exif-loop.jpg", append(append(append([]byte(nil), soi...), jpegSegment(0xe1, exif)...), read("baseline.jpg")[2:]...))
 
