@@ -49,9 +49,9 @@ func (d *definitions) of(r journal.StoreReader, a protocol.Activation) (*protoco
 	if err != nil {
 		return nil, fmt.Errorf("finding the definition %s of an activation: %w", a.Hash, err)
 	}
-	def, mistakes := protocol.Parse([]byte(rec.Source))
-	if len(mistakes) > 0 {
-		return nil, fmt.Errorf("reading the recorded definition %s@%s: %v", rec.ID, rec.Version, mistakes[0])
+	def, err := protocol.Recall([]byte(rec.Source))
+	if err != nil {
+		return nil, fmt.Errorf("reading the recorded definition %s@%s: %w", rec.ID, rec.Version, err)
 	}
 	d.parsed[a.Hash] = def
 	return def, nil
