@@ -10,6 +10,7 @@ func TestMain(m *testing.M) {
 		if os.Args[2] == probeArg {
 			os.Exit(runProbe(os.Args[3:]))
 		}
+		fault = breakWorker
 		WorkerMain()
 	}
 	os.Exit(m.Run())

@@ -20,7 +20,7 @@ import (
 // openFlags keep Open from waiting for a FIFO that took the file's place.
 const openFlags = unix.O_NONBLOCK | unix.O_NOCTTY
 
-// Descriptors of a worker: 0 is empty, 1 and 2 go to the starter's tail.
+// Descriptors of a worker: 0 is empty, 1 too, 2 is read by the starter.
 const (
 	jobsFD    = 3 // socket: one message a job, with the file's descriptor
 	repliesFD = 4 // pipe
@@ -37,8 +37,9 @@ type worker struct {
 	cmd         *exec.Cmd
 	conn        int      // our end of jobsFD
 	replies     *os.File // our end of repliesFD
-	stderr      *tail
+	stderr      *complaint
 	ended       sync.Once
+	killed      bool // by us
 }
 
 // self is this program, also when the file it was started from was replaced.
@@ -46,7 +47,7 @@ const self = "/proc/self/exe"
 
 // startWorker starts a worker and waits until it has confined itself.
 func startWorker(ctx context.Context, kind int) (*worker, error) {
-	w := &worker{kind: kind, stderr: &tail{}}
+	w := &worker{kind: kind, stderr: &complaint{}}
 	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return nil, workerProblem(err)
@@ -138,13 +139,11 @@ func (w *worker) read(ctx context.Context, d time.Duration) (reply, error) {
 
 // signal is the signal that ended a killed worker of itself, or 0.
 func (w *worker) signal() syscall.Signal {
-	if s, ok := w.cmd.ProcessState.Sys().(syscall.WaitStatus); ok && s.Signaled() && !w.killed() {
+	if s, ok := w.cmd.ProcessState.Sys().(syscall.WaitStatus); ok && s.Signaled() && !w.killed {
 		return s.Signal()
 	}
 	return 0
 }
-
-func (w *worker) killed() bool { return w.stderr.has("\x00killed") }
 
 // kill ends the worker at once and waits for it.
 func (w *worker) kill() {
@@ -159,7 +158,7 @@ func (w *worker) kill() {
 		case <-time.After(200 * time.Millisecond):
 			_ = w.cmd.Process.Kill()
 			<-done
-			_, _ = io.WriteString(w.stderr, "\x00killed")
+			w.killed = true
 		}
 		_ = w.replies.Close()
 		notePeak(w.cmd.ProcessState)
@@ -184,43 +183,40 @@ func notePeak(s *os.ProcessState) {
 // end lets the worker go: it exits when it sees its socket closed.
 func (w *worker) end() { w.kill() }
 
-// tail keeps the last bytes written to it. It may be used concurrently.
-type tail struct {
+// complaint keeps the first bytes written to it, where programs say why they
+// end; a stack may follow. It may be used concurrently.
+type complaint struct {
 	mu  sync.Mutex
 	buf []byte
 }
 
-const maxTail = 8 << 10
+const maxComplaint = 8 << 10
 
 // Write never fails and never waits.
-func (t *tail) Write(b []byte) (int, error) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.buf = append(t.buf, b[max(0, len(b)-maxTail):]...)
-	if n := len(t.buf) - maxTail; n > 0 {
-		t.buf = t.buf[:copy(t.buf, t.buf[n:])]
-	}
+func (c *complaint) Write(b []byte) (int, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.buf = append(c.buf, b[:min(len(b), maxComplaint-len(c.buf))]...)
 	return len(b), nil
 }
 
-func (t *tail) has(s string) bool {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return strings.Contains(string(t.buf), s)
+func (c *complaint) has(s string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return strings.Contains(string(c.buf), s)
 }
 
-// String returns the last line, without what cannot be printed.
-func (t *tail) String() string {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	s := strings.TrimSpace(string(t.buf))
-	s = s[strings.LastIndexByte(s, '\n')+1:]
+// String returns the first line, without what cannot be printed.
+func (c *complaint) String() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	s, _, _ := strings.Cut(strings.TrimSpace(string(c.buf)), "\n")
 	return strings.Map(func(r rune) rune {
 		if !printable(string(r)) {
 			return -1
 		}
 		return r
-	}, s[max(0, len(s)-200):])
+	}, s[:min(len(s), 200)])
 }
 
 // runWorker is the worker's side.

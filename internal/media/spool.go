@@ -72,7 +72,7 @@ func (c *contextReader) Read(b []byte) (int, error) {
 
 // temporary makes a file in the temporary folder, removed by done at the latest.
 func temporary(r io.Reader) (*os.File, func(), error) {
-	f, err := os.CreateTemp("", "siaga-*")
+	f, err := os.CreateTemp("", "siaga-input-*")
 	if err != nil {
 		return nil, nil, err
 	}

@@ -111,7 +111,7 @@ func (p *ffmpegProgram) start(f *os.File, args []string, cpuSeconds int) (pixels
 	_, _ = unix.FcntlInt(ours[0].Fd(), unix.F_SETPIPE_SZ, 1<<20) // slower without
 	_ = unix.SetNonblock(int(ours[0].Fd()), true)
 
-	stderr := &tail{}
+	stderr := &complaint{}
 	cmd := exec.Command(self, workerArg, ffmpegArg, string(told))
 	cmd.Args[0] = "siaga"
 	cmd.Dir = "/"
@@ -127,11 +127,11 @@ func (p *ffmpegProgram) start(f *os.File, args []string, cpuSeconds int) (pixels
 	wait = func() error {
 		err := cmd.Wait()
 		notePeak(cmd.ProcessState)
-		switch last := stderr.String(); {
+		switch said := stderr.String(); {
 		case err != nil:
-			return fmt.Errorf("ffmpeg: %w: %s", err, last)
-		case last != "": // it goes on after faults and ends with success
-			return fmt.Errorf("%w: %s", errFaults, last)
+			return fmt.Errorf("ffmpeg: %w: %s", err, said)
+		case said != "": // it goes on after faults and ends with success
+			return fmt.Errorf("%w: %s", errFaults, said)
 		}
 		return nil
 	}

@@ -68,6 +68,9 @@ const (
 	hardMemory = 1 << 30
 )
 
+// fault stands in for a decoder that a file broke, in tests.
+var fault func(j job)
+
 // handle does one job. It never panics.
 func handle(j job, f io.ReaderAt) (r reply) {
 	deadline := time.Now().Add(time.Duration(j.Seconds * 0.8 * float64(time.Second)))
@@ -79,6 +82,9 @@ func handle(j job, f io.ReaderAt) (r reply) {
 			r.Set.Unknown, r.Set.Fix = unknownDamaged(formats[j.Format])
 		}
 	}()
+	if fault != nil {
+		fault(j)
+	}
 	d := decoder{job: j, format: formats[j.Format], src: io.NewSectionReader(f, 0, j.Size), deadline: deadline}
 	switch d.format.Class {
 	case Picture:
@@ -130,7 +136,7 @@ func unknownDamaged(f Format) (what, fix string) {
 func tuneRuntime() {
 	debug.SetMemoryLimit(softMemory * 3 / 4)
 	debug.SetGCPercent(50)
-	debug.SetTraceback("none")
+	debug.SetMaxStack(64 << 20) // what nests deeper is made to
 	if runtime.GOMAXPROCS(0) > 2 {
 		runtime.GOMAXPROCS(2)
 	}
