@@ -14,7 +14,7 @@ const Version = 1
 // Limits of the binary forms, in bytes.
 const (
 	MaxAssetBytes = 16 << 10
-	MaxQueryBytes = 72 << 10
+	MaxQueryBytes = 96 << 10
 )
 
 const (
@@ -24,6 +24,7 @@ const (
 	headerBytes = 8
 	sketchBytes = sketchSide * sketchSide / 2
 	pointBytes  = 4 + 32
+	marginBytes = 32
 )
 
 // ErrSyntax is wrapped by every error of Parse and Decode.
@@ -54,8 +55,10 @@ func (f *Fingerprint) Append(dst []byte) []byte {
 		}
 	}
 	if form == formQuery {
-		for _, w := range f.weak {
-			dst = binary.BigEndian.AppendUint64(dst, w)
+		for _, m := range f.margin {
+			for _, w := range [4]uint64{m.lo[0], m.lo[1], m.hi[0], m.hi[1]} {
+				dst = binary.BigEndian.AppendUint64(dst, w)
+			}
 		}
 		dst = append(dst, byte(f.thumb.W-1), byte(f.thumb.H-1))
 		dst = append(dst, f.thumb.Pix...)
@@ -115,14 +118,18 @@ func Decode(b []byte) (*Fingerprint, error) {
 	if form == formAsset {
 		return f, nil
 	}
-	if len(rest) < 8*n+2 {
+	if len(rest) < marginBytes*n+2 {
 		return bad("the query form ends early")
 	}
-	f.weak = make([]uint64, n)
+	f.margin = make([]margins, n)
 	for i := range n {
-		f.weak[i] = binary.BigEndian.Uint64(rest[8*i:])
+		m := &f.margin[i]
+		for j := range 2 {
+			m.lo[j] = binary.BigEndian.Uint64(rest[8*j:])
+			m.hi[j] = binary.BigEndian.Uint64(rest[16+8*j:])
+		}
+		rest = rest[marginBytes:]
 	}
-	rest = rest[8*n:]
 	f.thumb = Luma{W: int(rest[0]) + 1, H: int(rest[1]) + 1}
 	rest = rest[2:]
 	if f.thumb.W > thumbSide || f.thumb.H > thumbSide || len(rest) != f.thumb.W*f.thumb.H {

@@ -26,8 +26,8 @@ var (
 	}
 	fields  [fieldCount]field
 	offsets [angleCount][fieldCount][2]int8
-	centre  [fieldCount][2]int32 // unrotated place, 1/16 pixel, for the orientation
-	cosines [angleCount]int32    // times 1<<14
+	towards [8 + 12][2]int32  // direction of the fields of the two inner rings, for the orientation
+	cosines [angleCount]int32 // times 1<<14
 )
 
 func init() {
@@ -71,18 +71,15 @@ func init() {
 	for i, f := range fields {
 		px := int64(rings[f.ring].radius) * int64(cos24(f.step))
 		py := int64(rings[f.ring].radius) * int64(cos24(f.step-6))
-		centre[i] = [2]int32{int32(px >> 14), int32(py >> 14)}
 		for a := range angleCount {
 			c, s := int64(cosines[a]), int64(cosines[(a+48)%64])
 			offsets[a][i] = [2]int8{roundOff(px*c - py*s), roundOff(px*s + py*c)}
 		}
 	}
-	for i := range centre { // symmetric about zero
-		f := fields[i]
-		centre[i] = [2]int32{
-			int32(rings[f.ring].radius) * cos24(f.step) / 16384,
-			int32(rings[f.ring].radius) * cos24(f.step-6) / 16384,
-		}
+	for i := range towards {
+		f := fields[i+1]
+		w := int32(3 - f.ring) // the innermost counts twice
+		towards[i] = [2]int32{w * cos24(f.step) / 16, w * cos24(f.step-6) / 16}
 	}
 }
 
@@ -134,16 +131,31 @@ func angle(x, y int64) int {
 	return best
 }
 
-// describe computes the orientation and descriptor of a candidate. weak has a
-// bit set for each of the first 64 tests whose two sides are almost equal.
-func (p *plane) describe(c candidate, d *Descriptor) (a int, weak uint64) {
+// margins say by how much each of the first 128 tests was decided, in four
+// classes: class c has bit 0 of c in lo and bit 1 in hi.
+type margins struct{ lo, hi [2]uint64 }
+
+// class returns the class of test i: 0 almost equal, 3 clear.
+func (m *margins) class(i int) int {
+	return int(m.lo[i>>6]>>(i&63)&1 | m.hi[i>>6]>>(i&63)&1<<1)
+}
+
+func (m *margins) mirror() margins {
+	return margins{
+		lo: [2]uint64{swapPairs(m.lo[0]), swapPairs(m.lo[1])},
+		hi: [2]uint64{swapPairs(m.hi[0]), swapPairs(m.hi[1])},
+	}
+}
+
+// describe computes the orientation and descriptor of a candidate.
+func (p *plane) describe(c candidate) (a int, d Descriptor, m margins) {
 	var v [fieldCount]int32
 	x, y := int(c.x), int(c.y)
 	p.sample(x, y, 0, &v)
 	var mx, my int64
-	for i, f := range v {
-		mx += int64(f) * int64(centre[i][0])
-		my += int64(f) * int64(centre[i][1])
+	for i, f := range v[1 : 1+8+12] {
+		mx += int64(f) * int64(towards[i][0])
+		my += int64(f) * int64(towards[i][1])
 	}
 	if c.dark {
 		mx, my = -mx, -my
@@ -155,21 +167,49 @@ func (p *plane) describe(c candidate, d *Descriptor) (a int, weak uint64) {
 			v[i] = 4080 - v[i]
 		}
 	}
-	var spread int32
-	mean := v[0]
-	for _, f := range v {
-		spread += max(f-mean, mean-f)
-	}
-	limit := spread / fieldCount / 5
-	*d = Descriptor{}
-	for i, t := range tests {
-		diff := v[t[0]] - v[t[1]]
+	d, m = bitsOf(&v)
+	return a, d, m
+}
+
+// bitsOf makes the tests on the fields. A test compares two fields with two
+// others, against a threshold in units of the fields' spread.
+func bitsOf(v *[fieldCount]int32) (d Descriptor, m margins) {
+	s := spreadOf(v)
+	for i := range tests {
+		t := &tests[i]
+		diff := v[t.f[0]] + v[t.f[1]] - v[t.f[2]] - v[t.f[3]] - int32(t.t)*s>>5
+		bit := uint64(1) << (i & 63)
 		if diff > 0 {
-			d[i>>6] |= 1 << (i & 63)
+			d[i>>6] |= bit
+		} else {
+			diff = -diff
 		}
-		if i < 64 && diff < limit && -diff < limit {
-			weak |= 1 << i
+		if i < 128 {
+			// Classes end at 1/8, 1/4 and 1/2 of the spread.
+			switch {
+			case diff >= s>>1:
+				m.lo[i>>6] |= bit
+				m.hi[i>>6] |= bit
+			case diff >= s>>2:
+				m.hi[i>>6] |= bit
+			case diff >= s>>3:
+				m.lo[i>>6] |= bit
+			}
 		}
 	}
-	return a, weak
+	return d, m
+}
+
+// spreadOf is the mean absolute deviation of the fields from their mean.
+func spreadOf(v *[fieldCount]int32) int32 {
+	var sum int32
+	for _, f := range v {
+		sum += f
+	}
+	mean := sum / fieldCount
+	var s int32
+	for _, f := range v {
+		s += max(f-mean, mean-f)
+	}
+	return s/fieldCount + 1
 }

@@ -97,7 +97,8 @@ func (p *plane) prepare() {
 				continue
 			}
 			xy := (int32(a[x-2]) + int32(e[x+2]) - int32(a[x+2]) - int32(e[x-2])) >> 2
-			if det := xx*yy - xy*xy; det > minResponse {
+			det := xx*yy - xy*xy
+			if tr := (xx + yy) >> 1; det > minResponse && tr*tr/maxEdge < det {
 				out[x] = det
 			}
 		}

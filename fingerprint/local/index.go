@@ -10,7 +10,8 @@ import (
 // Match is one known picture found in a queried one.
 type Match struct {
 	ID        uint64
-	Score     int     // keypoints that agree, counted once a place
+	Score     int     // evidence: the geometric mean of Places and Inliers, less where descriptors agree only so-so
+	Places    int     // keypoints that agree, those at one place counted once
 	Inliers   int     // keypoints that agree
 	Agreement float64 // of what lies between them, from -1 to 1
 	Coverage  float64 // share of the common area in which keypoints agree, 0 to 1
@@ -21,27 +22,152 @@ type Match struct {
 	// Transform takes the known picture's pixels (at base size) to those of the
 	// queried one: x' = (t0 x + t1 y + t2)/(t6 x + t7 y + t8), y' likewise.
 	Transform [9]float64
+
+	need int // Score from which a match is not weak
 }
 
 const (
-	tableCount = 4
-	keyBits    = 16
-	maxProbes  = 8
-	sigLimit   = 18 // of the 64 bits kept beside an entry
-	hitLimit   = 64 // of all 256 bits
-	candidates = 16 // pictures that are checked geometrically
+	tableCount  = 2
+	keyBits     = 20
+	probesEach  = 16  // buckets looked into for each keypoint and table
+	queryPoints = 600 // keypoints of a query that are looked up
+	sigLimit    = 15  // of the 64 bits kept beside an entry
+	hitLimit    = 46  // of all 256 bits: a random pair is that near twice in 10,000
+	hitsEach    = 10  // nearest known keypoints kept of each queried one
+	candidates  = 10  // pictures that are checked geometrically
+	minVotes    = 4   // for a check
+
+	kiBits = 9 // of an entry's reference that number the keypoint
 )
 
-type entry struct {
-	sig  uint64 // the descriptor's last word
-	slot uint32
-	ki   uint32
+// chunk is one cache line of a bucket: up to five entries, each the last word
+// of a descriptor and where that is (slot<<kiBits | keypoint), and the chunk
+// that follows, 0 for none. All chunks but a bucket's first are full.
+type chunk struct {
+	sigs [5]uint64
+	refs [5]uint32
+	next uint32
+}
+
+const noRef = 1<<32 - 1
+
+// table is a hash table from keys to entries.
+type table struct {
+	heads  []uint32 // first chunk of each bucket, 0 for none
+	chunks []chunk  // chunk 0 is not used
+	free   []uint32
+}
+
+func (t *table) add(key uint32, sig uint64, ref uint32) {
+	if t.heads == nil {
+		t.heads = make([]uint32, 1<<keyBits)
+		t.chunks = make([]chunk, 1)
+	}
+	if at := t.heads[key]; at != 0 {
+		c := &t.chunks[at]
+		for i, r := range c.refs {
+			if r == noRef {
+				c.sigs[i], c.refs[i] = sig, ref
+				return
+			}
+		}
+	}
+	c := chunk{next: t.heads[key]}
+	c.sigs[0], c.refs = sig, [5]uint32{ref, noRef, noRef, noRef, noRef}
+	if n := len(t.free); n > 0 {
+		t.heads[key], t.free = t.free[n-1], t.free[:n-1]
+		t.chunks[t.heads[key]] = c
+		return
+	}
+	t.heads[key] = uint32(len(t.chunks))
+	t.chunks = append(t.chunks, c)
+}
+
+// remove takes an entry out: the last entry of the bucket's first chunk moves
+// to its place.
+func (t *table) remove(key uint32, ref uint32) {
+	head := t.heads[key]
+	for at := head; at != 0; at = t.chunks[at].next {
+		c := &t.chunks[at]
+		for i := range c.refs {
+			if c.refs[i] != ref {
+				continue
+			}
+			h := &t.chunks[head]
+			last := len(h.refs) - 1
+			for h.refs[last] == noRef {
+				last--
+			}
+			c.sigs[i], c.refs[i] = h.sigs[last], h.refs[last]
+			h.refs[last] = noRef
+			if last == 0 {
+				t.heads[key] = h.next
+				t.free = append(t.free, head)
+			}
+			return
+		}
+	}
+}
+
+// keyOf returns the key of a descriptor in table t: one bit of each of twenty
+// orbits.
+func keyOf(t int, d *Descriptor) (key uint32) {
+	for j := range keyBits {
+		b := 2 * (t*keyBits + j)
+		b += j & 1
+		key |= uint32(d[b>>6]>>(b&63)&1) << j
+	}
+	return key
+}
+
+// probes appends the keys to look into, likeliest first: the key itself, then
+// with those bits turned that were decided by a small margin.
+func probes(t int, key uint32, m *margins, dst []uint32) []uint32 {
+	var class [3][keyBits]uint32
+	var n [3]int
+	for j := range keyBits {
+		b := 2 * (t*keyBits + j)
+		b += j & 1
+		if c := m.class(b); c < 3 {
+			class[c][n[c]] = 1 << j
+			n[c]++
+		}
+	}
+	dst = append(dst, key)
+	add := func(flip uint32) bool {
+		dst = append(dst, key^flip)
+		return len(dst) < probesEach
+	}
+	one := func(c int) bool {
+		for _, a := range class[c][:n[c]] {
+			if !add(a) {
+				return false
+			}
+		}
+		return true
+	}
+	two := func(c, d int) bool {
+		for i, a := range class[c][:n[c]] {
+			from := 0
+			if c == d {
+				from = i + 1
+			}
+			for _, b := range class[d][from:n[d]] {
+				if !add(a | b) {
+					return false
+				}
+			}
+		}
+		return true
+	}
+	_ = one(0) && one(1) && two(0, 0) && two(0, 1) && one(2) && two(1, 1) && two(0, 2) && two(1, 2)
+	return dst
 }
 
 type asset struct {
-	id   uint64
-	fp   *Fingerprint
-	used bool
+	id     uint64
+	fp     *Fingerprint
+	weight []float32 // of each keypoint: 1 over how often the picture repeats it
 }
 
 // Index finds known pictures by their local fingerprints. The zero value is
@@ -51,7 +177,7 @@ type Index struct {
 	assets []asset
 	free   []uint32
 	slots  map[uint64]uint32
-	tables [tableCount][][]entry
+	tables [tableCount]table
 
 	scratch sync.Pool // of *searcher
 }
@@ -63,20 +189,16 @@ func (x *Index) Len() int {
 	return len(x.slots)
 }
 
-func bucket(t int, d *Descriptor) uint32 { return uint32(d[0]>>(keyBits*t)) & (1<<keyBits - 1) }
-
 // Add makes f findable as id, in place of what was id before. It keeps the
 // shared form of f only.
 func (x *Index) Add(id uint64, f *Fingerprint) {
 	f = f.Asset()
+	weight := f.weights()
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	x.remove(id)
 	if x.slots == nil {
 		x.slots = map[uint64]uint32{}
-		for t := range x.tables {
-			x.tables[t] = make([][]entry, 1<<keyBits)
-		}
 	}
 	var slot uint32
 	if n := len(x.free); n > 0 {
@@ -85,13 +207,12 @@ func (x *Index) Add(id uint64, f *Fingerprint) {
 		slot = uint32(len(x.assets))
 		x.assets = append(x.assets, asset{})
 	}
-	x.assets[slot] = asset{id: id, fp: f, used: true}
+	x.assets[slot] = asset{id: id, fp: f, weight: weight}
 	x.slots[id] = slot
 	for ki := range f.descs {
 		d := &f.descs[ki]
 		for t := range x.tables {
-			b := bucket(t, d)
-			x.tables[t][b] = append(x.tables[t][b], entry{sig: d[3], slot: slot, ki: uint32(ki)})
+			x.tables[t].add(keyOf(t, d), d[3], slot<<kiBits|uint32(ki))
 		}
 	}
 }
@@ -112,15 +233,7 @@ func (x *Index) remove(id uint64) {
 	for ki := range f.descs {
 		d := &f.descs[ki]
 		for t := range x.tables {
-			b := bucket(t, d)
-			es := x.tables[t][b]
-			for i := range es {
-				if es[i].slot == slot && es[i].ki == uint32(ki) {
-					es[i] = es[len(es)-1]
-					x.tables[t][b] = es[:len(es)-1]
-					break
-				}
-			}
+			x.tables[t].remove(keyOf(t, d), slot<<kiBits|uint32(ki))
 		}
 	}
 	x.assets[slot] = asset{}
@@ -130,20 +243,23 @@ func (x *Index) remove(id uint64) {
 
 // hit is a known and a queried keypoint that look alike.
 type hit struct {
-	slot     uint32
-	qi, ki   uint16
-	dist     uint8
-	form     uint8 // bit 0: mirrored, bit 1: negative
-	dAngle   uint8
-	dLevel   int8
-	reserved uint16
+	group  uint32 // slot<<2 | negative<<1 | mirrored
+	qi, ki uint16
+	dist   uint8
+	dAngle uint8 // 64ths of a turn
+	dLevel int8
 }
 
 type searcher struct {
-	hits []hit
-	seen map[uint64]struct{}
-	q    [2]view
+	hits, sorted []hit
+	count        []uint32 // hits by group, then their ends
+	groups       []group
+	keys         []uint32
+	q            [2]view
 }
+
+// group is the hits of one known picture in one form: sorted[lo:hi].
+type group struct{ lo, hi, votes int }
 
 // Search returns the known pictures of which f is a copy, best first.
 func (x *Index) Search(f *Fingerprint) []Match {
@@ -157,7 +273,7 @@ func (x *Index) Search(f *Fingerprint) []Match {
 	}
 	s, _ := x.scratch.Get().(*searcher)
 	if s == nil {
-		s = &searcher{seen: map[uint64]struct{}{}}
+		s = &searcher{}
 	}
 	defer x.scratch.Put(s)
 	s.hits = s.hits[:0]
@@ -165,36 +281,19 @@ func (x *Index) Search(f *Fingerprint) []Match {
 		s.q[form].set(f, form == 1)
 		x.gather(s, form)
 	}
-	slices.SortFunc(s.hits, func(a, b hit) int {
-		return cmp.Or(cmp.Compare(a.slot, b.slot), cmp.Compare(a.form, b.form), cmp.Compare(a.qi, b.qi), cmp.Compare(a.ki, b.ki))
-	})
-	s.hits = slices.CompactFunc(s.hits, func(a, b hit) bool {
-		return a.slot == b.slot && a.form == b.form && a.qi == b.qi && a.ki == b.ki
-	})
-	type group struct{ lo, hi, votes int }
-	var groups []group
-	for lo := 0; lo < len(s.hits); {
-		hi := lo + 1
-		for hi < len(s.hits) && s.hits[hi].slot == s.hits[lo].slot && s.hits[hi].form == s.hits[lo].form {
-			hi++
-		}
-		if v := votes(s.hits[lo:hi]); v >= 3 {
-			groups = append(groups, group{lo, hi, v})
-		}
-		lo = hi
-	}
-	slices.SortStableFunc(groups, func(a, b group) int { return b.votes - a.votes })
+	s.group(4 * len(x.assets))
 	best := map[uint32]Match{}
-	for _, g := range groups[:min(len(groups), candidates)] {
-		h := s.hits[g.lo:g.hi]
-		a := x.assets[h[0].slot]
-		m, ok := verify(a.fp, &s.q[h[0].form&1], h, h[0].form&2 != 0)
+	for _, g := range s.groups[:min(len(s.groups), candidates)] {
+		h := s.sorted[g.lo:g.hi]
+		slot := h[0].group >> 2
+		a := x.assets[slot]
+		m, ok := verify(&a, &s.q[h[0].group&1], h, h[0].group&2 != 0)
 		if !ok {
 			continue
 		}
 		m.ID = a.id
-		if b, have := best[h[0].slot]; !have || better(m, b) {
-			best[h[0].slot] = m
+		if b, have := best[slot]; !have || better(m, b) {
+			best[slot] = m
 		}
 	}
 	var out []Match
@@ -217,77 +316,134 @@ func better(a, b Match) bool {
 	if a.Weak != b.Weak {
 		return b.Weak
 	}
-	return a.Score > b.Score
+	return a.Score-a.need > b.Score-b.need
 }
 
 // gather looks up every keypoint of one form of the query.
 func (x *Index) gather(s *searcher, form int) {
 	q := &s.q[form]
-	for qi := range q.descs {
+	for qi := range q.descs[:min(len(q.descs), queryPoints)] {
 		d := &q.descs[qi]
-		weak := q.weak[qi]
 		qp := &q.points[qi]
+		first := len(s.hits)
+		limit := hitLimit
 		for t := range x.tables {
-			key := bucket(t, d)
-			flips := uint32(weak>>(keyBits*t)) & (1<<keyBits - 1)
-			// All subsets of the weak bits, fewest first, up to the limit.
-			var probes [maxProbes]uint32
-			n := 1
-			probes[0] = key
-			for rest := flips; rest != 0 && n < maxProbes; rest &= rest - 1 {
-				probes[n] = key ^ (rest & -rest)
-				n++
-			}
-			for rest := flips; rest != 0 && n < maxProbes; rest &= rest - 1 {
-				for more := rest & (rest - 1); more != 0 && n < maxProbes; more &= more - 1 {
-					probes[n] = key ^ (rest & -rest) ^ (more & -more)
-					n++
-				}
-			}
-			for _, k := range probes[:n] {
-				for i := range x.tables[t][k] {
-					e := &x.tables[t][k][i]
-					if bits.OnesCount64(e.sig^d[3]) > sigLimit {
-						continue
+			tab := &x.tables[t]
+			s.keys = probes(t, keyOf(t, d), &q.margins[qi], s.keys[:0])
+			for _, key := range s.keys {
+				for at := tab.heads[key]; at != 0; {
+					c := &tab.chunks[at]
+					at = c.next
+					for i := range c.sigs {
+						if bits.OnesCount64(c.sigs[i]^d[3]) > sigLimit {
+							continue
+						}
+						ref := c.refs[i]
+						if ref == noRef {
+							break
+						}
+						slot, ki := ref>>kiBits, ref&(1<<kiBits-1)
+						kf := x.assets[slot].fp
+						dist := kf.descs[ki].Distance(d)
+						if dist > limit {
+							continue
+						}
+						kp := &kf.points[ki]
+						h := hit{
+							group: slot<<2 | uint32(form), qi: uint16(qi), ki: uint16(ki), dist: uint8(dist),
+							dAngle: (qp.angle - kp.angle) & 63, dLevel: int8(qp.level) - int8(kp.level),
+						}
+						if qp.dark != kp.dark {
+							h.group |= 2
+						}
+						limit = s.keep(first, h)
 					}
-					kf := x.assets[e.slot].fp
-					dist := kf.descs[e.ki].Distance(d)
-					if dist > hitLimit {
-						continue
-					}
-					kp := &kf.points[e.ki]
-					h := hit{
-						slot: e.slot, qi: uint16(qi), ki: uint16(e.ki), dist: uint8(dist), form: uint8(form),
-						dAngle: (qp.angle - kp.angle) & 63, dLevel: int8(qp.level) - int8(kp.level),
-					}
-					if qp.dark != kp.dark {
-						h.form |= 2
-					}
-					s.hits = append(s.hits, h)
 				}
 			}
 		}
 	}
 }
 
-// votes is the greatest number of hits that agree on rotation and scale.
-func votes(hs []hit) int {
-	if len(hs) < 3 {
-		return len(hs)
+// keep adds h to the hits of one queried keypoint, which start at first, in
+// order of distance, and drops the farthest past hitsEach. It returns the
+// distance above which further ones need not be offered.
+func (s *searcher) keep(first int, h hit) int {
+	hs := s.hits[first:]
+	at := len(hs)
+	for i := range hs {
+		if hs[i].group == h.group && hs[i].ki == h.ki {
+			return s.limit(first) // found through another table
+		}
+		if at == len(hs) && hs[i].dist > h.dist {
+			at = i
+		}
 	}
-	var n [16][8]int
-	best := 0
+	s.hits = slices.Insert(s.hits, first+at, h)
+	if len(s.hits)-first > hitsEach {
+		s.hits = s.hits[:first+hitsEach]
+	}
+	return s.limit(first)
+}
+
+func (s *searcher) limit(first int) int {
+	if len(s.hits)-first < hitsEach {
+		return hitLimit
+	}
+	return int(s.hits[len(s.hits)-1].dist)
+}
+
+// group sorts the hits by group, of which there are at most n, and ranks the
+// groups by the votes of their hits.
+func (s *searcher) group(n int) {
+	s.count = append(s.count[:0], make([]uint32, n+1)...)
+	for i := range s.hits {
+		s.count[s.hits[i].group+1]++
+	}
+	for i := 1; i < len(s.count); i++ {
+		s.count[i] += s.count[i-1]
+	}
+	s.sorted = append(s.sorted[:0], s.hits...)
+	for i := range s.hits {
+		c := &s.count[s.hits[i].group]
+		s.sorted[*c] = s.hits[i]
+		*c++
+	}
+	s.groups = s.groups[:0]
+	for lo := 0; lo < len(s.sorted); {
+		hi := lo + 1
+		for hi < len(s.sorted) && s.sorted[hi].group == s.sorted[lo].group {
+			hi++
+		}
+		if hi-lo >= minVotes {
+			if v := votes(s.sorted[lo:hi]); v >= minVotes {
+				s.groups = append(s.groups, group{lo, hi, v})
+			}
+		}
+		lo = hi
+	}
+	slices.SortStableFunc(s.groups, func(a, b group) int { return b.votes - a.votes })
+}
+
+// votes is the greatest number of hits that agree on rotation and scale, a
+// queried keypoint counted once.
+func votes(hs []hit) int {
+	var n, last [16][8]uint16
+	best := uint16(0)
 	for _, h := range hs {
 		// Each hit votes for the two nearest bins either way.
 		a := int(h.dAngle) + 62
 		l := int(h.dLevel) + 7
 		for i := range 2 {
 			for j := range 2 {
-				c := &n[(a/4+i)&15][min(7, (l+j)/2)]
-				*c++
-				best = max(best, *c)
+				x, y := (a/4+i)&15, min(7, (l+j)/2)
+				if last[x][y] == h.qi+1 {
+					continue
+				}
+				last[x][y] = h.qi + 1
+				n[x][y]++
+				best = max(best, n[x][y])
 			}
 		}
 	}
-	return best
+	return int(best)
 }

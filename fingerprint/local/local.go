@@ -17,6 +17,7 @@ const (
 	minLevelSide   = 36   // a level's shorter side, at least
 	keypointMargin = 6    // keypoints keep this far from a level's edge
 	minResponse    = 2000 // of the Hessian's determinant: above sensor noise
+	maxEdge        = 2    // of trace^2/4det: beyond it a place is a line rather than a spot
 
 	// MaxPoints is the most keypoints that are computed of one picture.
 	MaxPoints = 1000
@@ -66,8 +67,8 @@ type Fingerprint struct {
 	w, h   int // base size in pixels
 	points []point
 	descs  []Descriptor
-	weak   []uint64 // query form only: tests of the first word that a little noise may flip
-	thumb  Luma     // query form only
+	margin []margins // query form only
+	thumb  Luma      // query form only
 	sketch [sketchSide * sketchSide]int8
 }
 
@@ -125,11 +126,11 @@ func ComputeLuma(l Luma, o Options) *Fingerprint {
 	}
 	f.points = make([]point, len(order))
 	f.descs = make([]Descriptor, len(order))
-	f.weak = make([]uint64, len(order))
+	f.margin = make([]margins, len(order))
 	for i, c := range order {
 		p := &ps[c.level]
-		a, weak := p.describe(c, &f.descs[i])
-		f.weak[i] = weak
+		var a int
+		a, f.descs[i], f.margin[i] = p.describe(c)
 		f.points[i] = point{
 			x:     uint16(min(2*f.w-1, ((2*int(c.x)+1)*p.scale)>>16)),
 			y:     uint16(min(2*f.h-1, ((2*int(c.y)+1)*p.scale)>>16)),

@@ -9,7 +9,7 @@ type view struct {
 	mirrored bool
 	points   []point
 	descs    []Descriptor
-	weak     []uint64
+	margins  []margins
 	fp       *Fingerprint
 	// cells hold the keypoints by place: those of cell c are
 	// order[start[c]:start[c+1]].
@@ -24,10 +24,10 @@ func (v *view) set(f *Fingerprint, mirrored bool) {
 	v.w, v.h, v.fp, v.mirrored = f.w, f.h, f, mirrored
 	v.points = append(v.points[:0], f.points...)
 	v.descs = append(v.descs[:0], f.descs...)
-	if f.weak != nil {
-		v.weak = append(v.weak[:0], f.weak...)
+	if f.margin != nil {
+		v.margins = append(v.margins[:0], f.margin...)
 	} else {
-		v.weak = append(v.weak[:0], make([]uint64, len(f.points))...)
+		v.margins = append(v.margins[:0], make([]margins, len(f.points))...)
 	}
 	if mirrored {
 		for i := range v.points {
@@ -35,7 +35,7 @@ func (v *view) set(f *Fingerprint, mirrored bool) {
 			p.x = uint16(2*f.w-1) - p.x
 			p.angle = (32 - p.angle) & 63
 			v.descs[i] = v.descs[i].Mirror()
-			v.weak[i] = swapPairs(v.weak[i])
+			v.margins[i] = v.margins[i].mirror()
 		}
 	}
 	v.nx, v.ny = f.w/cellPx+1, f.h/cellPx+1
@@ -99,7 +99,8 @@ func similarity(k, q point) transform {
 
 // verify looks for the transform under which most keypoints of k agree with
 // those of q, starting from hits.
-func verify(k *Fingerprint, q *view, hits []hit, negative bool) (Match, bool) {
+func verify(as *asset, q *view, hits []hit, negative bool) (Match, bool) {
+	k := as.fp
 	diag := math.Hypot(float64(k.w), float64(k.h))
 	// Rank hypotheses, one a hit, by how many other hits they explain.
 	type scored struct {
@@ -107,25 +108,25 @@ func verify(k *Fingerprint, q *view, hits []hit, negative bool) (Match, bool) {
 		n int
 	}
 	var top [3]scored
-	for i, h := range hits {
-		if i >= 200 {
-			break
-		}
+	every := len(hits)/40 + 1
+	for i := 0; i < len(hits); i += every {
+		h := hits[i]
 		t := similarity(k.points[h.ki], q.points[h.qi])
 		s := levelScale[q.points[h.qi].level] / levelScale[k.points[h.ki].level]
 		tol := 0.08 * diag * s
-		n := 0
-		for _, g := range hits {
+		n, last := 0, -1
+		for _, g := range hits[:min(len(hits), 300)] {
 			if da := int8((g.dAngle-h.dAngle)<<2) >> 2; da > 6 || da < -6 {
 				continue
 			}
-			if dl := g.dLevel - h.dLevel; dl > 2 || dl < -2 {
+			if dl := g.dLevel - h.dLevel; dl > 2 || dl < -2 || int(g.qi) == last {
 				continue
 			}
-			x, y := t.apply(k.points[g.ki].xy())
+			kx, ky := k.points[g.ki].xy()
 			qx, qy := q.points[g.qi].xy()
-			if math.Abs(x-qx) <= tol && math.Abs(y-qy) <= tol {
+			if math.Abs(t[0]*kx+t[1]*ky+t[2]-qx) <= tol && math.Abs(t[3]*kx+t[4]*ky+t[5]-qy) <= tol {
 				n++
+				last = int(g.qi)
 			}
 		}
 		for j := range top {
@@ -140,17 +141,17 @@ func verify(k *Fingerprint, q *view, hits []hit, negative bool) (Match, bool) {
 	found := false
 	var ps []pair
 	for _, c := range top {
-		if c.n < 3 {
+		if c.n < minVotes-1 {
 			break
 		}
 		t := c.t
-		ps = guided(k, q, &t, 0.06*diag, 72, negative, ps[:0])
+		ps = guided(k, q, &t, 0.06*diag, 58, negative, ps[:0])
 		ok := len(ps) >= 4
 		for _, step := range []struct {
 			tol  float64
 			max  int
 			proj bool
-		}{{0.04, 76, false}, {0.025, 80, true}, {0.02, 80, true}} {
+		}{{0.04, 62, false}, {0.02, 64, true}, {0.01, 64, true}, {0.004, 66, true}} {
 			if !ok {
 				break
 			}
@@ -169,12 +170,15 @@ func verify(k *Fingerprint, q *view, hits []hit, negative bool) (Match, bool) {
 		if !ok {
 			continue
 		}
-		m := judge(k, q, &t, ps, negative)
+		m := judge(as, q, &t, ps, negative)
 		if !found || better(m, best) {
 			best, found = m, true
 		}
+		if !m.Weak {
+			break
+		}
 	}
-	return best, found && best.Score >= minScore
+	return best, found && best.Score*10 >= best.need*6
 }
 
 // guided pairs every keypoint of k with the most alike keypoint of q near to
@@ -192,7 +196,7 @@ func guided(k *Fingerprint, q *view, t *transform, tol float64, maxDist int, neg
 		if s <= 0 {
 			continue
 		}
-		r := min(max(tol*s, 3), 60)
+		r := min((tol+0.7*levelScale[kp.level])*s+1, 60)
 		level := float64(kp.level) + 3*math.Log2(s)
 		if level < -1.7 || level > levelCount-1+1.7 {
 			continue
@@ -255,7 +259,7 @@ func sane(k *Fingerprint, q *view, t *transform) bool {
 		}
 		lo, hi = min(lo, s), max(hi, s)
 	}
-	if lo < 0.1 || hi > 10 || hi > 3*lo {
+	if lo < 0.17 || hi > 6 || hi > 2.5*lo {
 		return false
 	}
 	x0, y0 := t.apply(w/2, h/2)
@@ -263,7 +267,7 @@ func sane(k *Fingerprint, q *view, t *transform) bool {
 	x2, y2 := t.apply(w/2, h/2+1)
 	a, b := math.Hypot(x1-x0, y1-y0), math.Hypot(x2-x0, y2-y0)
 	cos := ((x1-x0)*(x2-x0) + (y1-y0)*(y2-y0)) / (a * b)
-	return a < 2.6*b && b < 2.6*a && math.Abs(cos) < 0.5
+	return a < 2.2*b && b < 2.2*a && math.Abs(cos) < 0.5
 }
 
 func fitAffine(k *Fingerprint, q *view, ps []pair, t *transform) bool {
@@ -353,16 +357,14 @@ func fitProjective(k *Fingerprint, q *view, ps []pair, t *transform) bool {
 	return true
 }
 
-const (
-	minScore   = 5
-	blockScore = 9
-)
+const minAgreement = 0.15 // of what lies between the keypoints, to be more than weak
 
 // judge scores a transform and its pairs.
-func judge(k *Fingerprint, q *view, t *transform, ps []pair, negative bool) Match {
+func judge(as *asset, q *view, t *transform, ps []pair, negative bool) Match {
+	k := as.fp
 	m := Match{Inliers: len(ps), Mirrored: q.mirrored, Negative: negative, Transform: *t}
 	// The part of the known picture that lies in the copy, on a 32 by 32 grid.
-	z, seen, area := warp(k, q, t)
+	z, seen := warp(k, q, t)
 	lo, hi := [2]float64{math.Inf(1), math.Inf(1)}, [2]float64{}
 	for i, ok := range seen {
 		if !ok {
@@ -373,24 +375,32 @@ func judge(k *Fingerprint, q *view, t *transform, ps []pair, negative bool) Matc
 		hi[0], hi[1] = max(hi[0], x), max(hi[1], y)
 	}
 	near := 0.03 * math.Hypot(hi[0]-lo[0], hi[1]-lo[1])
-	var places [][2]float64
+	type place struct{ x, y, weight float64 }
+	var places []place
 	var blocks [8][8]bool
+	var total float64
 	for _, p := range ps {
 		x, y := k.points[p.k].xy()
+		w := float64(as.weight[p.k])
+		total += w
 		blocks[min(7, int(y)*8/k.h)][min(7, int(x)*8/k.w)] = true
 		distinct := true
-		for _, o := range places {
-			if math.Hypot(o[0]-x, o[1]-y) < near {
+		for i := range places {
+			if o := &places[i]; math.Hypot(o.x-x, o.y-y) < near {
+				o.weight = max(o.weight, w)
 				distinct = false
 				break
 			}
 		}
 		if distinct {
-			places = append(places, [2]float64{x, y})
+			places = append(places, place{x, y, w})
 		}
 	}
-	m.Score = len(places)
-	_ = area
+	var spread float64
+	for _, o := range places {
+		spread += o.weight
+	}
+	m.Places = len(places)
 	// Coverage: of the blocks of the common area that hold keypoints of the
 	// known picture, those that hold agreeing ones.
 	var have [8][8]bool
@@ -427,19 +437,30 @@ func judge(k *Fingerprint, q *view, t *transform, ps []pair, negative bool) Matc
 	if negative {
 		m.Agreement = -m.Agreement
 	}
-	m.Weak = m.Score < blockScore || m.Agreement < 0.25
+	// Pairs of unrelated pictures that look alike somewhere agree in many
+	// places, but each only so-so: weigh places and pairs by how near the
+	// descriptors are.
+	var dist int
+	for _, p := range ps {
+		dist += p.dist
+	}
+	if n := len(ps); n > 0 {
+		near := max(0, 58-float64(dist)/float64(n)) / 28
+		m.Score = int(math.Sqrt(spread*total) * near)
+	}
+	m.need = int(min(27, max(9, 27-33*(m.Agreement-0.3))))
+	m.Weak = m.Score < m.need || m.Agreement < minAgreement
 	return m
 }
 
 // warp lays the copy back onto the known picture's sketch grid.
-func warp(k *Fingerprint, q *view, t *transform) (z [sketchSide * sketchSide]int8, seen [sketchSide * sketchSide]bool, area float64) {
+func warp(k *Fingerprint, q *view, t *transform) (z [sketchSide * sketchSide]int8, seen [sketchSide * sketchSide]bool) {
 	th := q.fp.thumb
 	if th.W == 0 {
-		return z, seen, 0
+		return z, seen
 	}
 	var v [sketchSide * sketchSide]int32
 	sx, sy := float64(th.W)/float64(q.w), float64(th.H)/float64(q.h)
-	n := 0
 	for i := range v {
 		v[i] = hole
 		kx := (float64(i%sketchSide) + 0.5) * float64(k.w) / sketchSide
@@ -473,7 +494,27 @@ func warp(k *Fingerprint, q *view, t *transform) (z [sketchSide * sketchSide]int
 		}
 		v[i] = int32(sum * 16 / ((x1 - x0) * (y1 - y0)))
 		seen[i] = true
-		n++
 	}
-	return contrast(&v), seen, float64(n) / (sketchSide * sketchSide)
+	return contrast(&v), seen
+}
+
+// weights returns for each keypoint 1 over how many keypoints of f look like
+// it. Points along one long edge, or in a pattern, all look alike and prove
+// little together.
+func (f *Fingerprint) weights() []float32 {
+	const alike = 36
+	n := make([]int, len(f.descs))
+	for i := range f.descs {
+		for j := range i {
+			if f.points[i].dark == f.points[j].dark && f.descs[i].Distance(&f.descs[j]) <= alike {
+				n[i]++
+				n[j]++
+			}
+		}
+	}
+	ws := make([]float32, len(n))
+	for i := range ws {
+		ws[i] = 1 / float32(1+n[i])
+	}
+	return ws
 }
