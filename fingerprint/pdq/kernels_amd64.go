@@ -40,19 +40,11 @@ func lumaRGBAVX2(dst *int32, sums *uint32, blocks int)
 //go:noescape
 func lumaRGBAAVX2(dst *int32, sums *uint32, blocks int, opaque uint32) (transparent uint32)
 
-// upsample2x2 makes 2n chroma values of n samples of the rows near and far, the nearer and the farther one,
-// of a plane of half the picture's width and height. It reads a sample before and one
-// after them. n is a multiple of 16 and not 0.
+// upsampleAVX2 is func filter for one plane, in blocks of 32 samples, which become
+// 64 pixels. It reads a sample before and one after them. blocks is not 0.
 //
 //go:noescape
-func upsample2x2(dst *uint8, near *uint8, far *uint8, n int)
-
-// upsample2x1 makes 2n chroma values of n samples of the row near,
-// of a plane of half the picture's width. It reads a sample before and one
-// after them. n is a multiple of 16 and not 0.
-//
-//go:noescape
-func upsample2x1(dst *uint8, near *uint8, n int)
+func upsampleAVX2(dst *uint8, near *uint8, far *uint8, blocks int, left uint32, right uint32)
 
 // ycbcrToPlanes converts n pixels as func rgb does; n is a multiple of 32 and not 0.
 //

@@ -262,153 +262,108 @@ DATA whiteFactor4<>+24(SB)/4, $0x000003e8
 DATA whiteFactor4<>+28(SB)/4, $0x000003e8
 GLOBL whiteFactor4<>(SB), RODATA|NOPTR, $32
 
-// func upsample2x2(dst *uint8, near *uint8, far *uint8, n int)
+// func upsampleAVX2(dst *uint8, near *uint8, far *uint8, blocks int, left uint32, right uint32)
 // Requires: AVX, AVX2
-TEXT ·upsample2x2(SB), NOSPLIT, $0-32
-	MOVQ    dst+0(FP), AX
-	MOVQ    near+8(FP), CX
-	MOVQ    far+16(FP), DX
-	MOVQ    n+24(FP), BX
-	VMOVDQU upsample2x2Left<>+0(SB), Y0
-	VMOVDQU upsample2x2Right<>+0(SB), Y1
+TEXT ·upsampleAVX2(SB), NOSPLIT, $0-40
+	MOVQ         dst+0(FP), AX
+	MOVQ         near+8(FP), CX
+	MOVQ         far+16(FP), DX
+	MOVQ         blocks+24(FP), BX
+	MOVL         left+32(FP), SI
+	VMOVD        SI, X0
+	VPBROADCASTW X0, Y0
+	MOVL         right+36(FP), SI
+	VMOVD        SI, X1
+	VPBROADCASTW X1, Y1
+	VMOVDQU      nearWeights<>+0(SB), Y2
+	VMOVDQU      farWeights<>+0(SB), Y3
 
 next:
-	VPMOVZXBW (CX), Y2
-	VPMOVZXBW (DX), Y3
-	VPADDW    Y2, Y2, Y4
-	VPADDW    Y2, Y3, Y3
-	VPADDW    Y4, Y3, Y3
-	VPMOVZXBW -1(CX), Y2
-	VPMOVZXBW -1(DX), Y4
-	VPADDW    Y2, Y2, Y5
-	VPADDW    Y2, Y4, Y4
-	VPADDW    Y5, Y4, Y4
-	VPMOVZXBW 1(CX), Y2
-	VPMOVZXBW 1(DX), Y5
-	VPADDW    Y2, Y2, Y6
-	VPADDW    Y2, Y5, Y5
-	VPADDW    Y6, Y5, Y5
-	VPADDW    Y3, Y3, Y2
-	VPADDW    Y3, Y2, Y2
-	VPADDW    Y0, Y4, Y4
-	VPADDW    Y2, Y4, Y4
-	VPSRLW    $0x04, Y4, Y4
-	VPADDW    Y1, Y5, Y5
-	VPADDW    Y2, Y5, Y5
-	VPSRLW    $0x04, Y5, Y5
-	VPSLLW    $0x08, Y5, Y5
-	VPOR      Y4, Y5, Y5
-	VMOVDQU   Y5, (AX)
-	ADDQ      $0x10, CX
-	ADDQ      $0x10, DX
-	ADDQ      $0x20, AX
-	SUBQ      $0x10, BX
-	JNZ       next
+	VMOVDQU      (CX), Y4
+	VMOVDQU      (DX), Y5
+	VMOVDQU      -1(CX), Y6
+	VMOVDQU      -1(DX), Y7
+	VPUNPCKLBW   Y6, Y4, Y8
+	VPUNPCKLBW   Y7, Y5, Y9
+	VPMADDUBSW   Y2, Y8, Y8
+	VPMADDUBSW   Y3, Y9, Y9
+	VPADDW       Y8, Y9, Y9
+	VPADDW       Y0, Y9, Y9
+	VPSRLW       $0x04, Y9, Y9
+	VPUNPCKHBW   Y6, Y4, Y6
+	VPUNPCKHBW   Y7, Y5, Y7
+	VPMADDUBSW   Y2, Y6, Y6
+	VPMADDUBSW   Y3, Y7, Y7
+	VPADDW       Y6, Y7, Y7
+	VPADDW       Y0, Y7, Y7
+	VPSRLW       $0x04, Y7, Y7
+	VMOVDQU      1(CX), Y6
+	VMOVDQU      1(DX), Y8
+	VPUNPCKLBW   Y6, Y4, Y10
+	VPUNPCKLBW   Y8, Y5, Y11
+	VPMADDUBSW   Y2, Y10, Y10
+	VPMADDUBSW   Y3, Y11, Y11
+	VPADDW       Y10, Y11, Y11
+	VPADDW       Y1, Y11, Y11
+	VPSRLW       $0x04, Y11, Y11
+	VPUNPCKHBW   Y6, Y4, Y4
+	VPUNPCKHBW   Y8, Y5, Y5
+	VPMADDUBSW   Y2, Y4, Y4
+	VPMADDUBSW   Y3, Y5, Y5
+	VPADDW       Y4, Y5, Y5
+	VPADDW       Y1, Y5, Y5
+	VPSRLW       $0x04, Y5, Y5
+	VPSLLW       $0x08, Y11, Y11
+	VPOR         Y9, Y11, Y11
+	VPSLLW       $0x08, Y5, Y5
+	VPOR         Y7, Y5, Y5
+	VMOVDQU      X11, (AX)
+	VMOVDQU      X5, 16(AX)
+	VEXTRACTI128 $0x01, Y11, 32(AX)
+	VEXTRACTI128 $0x01, Y5, 48(AX)
+	ADDQ         $0x20, CX
+	ADDQ         $0x20, DX
+	ADDQ         $0x40, AX
+	DECQ         BX
+	JNZ          next
 	VZEROUPPER
 	RET
 
-DATA upsample2x2Left<>+0(SB)/2, $0x0008
-DATA upsample2x2Left<>+2(SB)/2, $0x0008
-DATA upsample2x2Left<>+4(SB)/2, $0x0008
-DATA upsample2x2Left<>+6(SB)/2, $0x0008
-DATA upsample2x2Left<>+8(SB)/2, $0x0008
-DATA upsample2x2Left<>+10(SB)/2, $0x0008
-DATA upsample2x2Left<>+12(SB)/2, $0x0008
-DATA upsample2x2Left<>+14(SB)/2, $0x0008
-DATA upsample2x2Left<>+16(SB)/2, $0x0008
-DATA upsample2x2Left<>+18(SB)/2, $0x0008
-DATA upsample2x2Left<>+20(SB)/2, $0x0008
-DATA upsample2x2Left<>+22(SB)/2, $0x0008
-DATA upsample2x2Left<>+24(SB)/2, $0x0008
-DATA upsample2x2Left<>+26(SB)/2, $0x0008
-DATA upsample2x2Left<>+28(SB)/2, $0x0008
-DATA upsample2x2Left<>+30(SB)/2, $0x0008
-GLOBL upsample2x2Left<>(SB), RODATA|NOPTR, $32
+DATA nearWeights<>+0(SB)/2, $0x0309
+DATA nearWeights<>+2(SB)/2, $0x0309
+DATA nearWeights<>+4(SB)/2, $0x0309
+DATA nearWeights<>+6(SB)/2, $0x0309
+DATA nearWeights<>+8(SB)/2, $0x0309
+DATA nearWeights<>+10(SB)/2, $0x0309
+DATA nearWeights<>+12(SB)/2, $0x0309
+DATA nearWeights<>+14(SB)/2, $0x0309
+DATA nearWeights<>+16(SB)/2, $0x0309
+DATA nearWeights<>+18(SB)/2, $0x0309
+DATA nearWeights<>+20(SB)/2, $0x0309
+DATA nearWeights<>+22(SB)/2, $0x0309
+DATA nearWeights<>+24(SB)/2, $0x0309
+DATA nearWeights<>+26(SB)/2, $0x0309
+DATA nearWeights<>+28(SB)/2, $0x0309
+DATA nearWeights<>+30(SB)/2, $0x0309
+GLOBL nearWeights<>(SB), RODATA|NOPTR, $32
 
-DATA upsample2x2Right<>+0(SB)/2, $0x0007
-DATA upsample2x2Right<>+2(SB)/2, $0x0007
-DATA upsample2x2Right<>+4(SB)/2, $0x0007
-DATA upsample2x2Right<>+6(SB)/2, $0x0007
-DATA upsample2x2Right<>+8(SB)/2, $0x0007
-DATA upsample2x2Right<>+10(SB)/2, $0x0007
-DATA upsample2x2Right<>+12(SB)/2, $0x0007
-DATA upsample2x2Right<>+14(SB)/2, $0x0007
-DATA upsample2x2Right<>+16(SB)/2, $0x0007
-DATA upsample2x2Right<>+18(SB)/2, $0x0007
-DATA upsample2x2Right<>+20(SB)/2, $0x0007
-DATA upsample2x2Right<>+22(SB)/2, $0x0007
-DATA upsample2x2Right<>+24(SB)/2, $0x0007
-DATA upsample2x2Right<>+26(SB)/2, $0x0007
-DATA upsample2x2Right<>+28(SB)/2, $0x0007
-DATA upsample2x2Right<>+30(SB)/2, $0x0007
-GLOBL upsample2x2Right<>(SB), RODATA|NOPTR, $32
-
-// func upsample2x1(dst *uint8, near *uint8, n int)
-// Requires: AVX, AVX2
-TEXT ·upsample2x1(SB), NOSPLIT, $0-24
-	MOVQ    dst+0(FP), AX
-	MOVQ    near+8(FP), CX
-	MOVQ    n+16(FP), DX
-	VMOVDQU upsample2x1Left<>+0(SB), Y0
-	VMOVDQU upsample2x1Right<>+0(SB), Y1
-
-next:
-	VPMOVZXBW (CX), Y2
-	VPMOVZXBW -1(CX), Y3
-	VPMOVZXBW 1(CX), Y4
-	VPADDW    Y2, Y2, Y5
-	VPADDW    Y2, Y5, Y5
-	VPADDW    Y0, Y3, Y3
-	VPADDW    Y5, Y3, Y3
-	VPSRLW    $0x02, Y3, Y3
-	VPADDW    Y1, Y4, Y4
-	VPADDW    Y5, Y4, Y4
-	VPSRLW    $0x02, Y4, Y4
-	VPSLLW    $0x08, Y4, Y4
-	VPOR      Y3, Y4, Y4
-	VMOVDQU   Y4, (AX)
-	ADDQ      $0x10, CX
-	ADDQ      $0x20, AX
-	SUBQ      $0x10, DX
-	JNZ       next
-	VZEROUPPER
-	RET
-
-DATA upsample2x1Left<>+0(SB)/2, $0x0001
-DATA upsample2x1Left<>+2(SB)/2, $0x0001
-DATA upsample2x1Left<>+4(SB)/2, $0x0001
-DATA upsample2x1Left<>+6(SB)/2, $0x0001
-DATA upsample2x1Left<>+8(SB)/2, $0x0001
-DATA upsample2x1Left<>+10(SB)/2, $0x0001
-DATA upsample2x1Left<>+12(SB)/2, $0x0001
-DATA upsample2x1Left<>+14(SB)/2, $0x0001
-DATA upsample2x1Left<>+16(SB)/2, $0x0001
-DATA upsample2x1Left<>+18(SB)/2, $0x0001
-DATA upsample2x1Left<>+20(SB)/2, $0x0001
-DATA upsample2x1Left<>+22(SB)/2, $0x0001
-DATA upsample2x1Left<>+24(SB)/2, $0x0001
-DATA upsample2x1Left<>+26(SB)/2, $0x0001
-DATA upsample2x1Left<>+28(SB)/2, $0x0001
-DATA upsample2x1Left<>+30(SB)/2, $0x0001
-GLOBL upsample2x1Left<>(SB), RODATA|NOPTR, $32
-
-DATA upsample2x1Right<>+0(SB)/2, $0x0002
-DATA upsample2x1Right<>+2(SB)/2, $0x0002
-DATA upsample2x1Right<>+4(SB)/2, $0x0002
-DATA upsample2x1Right<>+6(SB)/2, $0x0002
-DATA upsample2x1Right<>+8(SB)/2, $0x0002
-DATA upsample2x1Right<>+10(SB)/2, $0x0002
-DATA upsample2x1Right<>+12(SB)/2, $0x0002
-DATA upsample2x1Right<>+14(SB)/2, $0x0002
-DATA upsample2x1Right<>+16(SB)/2, $0x0002
-DATA upsample2x1Right<>+18(SB)/2, $0x0002
-DATA upsample2x1Right<>+20(SB)/2, $0x0002
-DATA upsample2x1Right<>+22(SB)/2, $0x0002
-DATA upsample2x1Right<>+24(SB)/2, $0x0002
-DATA upsample2x1Right<>+26(SB)/2, $0x0002
-DATA upsample2x1Right<>+28(SB)/2, $0x0002
-DATA upsample2x1Right<>+30(SB)/2, $0x0002
-GLOBL upsample2x1Right<>(SB), RODATA|NOPTR, $32
+DATA farWeights<>+0(SB)/2, $0x0103
+DATA farWeights<>+2(SB)/2, $0x0103
+DATA farWeights<>+4(SB)/2, $0x0103
+DATA farWeights<>+6(SB)/2, $0x0103
+DATA farWeights<>+8(SB)/2, $0x0103
+DATA farWeights<>+10(SB)/2, $0x0103
+DATA farWeights<>+12(SB)/2, $0x0103
+DATA farWeights<>+14(SB)/2, $0x0103
+DATA farWeights<>+16(SB)/2, $0x0103
+DATA farWeights<>+18(SB)/2, $0x0103
+DATA farWeights<>+20(SB)/2, $0x0103
+DATA farWeights<>+22(SB)/2, $0x0103
+DATA farWeights<>+24(SB)/2, $0x0103
+DATA farWeights<>+26(SB)/2, $0x0103
+DATA farWeights<>+28(SB)/2, $0x0103
+DATA farWeights<>+30(SB)/2, $0x0103
+GLOBL farWeights<>(SB), RODATA|NOPTR, $32
 
 // func ycbcrToPlanes(red *uint8, green *uint8, blue *uint8, y *uint8, cb *uint8, cr *uint8, n int)
 // Requires: AVX, AVX2

@@ -132,44 +132,33 @@ func (c *chroma) upsample(plane []uint8, y, width int, buf []uint8) []uint8 {
 		return buf
 	}
 
-	// Samples k0 to k1 become the pixels from 2*k0 on; the kernels do those
+	// Samples k0 to k1 become the pixels from 2*k0 on; the kernel does those
 	// that have a neighbour on both sides.
+	left, right := uint32(8), uint32(7)
+	if c.shiftY == 0 {
+		left, right = 4, 8
+	}
 	k0, k1 := c.x>>1, (c.x+width-1)>>1
-	one := func(k int) {
-		left, right := max(k-1, 0), min(k+1, c.w-1)
-		if c.shiftY == 0 {
-			v := 3 * uint(near[k])
-			buf[2*(k-k0)] = uint8((v + uint(near[left]) + 1) >> 2)
-			buf[2*(k-k0)+1] = uint8((v + uint(near[right]) + 2) >> 2)
-			return
-		}
-		at := func(k int) uint { return 3*uint(near[k]) + uint(far[k]) }
-		v := 3 * at(k)
-		buf[2*(k-k0)] = uint8((v + at(left) + 8) >> 4)
-		buf[2*(k-k0)+1] = uint8((v + at(right) + 7) >> 4)
-	}
 	from, to := max(k0, 1), min(k1, c.w-2)+1
-	if to-from < 16 {
-		for k := k0; k <= k1; k++ {
-			one(k)
+	if to-from < block {
+		from, to = k1+1, k1+1
+	} else {
+		upsampleAVX2(&buf[2*(from-k0)], &near[from], &far[from], (to-from)/block, left, right)
+		last := to - block
+		upsampleAVX2(&buf[2*(last-k0)], &near[last], &far[last], 1, left, right)
+	}
+	for k := k0; k <= k1; k++ {
+		if k == from {
+			k = to
+			if k > k1 {
+				break
+			}
 		}
-		return buf[c.x&1:][:width]
+		before, after := max(k-1, 0), min(k+1, c.w-1)
+		here := 3 * (3*uint32(near[k]) + uint32(far[k]))
+		buf[2*(k-k0)] = uint8((here + 3*uint32(near[before]) + uint32(far[before]) + left) >> 4)
+		buf[2*(k-k0)+1] = uint8((here + 3*uint32(near[after]) + uint32(far[after]) + right) >> 4)
 	}
-	if k0 < from {
-		one(k0)
-	}
-	if k1 >= to {
-		one(k1)
-	}
-	some := func(k, n int) {
-		if c.shiftY == 0 {
-			upsample2x1(&buf[2*(k-k0)], &near[k], n)
-		} else {
-			upsample2x2(&buf[2*(k-k0)], &near[k], &far[k], n)
-		}
-	}
-	some(from, (to-from)&^15)
-	some(to-16, 16)
 	return buf[c.x&1:][:width]
 }
 

@@ -20,8 +20,7 @@ func main() {
 	lumaPlanes()
 	lumaPixels("lumaRGB", "three bytes a pixel", 3, false)
 	lumaPixels("lumaRGBA", "four bytes a pixel", 4, true)
-	upsample("upsample2x2", "width and height", 4, 8, 7)
-	upsample("upsample2x1", "width", 2, 1, 2)
+	upsample()
 	planes()
 	weigh()
 	dct()
@@ -239,66 +238,64 @@ func lumaPixels(name, what string, bytes int, alpha bool) {
 	RET()
 }
 
-// upsample writes a kernel of libjpeg's triangle filter for a chroma plane of
-// half the picture's size; shift and the roundings of left and right pixels are
-// libjpeg's.
-func upsample(name, halved string, shift, roundLeft, roundRight int16) {
-	both := halved != "width"
-	rowsDoc, signature := "row near", "func(dst, near *uint8, n int)"
-	if both {
-		rowsDoc, signature = "rows near and far, the nearer and the farther one", "func(dst, near, far *uint8, n int)"
-	}
-	TEXT(name, NOSPLIT, signature)
+func upsample() {
+	TEXT("upsampleAVX2", NOSPLIT, "func(dst, near, far *uint8, blocks int, left, right uint32)")
 	Pragma("noescape")
-	Doc(name+" makes 2n chroma values of n samples of the "+rowsDoc+",",
-		"of a plane of half the picture's "+halved+". It reads a sample before and one",
-		"after them. n is a multiple of 16 and not 0.")
+	Doc("upsampleAVX2 is func filter for one plane, in blocks of 32 samples, which become",
+		"64 pixels. It reads a sample before and one after them. blocks is not 0.")
 	dst := Load(Param("dst"), GP64())
 	near := Load(Param("near"), GP64())
-	far := near
-	if both {
-		far = Load(Param("far"), GP64())
+	far := Load(Param("far"), GP64())
+	blocks := Load(Param("blocks"), GP64())
+	var rounding [2]VecVirtual
+	for i, name := range []string{"left", "right"} {
+		rounding[i] = YMM()
+		VMOVD(Load(Param(name), GP32()), rounding[i].AsX())
+		VPBROADCASTW(rounding[i].AsX(), rounding[i])
 	}
-	n := Load(Param("n"), GP64())
-	leftV, rightV := YMM(), YMM()
-	VMOVDQU(words(name+"Left", roundLeft, roundLeft), leftV)
-	VMOVDQU(words(name+"Right", roundRight, roundRight), rightV)
+	// Of a sample and its neighbour: of the near row, of the far row.
+	nearWeights := constant(words("nearWeights", 3<<8|9, 3<<8|9))
+	farWeights := constant(words("farWeights", 1<<8|3, 1<<8|3))
 
-	// rows returns the sample, or three times the near one and the far one.
-	rows := func(offset int) VecVirtual {
-		a, b, c := YMM(), YMM(), YMM()
-		VPMOVZXBW(Mem{Base: near, Disp: offset}, a)
-		if !both {
-			return a
-		}
-		VPMOVZXBW(Mem{Base: far, Disp: offset}, b)
-		VPADDW(a, a, c)
-		VPADDW(a, b, b)
-		VPADDW(c, b, b)
-		return b
-	}
 	Label("next")
-	v := rows(0)
-	left := rows(-1)
-	right := rows(1)
-	v3 := YMM()
-	VPADDW(v, v, v3)
-	VPADDW(v, v3, v3)
-	VPADDW(leftV, left, left)
-	VPADDW(v3, left, left)
-	VPSRLW(U8(shift), left, left)
-	VPADDW(rightV, right, right)
-	VPADDW(v3, right, right)
-	VPSRLW(U8(shift), right, right)
-	VPSLLW(U8(8), right, right)
-	VPOR(left, right, right)
-	VMOVDQU(right, Mem{Base: dst})
-	ADDQ(U8(16), near)
-	if both {
-		ADDQ(U8(16), far)
+	n, f := YMM(), YMM()
+	VMOVDQU(Mem{Base: near}, n)
+	VMOVDQU(Mem{Base: far}, f)
+	var out [2][2]VecVirtual // left and right pixels, of the first and second 8 samples of each half
+	for side, offset := range []int{-1, 1} {
+		n2, f2 := YMM(), YMM()
+		VMOVDQU(Mem{Base: near, Disp: offset}, n2)
+		VMOVDQU(Mem{Base: far, Disp: offset}, f2)
+		for i := range 2 {
+			a, b := YMM(), YMM()
+			if i == 0 {
+				VPUNPCKLBW(n2, n, a)
+				VPUNPCKLBW(f2, f, b)
+			} else {
+				VPUNPCKHBW(n2, n, a)
+				VPUNPCKHBW(f2, f, b)
+			}
+			VPMADDUBSW(nearWeights, a, a)
+			VPMADDUBSW(farWeights, b, b)
+			VPADDW(a, b, b)
+			VPADDW(rounding[side], b, b)
+			VPSRLW(U8(4), b, b)
+			out[side][i] = b
+		}
 	}
-	ADDQ(U8(32), dst)
-	SUBQ(U8(16), n)
+	for i := range 2 {
+		VPSLLW(U8(8), out[1][i], out[1][i])
+		VPOR(out[0][i], out[1][i], out[1][i])
+	}
+	first, second := out[1][0], out[1][1]
+	VMOVDQU(first.AsX(), Mem{Base: dst})
+	VMOVDQU(second.AsX(), Mem{Base: dst, Disp: 16})
+	VEXTRACTI128(U8(1), first, Mem{Base: dst, Disp: 32})
+	VEXTRACTI128(U8(1), second, Mem{Base: dst, Disp: 48})
+	ADDQ(U8(32), near)
+	ADDQ(U8(32), far)
+	ADDQ(U8(64), dst)
+	DECQ(blocks)
 	JNZ(LabelRef("next"))
 	VZEROUPPER()
 	RET()
