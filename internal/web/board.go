@@ -3,8 +3,6 @@ package web
 import (
 	"cmp"
 	"context"
-	"fmt"
-	"html/template"
 	"net/http"
 	"slices"
 	"strings"
@@ -42,14 +40,14 @@ type Ask struct {
 	Post     string    // or form to send at once, without a page between
 	Verb     string    // on the button
 	Primary  bool
+	Exercise bool
 }
 
 // asksOf lists what one incident asks of the reader.
-func (s *Site) asksOf(ctx context.Context, f *Frame, inc incident.Incident) ([]Ask, error) {
+func (s *Site) asksOf(ctx context.Context, f *Frame, inc incident.Incident) (out []Ask, err error) {
 	if inc.Status.Phase == protocol.Closed {
 		return nil, nil
 	}
-	var out []Ask
 	base := "/incidents/" + inc.ID
 	if slices.Contains(inc.Missing(), f.Me.Partner) && f.Can(string(access.Acknowledge)) {
 		out = append(out, Ask{Title: f.T("ask.acknowledge"), Detail: inc.Title, Incident: inc.ID, Post: base + "/acknowledge", Verb: f.T("ask.acknowledge.do"), Primary: true})
@@ -62,6 +60,11 @@ func (s *Site) asksOf(ctx context.Context, f *Frame, inc incident.Incident) ([]A
 			out = append(out, Ask{Title: f.T("ask.activate"), Detail: f.T("ask.activate.why", "Level", adv.Level), Incident: inc.ID, Href: base + "/activate", Verb: f.T("ask.activate.do"), Primary: true})
 		}
 	}
+	defer func() {
+		for i := range out {
+			out[i].Exercise = inc.Exercise
+		}
+	}()
 	allowed, err := s.o.Incidents.Allowed(ctx, f.Me, inc)
 	if err != nil {
 		return nil, err
@@ -85,7 +88,7 @@ func (s *Site) asksOf(ctx context.Context, f *Frame, inc incident.Incident) ([]A
 					return nil, err
 				}
 				t := a.Tally(def)
-				ask.Detail = f.T("ask.vote.why", "Yes", t.Yes, "Quorum", t.Quorum, "Partner", a.Proposer.ID)
+				ask.Detail = f.T("ask.vote.why", "Yes", t.Yes, "Quorum", t.Quorum, "Partner", f.Name(a.Proposer.ID))
 			case protocol.VoteStandDown:
 				if a.StandDown == nil || voted(a.StandDown.Votes, f.Me.Partner) {
 					continue
@@ -133,33 +136,38 @@ func (s *Site) approvals(ctx context.Context, f *Frame, incidentID string) ([]As
 			continue
 		}
 		out = append(out, Ask{
-			Title: f.T("ask.approve", "Signal", sig.ID, "Action", f.T("action."+string(sig.Wanted))), Incident: sig.Incident,
-			Detail: f.T("ask.approve.why", "Partner", sig.Proposed.Partner, "Time", f.ClockText(sig.Proposed.At)),
+			Title: f.T("ask.approve", "Signal", sig.ID, "Action", f.T("action."+string(sig.Wanted))), Incident: sig.Incident, Exercise: sig.Exercise,
+			Detail: f.T("ask.approve.why", "Partner", f.Name(sig.Proposed.Partner), "Time", f.ClockText(sig.Proposed.At)),
 			Href:   "/signals/" + sig.ID + "/approve", Verb: f.T("ask.approve.do"), Primary: true,
 		})
 	}
 	return out, nil
 }
 
-func sortAsks(asks []Ask) {
+// weight puts what ends within half an hour first, then what waits for the
+// reader without an end, then the rest.
+func weight(a Ask, now time.Time) int {
+	switch {
+	case a.Exercise: // practice waits for the real
+		return 3
+	case !a.Due.IsZero() && a.Due.Sub(now) < 30*time.Minute:
+		return 0
+	case a.Due.IsZero():
+		return 1
+	}
+	return 2
+}
+
+func sortAsks(asks []Ask, now time.Time) {
 	slices.SortStableFunc(asks, func(a, b Ask) int {
-		switch {
-		case a.Due.IsZero() != b.Due.IsZero():
-			if a.Due.IsZero() {
-				return 1
-			}
-			return -1
-		case !a.Due.Equal(b.Due):
-			return a.Due.Compare(b.Due)
-		}
-		return cmp.Compare(a.Title, b.Title)
+		return cmp.Or(weight(a, now)-weight(b, now), a.Due.Compare(b.Due), cmp.Compare(a.Title, b.Title))
 	})
 }
 
 // open incidents that concern the reader, and what they ask.
 func (s *Site) concerns(ctx context.Context, f *Frame) (list []incident.Incident, asks []Ask, err error) {
-	if !f.Can(string(access.ReadIncidents)) {
-		return nil, nil, nil
+	if f.counted || !f.Can(string(access.ReadIncidents)) {
+		return f.concern, f.asks, nil
 	}
 	list, _, err = s.o.Incidents.List(ctx, f.Me, incident.Query{States: []string{"notified", "assessing", "open"}, Limit: 100})
 	if err != nil {
@@ -177,8 +185,9 @@ func (s *Site) concerns(ctx context.Context, f *Frame) (list []incident.Incident
 		return nil, nil, err
 	}
 	asks = append(asks, more...)
-	sortAsks(asks)
+	sortAsks(asks, f.Now)
 	f.Asks, f.Open = len(asks), len(list)
+	f.concern, f.asks, f.counted = list, asks, true
 	return list, asks, nil
 }
 
@@ -226,7 +235,7 @@ func (s *Site) row(f *Frame, inc incident.Incident) Row {
 	if len(inc.Called) > 0 {
 		parts = append(parts, f.T("row.acknowledged", "N", len(inc.Called)-len(inc.Missing()), "Of", len(inc.Called)))
 	}
-	parts = append(parts, f.T("row.lead", "Partner", inc.Lead()))
+	parts = append(parts, f.T("row.lead", "Partner", f.Name(inc.Lead())))
 	r.Lines = strings.Join(parts, " · ")
 	r.Chip.Word += ", " + f.Since(since)
 	return r
@@ -277,8 +286,13 @@ func (s *Site) board(w http.ResponseWriter, r *http.Request, f *Frame) error {
 		} else {
 			p.Real = append(p.Real, row)
 		}
+		if inc.Exercise { // its row says who is missing; practice is never mixed with the real
+			continue
+		}
 		for _, m := range inc.Missing() {
-			p.Silent = append(p.Silent, Silence{Who: m, Late: f.T("silent.partner", "Incident", inc.ID, "Age", f.Since(inc.Notified.At)), Href: "/incidents/" + inc.ID})
+			if m != f.Me.Partner { // what I owe is asked of me
+				p.Silent = append(p.Silent, Silence{Who: f.Name(m), Late: f.T("silent.partner", "Incident", inc.ID, "Age", f.Since(inc.Notified.At)), Href: "/incidents/" + inc.ID})
+			}
 		}
 	}
 	sortRows(p.Real)
@@ -318,7 +332,7 @@ func (s *Site) silentEdges(ctx context.Context, f *Frame) ([]Silence, error) {
 		if !e.SeenAt.IsZero() {
 			late = f.T("silent.edge", "Time", f.ClockText(e.SeenAt), "Age", f.Since(e.SeenAt))
 		}
-		out = append(out, Silence{Who: e.Partner + ", " + e.Name, Late: late, Detail: f.N("silent.edge.missing", int(e.Behind)), Href: "/edges"})
+		out = append(out, Silence{Who: f.Name(e.Partner) + ", " + e.Name, Late: late, Detail: f.N("silent.edge.missing", int(e.Behind)), Href: "/edges"})
 	}
 	return out, nil
 }
@@ -366,72 +380,6 @@ func (s *Site) lastHour(ctx context.Context, f *Frame, only map[string]bool) (ho
 	return h, nil
 }
 
-// Bars is a chart of counts by minute.
-type Bars struct {
-	Title, Desc string
-	Bars        []Bar
-	Ticks       []Tick
-	Total, Max  int64
-	Peak        string
-}
-
-// Bar is one bar in the chart's own units, with its number for the table.
-type Bar struct {
-	X, Y, W, H float64
-	Label      string
-	N          int64
-}
-
-// Tick is a label under the chart.
-type Tick struct {
-	X      float64
-	Anchor string
-	Text   string
-}
-
-const chartWidth, chartHeight = 440.0, 44.0
-
-// minuteBars draws the last fifteen minutes, or the last hour if that is
-// empty, zero-based.
-func minuteBars(f *Frame, per map[int64]int64) Bars {
-	now := f.Now.Unix() / 60
-	span := int64(60)
-	var b Bars
-	for m := now - span + 1; m <= now; m++ {
-		b.Total += per[m]
-		if per[m] > b.Max {
-			b.Max, b.Peak = per[m], time.Unix(m*60, 0).UTC().Format("15:04")
-		}
-	}
-	if b.Total == 0 {
-		return b
-	}
-	first := int64(0)
-	for m := range per {
-		if first == 0 || m < first {
-			first = m
-		}
-	}
-	span = min(span, max(15, now-first+1))
-	step := chartWidth / float64(span)
-	for i := range span {
-		m := now - span + 1 + i
-		h := chartHeight * float64(per[m]) / float64(b.Max)
-		b.Bars = append(b.Bars, Bar{
-			X: round(float64(i)*step + 1), Y: round(chartHeight - h), W: round(step - 2), H: round(h),
-			Label: time.Unix(m*60, 0).UTC().Format("15:04"), N: per[m],
-		})
-	}
-	b.Ticks = []Tick{
-		{0, "start", b.Bars[0].Label}, {chartWidth / 2, "middle", b.Bars[len(b.Bars)/2].Label}, {chartWidth, "end", b.Bars[len(b.Bars)-1].Label + " UTC"},
-	}
-	b.Title = f.T("chart.matches")
-	b.Desc = f.T("chart.matches.desc", "Total", b.Total, "Max", b.Max, "Peak", b.Peak)
-	return b
-}
-
-func round(x float64) float64 { return float64(int64(x*10+0.5)) / 10 }
-
 func (s *Site) asks(w http.ResponseWriter, r *http.Request, f *Frame) error {
 	f.Section, f.Live = "asks", []string{"incident", "signal"}
 	_, asks, err := s.concerns(r.Context(), f)
@@ -443,110 +391,4 @@ func (s *Site) asks(w http.ResponseWriter, r *http.Request, f *Frame) error {
 		*Frame
 		AskList []Ask
 	}{f, asks})
-}
-
-// Line is a journal entry as a person reads it.
-type Line struct {
-	journal.Entry
-	Text  string
-	Who   string
-	Links []Link
-}
-
-// Link leads to an object that a line is about.
-type Link struct{ Href, Text string }
-
-// lines turns entries into sentences, newest first.
-func (s *Site) lines(ctx context.Context, f *Frame, q journal.RowQuery, limit int) ([]Line, error) {
-	var out []Line
-	err := s.o.Journal.View(ctx, func(r journal.StoreReader) error {
-		entries, err := s.o.Journal.Entries(r, q)
-		if err != nil {
-			return err
-		}
-		for _, e := range entries {
-			if len(out) < limit && e.Audience.Sees(f.Me) {
-				out = append(out, s.line(f, e))
-			}
-		}
-		return nil
-	})
-	return out, err
-}
-
-func (s *Site) line(f *Frame, e journal.Entry) Line {
-	l := Line{Entry: e, Who: e.Partner}
-	if e.Partner == "" {
-		l.Who = f.T("line.system")
-	}
-	if e.Member != "" {
-		l.Who = e.Partner + " · " + e.Member
-	}
-	about := ""
-	for _, ref := range e.About {
-		switch ref.Kind {
-		case "incident", "signal", "partner":
-			l.Links = append(l.Links, Link{"/" + ref.Kind + "s/" + ref.ID, ref.ID})
-		}
-		if about == "" {
-			about = ref.ID
-		}
-	}
-	l.Text = f.line(e, about)
-	return l
-}
-
-func (f *Frame) line(e journal.Entry, about string) string {
-	if e.Erased {
-		return f.T("line.erased", "Type", e.Type)
-	}
-	var b struct {
-		Protocol string `json:"protocol"`
-		Vote     string `json:"vote"`
-		Level    string `json:"level"`
-		Does     string `json:"does"`
-		Reach    string `json:"reach"`
-		Clock    string `json:"clock"`
-		Task     string `json:"task"`
-		Partner  string `json:"partner"`
-		Number   any    `json:"number"`
-		Title    string `json:"title"`
-		Name     string `json:"name"`
-	}
-	_ = e.Decode(&b) // a body of another shape gives a sentence with less in it
-	id := "line." + e.Type
-	if b.Reach == "mine" {
-		id += ".mine"
-	}
-	does := ""
-	if b.Does != "" {
-		does = f.T("action." + b.Does)
-	}
-	if !f.word.has(id) {
-		return e.Type + " " + about
-	}
-	return f.T(id, "About", about, "Partner", cmp.Or(b.Partner, e.Partner), "Protocol", b.Protocol, "Vote", f.maybe("vote.", b.Vote), "Level", b.Level,
-		"Does", does, "Clock", b.Clock, "Task", b.Task, "Number", fmt.Sprint(b.Number), "Title", b.Title, "Name", b.Name)
-}
-
-func (f *Frame) maybe(prefix, id string) string {
-	if id == "" {
-		return ""
-	}
-	return f.T(prefix + id)
-}
-
-func funcs() template.FuncMap {
-	return template.FuncMap{
-		"join":  strings.Join,
-		"short": func(s string) string { return s[:min(12, len(s))] },
-		"ms": func(x float64) string {
-			if x >= 1000 {
-				return fmt.Sprintf("%.1f s", x/1000)
-			}
-			return fmt.Sprintf("%.0f ms", x)
-		},
-		"upper": strings.ToUpper,
-		"tlp":   func(t access.TLP) string { return strings.ReplaceAll(string(t), "+", "-") },
-	}
 }

@@ -1,6 +1,7 @@
 package web
 
 import (
+	"cmp"
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
@@ -13,14 +14,20 @@ import (
 	"time"
 
 	"github.com/siaga-crp/siaga/internal/access"
+	"github.com/siaga-crp/siaga/internal/incident"
 	"github.com/siaga-crp/siaga/internal/journal"
 	"github.com/siaga-crp/siaga/internal/partner"
 )
 
 // Frame is what every page has around its content.
 type Frame struct {
-	site *Site
-	word localizer
+	site  *Site
+	word  localizer
+	names map[string]string // of partners
+
+	counted bool // the two below, what concerns the reader and asks something
+	concern []incident.Incident
+	asks    []Ask
 
 	Me       access.Actor
 	Member   partner.Member
@@ -44,7 +51,7 @@ type Frame struct {
 func (s *Site) frame(r *http.Request, a access.Actor, m partner.Member) *Frame {
 	f := &Frame{
 		site: s, Me: a, Member: m, Node: s.o.Node, Notice: s.o.Notice, Path: r.URL.RequestURI(), Now: s.o.Now().UTC(), Zone: time.UTC,
-		Sent: r.URL.Query().Get("sent"),
+		names: map[string]string{},
 	}
 	lang := m.Language
 	if c, err := r.Cookie(cookieLang); err == nil {
@@ -54,6 +61,9 @@ func (s *Site) frame(r *http.Request, a access.Actor, m partner.Member) *Frame {
 		lang = q
 	}
 	f.word = s.words.pick(lang, r.Header.Get("Accept-Language"))
+	if sent := r.URL.Query().Get("sent"); sent != "" && f.word.has("sent."+sent) {
+		f.Sent = sent
+	}
 	if c, err := r.Cookie(cookieTheme); err == nil && (c.Value == "light" || c.Value == "dark") {
 		f.Theme = c.Value
 	}
@@ -61,6 +71,10 @@ func (s *Site) frame(r *http.Request, a access.Actor, m partner.Member) *Frame {
 	_ = s.o.Journal.View(r.Context(), func(rd journal.StoreReader) error { // a page without its position is still a page
 		f.Entries, _ = rd.Size()
 		if a.Partner != "" {
+			_ = journal.Each(rd, journal.ObjectQuery{Kind: partner.KindPartner}, func(p partner.Partner, _ journal.Object) error {
+				f.names[p.ID] = p.Name
+				return nil
+			})
 			if p, err := partner.Load(rd, a.Partner); err == nil {
 				f.Node = p.Name
 				if zone == "" {
@@ -154,8 +168,21 @@ func (f *Frame) ClockText(t time.Time) string {
 	return s
 }
 
-// Date returns "2 Mar 2026" in the page's language.
+// Name is a partner's name; its short name if the reader is not signed in, and
+// the node itself for none.
+func (f *Frame) Name(id string) string {
+	if id == "" {
+		return f.T("line.system")
+	}
+	return cmp.Or(f.names[id], id)
+}
+
+// Date returns "2 Mar 2026" in the page's language, without the year in the
+// present one.
 func (f *Frame) Date(t time.Time) string {
+	if t.Year() == f.Now.Year() {
+		return fmt.Sprintf("%d %s", t.Day(), f.T(fmt.Sprintf("month.%d", t.Month())))
+	}
 	return fmt.Sprintf("%d %s %d", t.Day(), f.T(fmt.Sprintf("month.%d", t.Month())), t.Year())
 }
 
@@ -262,4 +289,16 @@ func staticVersion(files fs.FS) (string, error) {
 		return "", fmt.Errorf("reading static files: %w", err)
 	}
 	return hex.EncodeToString(h.Sum(nil)[:6]), nil
+}
+
+// LabelNames lists labels in the reader's language.
+func (f *Frame) LabelNames(labels []string) string {
+	out := make([]string, 0, len(labels))
+	for _, l := range labels {
+		if id := "label." + l; f.word.has(id) {
+			l = f.T(id)
+		}
+		out = append(out, l)
+	}
+	return strings.Join(out, ", ")
 }

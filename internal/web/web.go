@@ -156,6 +156,13 @@ func (s *Site) serve(rt route) http.Handler {
 				r = r.WithContext(journal.Once(r.Context(), key, r.URL.Path+"\n"+form))
 			}
 		}
+		if r.Method == http.MethodGet && f.SignedIn() && r.URL.Query().Get("region") == "" && r.URL.Path != "/live" {
+			// How many things are asked stands on every page.
+			if _, _, err := s.concerns(r.Context(), f); err != nil {
+				s.fail(w, r, f, err)
+				return
+			}
+		}
 		if err := rt.do(w, r, f); err != nil {
 			if problem.KindOf(err) == problem.SignIn {
 				s.toSignIn(w, r)

@@ -84,6 +84,12 @@
     b.textContent = fill(text.liveShow, n);
   };
 
+  // Each page gives forms new keys: they are no change.
+  const same = (a, b) => {
+    const [x, y] = [a, b].map((n) => { n = n.cloneNode(true); $$("input[name=_key]", n).forEach((i) => i.setAttribute("value", "")); n.classList.remove("old"); return n; });
+    return x.isEqualNode(y);
+  };
+
   const refresh = async (force) => {
     const now = Date.now(), names = [...dirty].filter((n) => force || now - (last.get(n) || 0) >= 1000);
     if (!names.length || paused) return;
@@ -100,7 +106,7 @@
     let said = [];
     for (const fresh of $$("[data-region]", parts)) {
       const have = $(`[data-region="${CSS.escape(fresh.dataset.region)}"]`);
-      if (!have || have.isEqualNode(fresh)) continue;
+      if (!have || same(have, fresh)) continue;
       if (!force && busy(have)) { offer(have, (waiting.get(fresh.dataset.region) || 0) + 1); continue; }
       const open = $$("details[open]", have).map((d) => d.id).filter(Boolean);
       have.replaceWith(document.adoptNode(fresh));
@@ -132,7 +138,7 @@
       if (lost) { lost = 0; old(false); $$("[data-region]").forEach((r) => dirty.add(r.dataset.region)); refresh(); }
       return d;
     };
-    source.addEventListener("open", () => { heard = Date.now(); if (lost) { lost = 0; old(false); $$("[data-region]").forEach((r) => dirty.add(r.dataset.region)); refresh(); } });
+    source.addEventListener("open", () => { heard = Date.now(); tick(); if (lost) { lost = 0; old(false); $$("[data-region]").forEach((r) => dirty.add(r.dataset.region)); refresh(); } });
     source.addEventListener("beat", heardFrom);
     source.addEventListener("change", (e) => mark(heardFrom(e).on));
     source.addEventListener("end", () => { ended = true; source.close(); location.reload(); });
@@ -146,7 +152,7 @@
     };
   };
   const utc = (ms) => new Date(ms).toISOString().slice(11, 19);
-  setInterval(() => {
+  const tick = () => {
     const now = Date.now(), age = Math.max(0, Math.round((now - heard) / 1000));
     if (paused) say("quiet", "done", fill(text.livePaused, Math.round((now - refreshed) / 1000)));
     else if (lost && now - heard > 15000) {
@@ -157,7 +163,8 @@
     const server = new Date(now - skew), c = $("#clock time");
     if (c) c.textContent = server.toISOString().slice(11, 19);
     if (dirty.size) refresh();
-  }, 1000);
+  };
+  setInterval(tick, 1000);
   const pause = $("#pause");
   if (pause) {
     pause.hidden = false;

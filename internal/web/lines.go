@@ -1,0 +1,114 @@
+package web
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"html/template"
+	"strings"
+
+	"github.com/siaga-crp/siaga/internal/access"
+	"github.com/siaga-crp/siaga/internal/journal"
+)
+
+// Line is a journal entry as a person reads it.
+type Line struct {
+	journal.Entry
+	Text  string
+	Who   string
+	Links []Link
+}
+
+// Link leads to an object that a line is about.
+type Link struct{ Href, Text string }
+
+// lines turns entries into sentences, newest first.
+func (s *Site) lines(ctx context.Context, f *Frame, q journal.RowQuery, limit int) ([]Line, error) {
+	var out []Line
+	err := s.o.Journal.View(ctx, func(r journal.StoreReader) error {
+		entries, err := s.o.Journal.Entries(r, q)
+		if err != nil {
+			return err
+		}
+		for _, e := range entries {
+			if len(out) < limit && e.Audience.Sees(f.Me) {
+				out = append(out, s.line(f, e))
+			}
+		}
+		return nil
+	})
+	return out, err
+}
+
+func (s *Site) line(f *Frame, e journal.Entry) Line {
+	l := Line{Entry: e, Who: f.Name(e.Partner)}
+	about := ""
+	for _, ref := range e.About {
+		switch ref.Kind {
+		case "incident", "signal", "partner":
+			l.Links = append(l.Links, Link{"/" + ref.Kind + "s/" + ref.ID, ref.ID})
+		}
+		if about == "" {
+			about = ref.ID
+		}
+	}
+	l.Text = f.line(e, about)
+	return l
+}
+
+func (f *Frame) line(e journal.Entry, about string) string {
+	if e.Erased {
+		return f.T("line.erased", "Type", e.Type)
+	}
+	var b struct {
+		Protocol string `json:"protocol"`
+		Vote     string `json:"vote"`
+		Level    string `json:"level"`
+		Does     string `json:"does"`
+		Reach    string `json:"reach"`
+		Clock    string `json:"clock"`
+		Task     string `json:"task"`
+		Partner  string `json:"partner"`
+		Number   any    `json:"number"`
+		Title    string `json:"title"`
+		Name     string `json:"name"`
+	}
+	_ = e.Decode(&b) // a body of another shape gives a sentence with less in it
+	id := "line." + e.Type
+	if b.Reach == "mine" {
+		id += ".mine"
+	}
+	does := ""
+	if b.Does != "" {
+		does = f.T("action." + b.Does)
+	}
+	if !f.word.has(id) {
+		return e.Type + " " + about
+	}
+	return f.T(id, "About", about, "Partner", f.Name(cmp.Or(b.Partner, e.Partner)), "Protocol", b.Protocol, "Vote", f.maybe("vote.", b.Vote), "Level", b.Level,
+		"Does", does, "Clock", b.Clock, "Task", b.Task, "Number", fmt.Sprint(b.Number), "Title", b.Title, "Name", b.Name)
+}
+
+func (f *Frame) maybe(prefix, id string) string {
+	if id == "" {
+		return ""
+	}
+	return f.T(prefix + id)
+}
+
+func funcs() template.FuncMap {
+	return template.FuncMap{
+		"join":  strings.Join,
+		"step":  step,
+		"level": levelTitle,
+		"short": func(s string) string { return s[:min(12, len(s))] },
+		"ms": func(x float64) string {
+			if x >= 1000 {
+				return fmt.Sprintf("%.1f s", x/1000)
+			}
+			return fmt.Sprintf("%.0f ms", x)
+		},
+		"upper": strings.ToUpper,
+		"tlp":   func(t access.TLP) string { return strings.ReplaceAll(string(t), "+", "-") },
+	}
+}

@@ -1,0 +1,265 @@
+package web
+
+import (
+	"cmp"
+	"context"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/siaga-crp/siaga/internal/access"
+	"github.com/siaga-crp/siaga/internal/incident"
+	"github.com/siaga-crp/siaga/internal/problem"
+	"github.com/siaga-crp/siaga/internal/protocol"
+	"github.com/siaga-crp/siaga/internal/signal"
+)
+
+type runView struct {
+	protocol.Activation
+	Name   string
+	Def    *protocol.Definition
+	Chip   Chip
+	Class  string
+	Main   string
+	Detail string
+	Tally  protocol.Tally
+}
+
+// Clock is a deadline in the room.
+type Clock struct {
+	Due  time.Time
+	What string
+	Who  string
+}
+
+type roomPage struct {
+	*Frame
+	Inc     incident.Incident
+	Chip    Chip
+	Runs    []runView
+	AskList []Ask
+	Missing []string
+	Acked   int
+	Clocks  []Clock
+	Update  *incident.Update
+	Unknown []string
+	Counts  hour
+	Signals []SignalRow
+	Lines   []Line
+	Readers int
+	Advice  protocol.Advice
+	Tasks   int
+	TasksOf int
+}
+
+func (s *Site) load(r *http.Request, f *Frame) (incident.Incident, error) {
+	inc, err := s.o.Incidents.Get(r.Context(), f.Me, r.PathValue("id"))
+	if err != nil {
+		return inc, err
+	}
+	f.Section = "incidents"
+	f.Title = inc.ID + " " + f.T("state."+inc.Phase())
+	if inc.Exercise {
+		f.Exercise = inc.ID + " “" + inc.Title + "”"
+	}
+	return inc, nil
+}
+
+func (s *Site) runViews(r *http.Request, f *Frame, inc incident.Incident) ([]runView, error) {
+	var out []runView
+	for p, a := range inc.Activations {
+		def, err := s.o.Incidents.Definition(r.Context(), inc, p)
+		if err != nil {
+			return nil, err
+		}
+		v := runView{Activation: a, Name: p, Def: def, Chip: f.Chip(string(a.State)), Tally: a.Tally(def)}
+		v.Class = v.Chip.Class
+		level := a.Level
+		if l, ok := def.Level(a.Level); ok {
+			level = l.Title.In(f.Lang())
+		}
+		switch a.State {
+		case protocol.Voting:
+			v.Chip.Word = f.T("run.voting", "Yes", v.Tally.Yes, "Quorum", v.Tally.Quorum)
+			v.Main = f.T("run.closes", "Time", f.ClockText(a.Closes), "Age", f.Until(a.Closes))
+			v.Detail = votesText(f, a.Votes)
+		case protocol.Provisional:
+			v.Main = f.T("run.provisional", "Time", f.ClockText(a.ProvisionalUntil), "Age", f.Until(a.ProvisionalUntil))
+			v.Detail = f.T("run.provisional.why", "Partner", f.Name(a.Emergency.ID)) + " · " + votesText(f, a.Votes)
+		case protocol.Active:
+			v.Main = f.T("run.active", "Time", f.ClockText(a.ActiveSince), "Age", f.Since(a.ActiveSince))
+			v.Detail = f.T("run.active.why", "Level", level, "Lead", f.Name(a.Lead), "Time", f.ClockText(a.Sunset))
+		case protocol.StandingDown:
+			v.Main = f.T("run.standing_down", "Time", f.ClockText(a.StandingDownSince), "Age", f.Since(a.StandingDownSince))
+			v.Detail = f.T("run.standing_down.why", "Lead", f.Name(a.Lead))
+		default:
+			v.Main = a.EndReason
+		}
+		out = append(out, v)
+	}
+	slices.SortFunc(out, func(a, b runView) int {
+		return cmp.Or(cmp.Compare(slices.Index(gravity, string(a.State)), slices.Index(gravity, string(b.State))), cmp.Compare(a.Name, b.Name))
+	})
+	return out, nil
+}
+
+func votesText(f *Frame, votes []protocol.Vote) string {
+	var parts []string
+	for _, v := range votes {
+		parts = append(parts, f.Name(v.Partner)+": "+f.T("vote."+string(v.Vote)))
+	}
+	return strings.Join(parts, " · ")
+}
+
+func (s *Site) room(w http.ResponseWriter, r *http.Request, f *Frame) error {
+	inc, err := s.load(r, f)
+	if err != nil {
+		return err
+	}
+	f.Live = []string{"incident:" + inc.ID, "signal", "edges"}
+	p := roomPage{Frame: f, Inc: inc, Chip: f.Chip(string(inc.Status.Phase)), Missing: inc.Missing()}
+	p.Acked = len(inc.Called) - len(p.Missing)
+	if p.Runs, err = s.runViews(r, f, inc); err != nil {
+		return err
+	}
+	if p.AskList, err = s.asksOf(r.Context(), f, inc); err != nil {
+		return err
+	}
+	more, err := s.approvals(r.Context(), f, inc.ID)
+	if err != nil {
+		return err
+	}
+	p.AskList = append(p.AskList, more...)
+	sortAsks(p.AskList, f.Now)
+	f.Title = inc.ID + " " + f.T("state."+inc.Phase())
+	for _, run := range p.Runs {
+		p.Clocks = append(p.Clocks, s.clocks(f, run)...)
+		for _, t := range run.Activation.Tasks {
+			p.TasksOf++
+			if !t.Open() {
+				p.Tasks++
+			}
+		}
+	}
+	slices.SortFunc(p.Clocks, func(a, b Clock) int { return a.Due.Compare(b.Due) })
+	if n := len(inc.Updates); n > 0 {
+		p.Update = &inc.Updates[n-1]
+	}
+	if p.Advice, err = s.o.Incidents.Advice(inc, ""); err != nil {
+		return err
+	}
+	p.Unknown = s.unknowns(r.Context(), f, inc, p)
+	sigs, _, err := s.o.Signals.List(r.Context(), f.Me, signal.Query{Incident: inc.ID, Limit: 200})
+	if err != nil && problem.KindOf(err) != problem.Denied {
+		return err
+	}
+	only := map[string]bool{}
+	for _, sig := range sigs {
+		only[sig.ID] = true
+		p.Signals = append(p.Signals, s.signalRow(f, sig))
+	}
+	if p.Counts, err = s.lastHour(r.Context(), f, only); err != nil {
+		return err
+	}
+	if f.Can(string(access.ReadEdges)) {
+		silent, err := s.silentEdges(r.Context(), f)
+		if err != nil {
+			return err
+		}
+		for _, e := range silent {
+			p.Unknown = append(p.Unknown, f.T("unknown.edge", "Edge", e.Who))
+		}
+	}
+	entries, err := s.o.Incidents.Timeline(r.Context(), f.Me, inc.ID, 0, 12)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		p.Lines = append(p.Lines, s.line(f, e))
+	}
+	p.Readers = len(inc.Called)
+	return s.render(w, r, http.StatusOK, "room", p)
+}
+
+func (s *Site) unknowns(ctx context.Context, f *Frame, inc incident.Incident, p roomPage) []string {
+	var out []string
+	answered := map[string]bool{}
+	for _, a := range inc.Status.Answers {
+		if a.Answer != "unknown" {
+			answered[a.ID] = true
+		}
+	}
+	def, err := s.o.Incidents.Definition(ctx, inc, incident.DefaultProtocol)
+	if err == nil {
+		for _, c := range def.Criteria {
+			if !answered[c.ID] {
+				out = append(out, c.Ask.In(f.Lang()))
+			}
+		}
+	}
+	for _, m := range p.Missing {
+		out = append(out, f.T("unknown.partner", "Partner", f.Name(m)))
+	}
+	return out
+}
+
+func (s *Site) clocks(f *Frame, run runView) []Clock {
+	var out []Clock
+	if run.State == protocol.Voting {
+		out = append(out, Clock{run.Closes, f.T("clock.vote", "Protocol", run.Name), f.T("clock.authority")})
+	}
+	for _, c := range run.Activation.Clocks {
+		if !c.Running() {
+			continue
+		}
+		def, _ := run.Def.Clock(c.ID)
+		out = append(out, Clock{c.Due, cmp.Or(def.Title.In(f.Lang()), c.ID), who(f, c.Partner, c.By)})
+	}
+	for _, t := range run.Activation.Tasks {
+		if !t.Open() || t.Due.IsZero() {
+			continue
+		}
+		def, _ := run.Def.Task(t.ID)
+		out = append(out, Clock{t.Due, cmp.Or(def.Ask.In(f.Lang()), t.ID), who(f, t.Partner, t.By)})
+	}
+	// Each partner's own copy of one clock is one line.
+	var folded []Clock
+	for _, c := range out {
+		i := slices.IndexFunc(folded, func(o Clock) bool { return o.What == c.What && o.Due.Equal(c.Due) })
+		if i < 0 {
+			folded = append(folded, c)
+		} else {
+			folded[i].Who += ", " + c.Who
+		}
+	}
+	return folded
+}
+
+func whoText(f *Frame, w protocol.Who) string {
+	if w.Role != "" {
+		return f.T("who." + w.Role)
+	}
+	var kinds []string
+	for _, k := range w.Kinds {
+		kinds = append(kinds, f.T("kind."+string(k)))
+	}
+	return strings.Join(kinds, ", ")
+}
+
+func (s *Site) acknowledgeDo(w http.ResponseWriter, r *http.Request, f *Frame) error {
+	inc, err := s.o.Incidents.Acknowledge(r.Context(), f.Me, r.PathValue("id"))
+	if err != nil {
+		return err
+	}
+	http.Redirect(w, r, "/incidents/"+inc.ID+"?sent=acknowledged", http.StatusSeeOther)
+	return nil
+}
+
+// who names the partner that something waits for, or else the kinds that may.
+func who(f *Frame, partner string, w protocol.Who) string {
+	if partner != "" {
+		return f.Name(partner)
+	}
+	return whoText(f, w)
+}
