@@ -138,7 +138,7 @@ func (m *Matcher) observe(x *Match) bool {
 	_, before := m.trips[x.Number]
 	v := m.view.Load()
 	v.mu.Lock()
-	found := v.trip(x.Number, x.Entry)
+	found := v.trip(x.Number, x.Entry, CauseBreaker)
 	v.mu.Unlock()
 	if found {
 		m.trips[x.Number] = t

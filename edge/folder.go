@@ -65,6 +65,17 @@ type goneAt struct {
 
 const metaVersion = 1
 
+// storeHook is set by tests: it is called before each step of storing, with the
+// folder and the step's name, and makes it fail.
+var storeHook func(dir, step string) error
+
+func hook(dir, step string) error {
+	if storeHook == nil {
+		return nil
+	}
+	return storeHook(dir, step)
+}
+
 // errNewer says that the folder was written by a later version.
 var errNewer = errors.New("edge: the folder was written by a newer version; use that version, or an empty folder")
 
@@ -183,10 +194,17 @@ func (d *folder) append(ops []Sealed) error {
 		for i := range ops {
 			d.buf = x.s.append(d.buf, ops[i].wire(), false)
 		}
-		if _, err := x.f.Write(d.buf); err != nil {
-			return d.broken(fmt.Errorf("storing operations: %w", err))
+		err := hook(d.dir, "append")
+		if err == nil {
+			_, err = x.f.Write(d.buf)
 		}
-		if err := x.f.Sync(); err != nil {
+		if err == nil {
+			err = hook(d.dir, "append.sync")
+		}
+		if err == nil {
+			err = x.f.Sync()
+		}
+		if err != nil {
 			return d.broken(fmt.Errorf("storing operations: %w", err))
 		}
 		*x.n += len(ops)
@@ -232,6 +250,9 @@ func (d *folder) begin() error {
 		d.next = nil
 	}
 	d.ncount = 0
+	if err := hook(d.dir, "begin"); err != nil {
+		return err
+	}
 	return d.create("tail.next", &d.next, &d.nseal)
 }
 
@@ -268,6 +289,9 @@ func (d *folder) save(t *table, m meta) error {
 	defer d.mu.Unlock()
 	if d.next == nil {
 		return errors.New("storing the state: its tail could not be written")
+	}
+	if err := hook(d.dir, "tail.rename"); err != nil {
+		return fmt.Errorf("storing the state: %w", err)
 	}
 	if err := os.Rename(d.path("tail.next"), d.path("tail")); err != nil {
 		return fmt.Errorf("storing the state: %w", err)
@@ -362,16 +386,25 @@ func writeFile(dir, name string, fn func(w io.Writer) error) (err error) {
 		}
 	}()
 	w := bufio.NewWriterSize(f, 128<<10)
+	if err := hook(dir, name); err != nil {
+		return err
+	}
 	if err := fn(w); err != nil {
 		return err
 	}
 	if err := w.Flush(); err != nil {
 		return err
 	}
+	if err := hook(dir, name+".sync"); err != nil {
+		return err
+	}
 	if err := f.Sync(); err != nil {
 		return err
 	}
 	if err := f.Close(); err != nil {
+		return err
+	}
+	if err := hook(dir, name+".rename"); err != nil {
 		return err
 	}
 	if err := os.Rename(f.Name(), filepath.Join(dir, name)); err != nil {

@@ -41,7 +41,7 @@ type Match struct {
 	Score    float64 // 0 to 1, how sure the pass is
 	Pass     string  // how it was found: "digest", "pdq", "pdq:rotate90", "trim:border", …
 	Action   Action  // recommended now
-	Why      string  // why Action is less than the signal's own: "exercise", "stale", "breaker", "quality", "degenerate", "weak"; "" if it is not
+	Why      string  // why Action is less than the signal's own: "exercise", "stale", "breaker", "epoch", "quality", "degenerate", "weak"; "" if it is not
 
 	slot uint32
 	form pdq.Hash // hash that matched, for the circuit breaker
@@ -171,6 +171,8 @@ func (p *Probe) hit(id uint64, distance int, score float64, limit Action, pass s
 			m.Action, m.Why = Review, "exercise"
 		case r.flags&flagTripped != 0:
 			m.Action, m.Why = Review, "breaker"
+		case r.flags&flagEpoch != 0:
+			m.Action, m.Why = Review, "epoch"
 		case r.flags&flagCapped != 0:
 			m.Action, m.Why = Review, "degenerate"
 		case p.age > c.maxStale():

@@ -295,7 +295,7 @@ func (m *Matcher) adopt(t *table, trips []Trip) {
 		m.trips[trip.Number] = trip
 	}
 	for num, trip := range m.trips {
-		if !v.trip(num, trip.Entry) {
+		if !v.trip(num, trip.Entry, trip.Cause) {
 			delete(m.trips, num) // answered, or gone
 			m.break_.forget(num)
 		}
@@ -314,11 +314,14 @@ func (m *Matcher) adopt(t *table, trips []Trip) {
 }
 
 // trip marks the records of a signal that follow from the entry.
-func (v *view) trip(num uint64, entry int64) bool {
-	found := false
+func (v *view) trip(num uint64, entry int64, cause string) bool {
+	found, flag := false, uint8(flagTripped)
+	if cause == CauseEpoch {
+		flag = flagEpoch
+	}
 	for _, c := range v.t.chains {
 		if slot, ok := c.by[num]; ok && v.t.recs[slot].entry == entry {
-			v.t.recs[slot].flags |= flagTripped
+			v.t.recs[slot].flags |= flag
 			found = true
 		}
 	}

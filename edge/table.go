@@ -171,6 +171,7 @@ const (
 	flagTripped             // the circuit breaker made it review
 	flagCapped              // degenerate value: review at most
 	flagOwnText             // table.own has its ID or group
+	flagEpoch               // a restored node forgot that it was removed
 	flagUnfit               // no index here could take its value
 )
 
