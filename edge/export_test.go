@@ -6,11 +6,12 @@ func (m *Matcher) TakeTallies(before int64, limit int) []Tally { return m.tally.
 // StoreHook has fn called before each step of storing in a folder, which fails
 // if fn does. The function it returns takes it away again.
 func StoreHook(dir string, fn func(step string) error) func() {
-	storeHook = func(d, step string) error {
+	hook := func(d, step string) error {
 		if d != dir {
 			return nil
 		}
 		return fn(step)
 	}
-	return func() { storeHook = nil }
+	storeHook.Store(&hook)
+	return func() { storeHook.Store(nil) }
 }

@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -67,13 +68,13 @@ const metaVersion = 1
 
 // storeHook is set by tests: it is called before each step of storing, with the
 // folder and the step's name, and makes it fail.
-var storeHook func(dir, step string) error
+var storeHook atomic.Pointer[func(dir, step string) error]
 
 func hook(dir, step string) error {
-	if storeHook == nil {
-		return nil
+	if fn := storeHook.Load(); fn != nil {
+		return (*fn)(dir, step)
 	}
-	return storeHook(dir, step)
+	return nil
 }
 
 // errNewer says that the folder was written by a later version.

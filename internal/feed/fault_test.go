@@ -9,6 +9,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"net/http"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -334,15 +335,16 @@ func (tr *truth) check(m *edge.Matcher, chains ...string) {
 		if p.Seq < tr.seq[chain] {
 			tr.t.Fatalf("chain %s moved back from %d to %d", chain, tr.seq[chain], p.Seq)
 		}
-		rows := tr.store.Rows(chain)
-		if p.Seq > uint64(len(rows)) {
-			tr.t.Fatalf("chain %s is at %d, the truth at %d", chain, p.Seq, len(rows))
+		rows := tr.store.RowsAfter(chain, tr.seq[chain])
+		if p.Seq > tr.seq[chain]+uint64(len(rows)) {
+			tr.t.Fatalf("chain %s is at %d, the truth at %d", chain, p.Seq, tr.seq[chain]+uint64(len(rows)))
 		}
 		if tr.said[chain] == nil {
 			tr.said[chain] = map[uint64]*edge.Signal{}
 		}
 		for ; tr.seq[chain] < p.Seq; tr.seq[chain]++ {
-			op, err := edge.ParseOperation(rows[tr.seq[chain]].Op)
+			op, err := edge.ParseOperation(rows[0].Op)
+			rows = rows[1:]
 			if err != nil {
 				tr.t.Fatal(err)
 			}
@@ -378,7 +380,8 @@ func (tr *truth) check(m *edge.Matcher, chains ...string) {
 	for _, s := range m.Signals() {
 		got[s.Number] = s
 	}
-	if d := cmp.Diff(want, got); d != "" {
+	if !reflect.DeepEqual(want, got) {
+		d := cmp.Diff(want, got)
 		tr.t.Fatalf("at %v the edge's set is not the true one (-want +got):\n%s", cursor, d)
 	}
 	tr.steps++

@@ -100,10 +100,13 @@ func (s *Store) Cut(chain string, n int) {
 }
 
 // Rows returns a chain's operations.
-func (s *Store) Rows(chain string) []journal.FeedRow {
+func (s *Store) Rows(chain string) []journal.FeedRow { return s.RowsAfter(chain, 0) }
+
+// RowsAfter returns a chain's operations after seq.
+func (s *Store) RowsAfter(chain string, seq uint64) []journal.FeedRow {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return slices.Clone(s.rows[chain])
+	return slices.Clone(s.rows[chain][min(seq, uint64(len(s.rows[chain]))):])
 }
 
 // Feed implements journal.StoreReader.
