@@ -113,7 +113,7 @@ func bigState(t testing.TB, n int) *edge.State {
 }
 
 func TestSnapshotIsSmall(t *testing.T) {
-	const n = 5000
+	const n = 4000
 	b := snapshotOf(t, bigState(t, n), key(0))
 	if per := float64(len(b)) / n; per > 40 {
 		t.Errorf("%.1f bytes a PDQ signal, want at most 40", per)

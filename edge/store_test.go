@@ -268,7 +268,7 @@ func TestCrashWhileStoring(t *testing.T) {
 		f, _, stop = n.run(dir)
 		settle(time.Second)
 		restore := edge.StoreHook(dir, func(step string) error { crash(step); return nil })
-		for range 300 {
+		for range 120 {
 			s := signal(1+r.Uint64N(30), hash(r))
 			if r.IntN(3) == 0 {
 				n.put(edge.Remove, edge.Signal{Number: s.Number, ID: s.ID})
@@ -278,7 +278,7 @@ func TestCrashWhileStoring(t *testing.T) {
 			if r.IntN(3) == 0 {
 				settle(50 * time.Millisecond)
 			}
-			if r.IntN(20) == 0 {
+			if r.IntN(8) == 0 {
 				n.newKeys() // which writes the state anew
 			}
 		}
