@@ -142,7 +142,11 @@ func TestAfterPanic(t *testing.T) {
 	good := open(t, "testdata/images/bridge-mods__square-256x256.jpg").(*image.YCbCr)
 	short := *good
 	short.Y = good.Y[:len(good.Y)-300]
-	gray := &image.Gray{Pix: short.Y, Stride: short.YStride, Rect: short.Rect}
+	// Its last sample has rows before the missing one.
+	gray := &image.Gray{Pix: make([]uint8, 64*639), Stride: 64, Rect: image.Rect(0, 0, 64, 640)}
+	for i := range gray.Pix {
+		gray.Pix[i] = 99
+	}
 	want := pdq.Compute(good)
 	var h pdq.Hasher
 	for _, img := range []image.Image{&short, gray} {
