@@ -1,0 +1,49 @@
+# What a person runs here: make demo, make test. The rest serves those two.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+GO ?= go
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+demo: ## play the story on a node and twelve edges on this machine
+	$(GO) run ./cmd/siaga demo
+
+build: ## bin/siaga, without cgo
+	CGO_ENABLED=0 $(GO) build -trimpath -o bin/siaga ./cmd/siaga
+
+check: ## fast checks: form, vet, import rules
+	@bad=$$(gofmt -l $$(git ls-files '*.go')); if [ -n "$$bad" ]; then echo "gofmt would change:"; echo "$$bad"; exit 1; fi
+	$(GO) vet ./...
+	CGO_ENABLED=0 $(GO) build ./...
+	GOOS=js GOARCH=wasm $(GO) build ./fingerprint/... ./index
+	GOARCH=arm64 $(GO) build ./...
+	$(GO) test -count=1 ./internal/archtest
+
+parts: ## install what tests need: ffmpeg, PostgreSQL, Chromium
+	scripts/parts.sh
+
+test: check parts ## all tests, with real ffmpeg, PostgreSQL and Chromium
+	SIAGA_TEST_FFMPEG=1 SIAGA_TEST_POSTGRES=1 SIAGA_TEST_BROWSER=1 $(GO) test -timeout 20m ./...
+	$(GO) test -tags purego ./internal/purego ./fingerprint/pdq ./index
+	$(GO) test -run '^$$' -bench . -benchtime 1x -short ./fingerprint/... ./index ./edge ./internal/journal > /dev/null
+	$(GO) run ./cmd/siaga demo --once --edges 20 --listen 127.0.0.1:0
+	scripts/fuzz.sh 90
+
+race: ## the concurrent packages under the race detector (needs cgo)
+	$(GO) test -race -timeout 20m ./index ./edge ./internal/feed ./internal/journal ./internal/store/sqlite ./internal/app ./internal/web
+
+fuzz: ## ten minutes of fuzzing for each parser
+	scripts/fuzz.sh each 600
+
+lint: ## golangci-lint, pinned in tools/go.mod
+	$(GO) tool -modfile=tools/go.mod golangci-lint run ./...
+
+vuln: ## known vulnerabilities; GOVULNDB names a folder for a machine without network
+	scripts/vuln.sh
+
+bench: ## figures of this machine
+	$(GO) run ./cmd/siaga bench index
+	$(GO) run ./cmd/siaga bench pdq fingerprint/pdq/testdata/images/*.jpg
+
+.PHONY: help demo build check parts test race fuzz lint vuln bench
