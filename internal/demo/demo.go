@@ -18,7 +18,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -168,11 +167,6 @@ type demo struct {
 	benign []copyOf        // photographs of other things
 	logo   []byte          // of the market: benign, proposed by mistake
 	step   int
-
-	mu      sync.Mutex
-	blocked int // copies that were blocked
-	sent    int // copies that were sent
-	wrong   []string
 }
 
 func (d *demo) person(name string) *person {

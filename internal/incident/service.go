@@ -593,7 +593,7 @@ func (s *Service) appendEvents(tx *journal.Tx, by access.Actor, inc *Incident, n
 			who = access.Actor{System: true}
 		}
 		aud := inc.Audience
-		if used(ev.Type) && !aud.Named() && aud.TLP.Wider(access.Green) == false && aud.TLP != access.Green {
+		if used(ev.Type) && !aud.Named() && access.Green.Wider(aud.TLP) {
 			aud.TLP = access.Green // observers see at once which powers are used
 		}
 		if err := s.append(tx, who, inc, now, ev.Type, ev.Under(), ev.Reason, aud, ev); err != nil {
