@@ -1,0 +1,38 @@
+// Fingerprints a file on the user's own machine: the file never leaves it.
+// Loaded only by pages that propose or look up a signal.
+(() => {
+  "use strict";
+  const field = document.querySelector("[data-fingerprint]"), input = document.querySelector("#file-here");
+  if (!field || !input || typeof WebAssembly !== "object") return;
+  const out = document.querySelector("#file-said"), text = field.dataset, base = text.fingerprint;
+  let ready;
+  const load = () => ready ||= new Promise((done, fail) => {
+    const s = document.createElement("script");
+    s.src = base + "wasm_exec.js";
+    s.onerror = fail;
+    s.onload = async () => {
+      try {
+        const go = new Go(), m = await WebAssembly.instantiateStreaming(fetch(base + "fingerprint.wasm"), go.importObject);
+        go.run(m.instance);
+        done();
+      } catch (e) { fail(e); }
+    };
+    document.head.append(s);
+  });
+  input.closest("[hidden]")?.removeAttribute("hidden");
+  const set = (id, v) => { const f = document.getElementById(id); if (f) { f.value = v; f.dispatchEvent(new Event("input", { bubbles: true })); } };
+  const take = async (file) => {
+    if (!file) return;
+    out.textContent = text.working;
+    try {
+      await load();
+      const r = JSON.parse(siagaFingerprint(new Uint8Array(await file.arrayBuffer())));
+      if (r.pdq) { set("kind", "pdq"); set("value", r.pdq); set("quality", r.quality); } else if (r.sha256) { set("kind", "sha256"); set("value", r.sha256); set("quality", ""); }
+      set("sha256", r.sha256 || "");
+      out.textContent = r.error ? r.error : text.done.replace("{n}", r.quality);
+    } catch { out.textContent = text.failed; }
+  };
+  input.addEventListener("change", () => take(input.files[0]));
+  field.addEventListener("dragover", (e) => e.preventDefault());
+  field.addEventListener("drop", (e) => { e.preventDefault(); take(e.dataTransfer.files[0]); });
+})();
