@@ -6,10 +6,14 @@ GO ?= go
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
+wasm: ## the fingerprint packages for the browser, embedded into the pages
+	GOOS=js GOARCH=wasm $(GO) build -trimpath -ldflags "-s -w" -o internal/web/static/fingerprint.wasm ./cmd/fingerprintwasm
+	cp "$$($(GO) env GOROOT)/lib/wasm/wasm_exec.js" internal/web/static/wasm_exec.js
+
 demo: ## play the story on a node and twelve edges on this machine
 	$(GO) run ./cmd/siaga demo
 
-build: ## bin/siaga, without cgo
+build: wasm ## bin/siaga, without cgo
 	CGO_ENABLED=0 $(GO) build -trimpath -o bin/siaga ./cmd/siaga
 
 check: ## fast checks: form, vet, import rules
@@ -23,7 +27,7 @@ check: ## fast checks: form, vet, import rules
 parts: ## install what tests need: ffmpeg, PostgreSQL, Chromium
 	scripts/parts.sh
 
-test: check parts ## all tests, with real ffmpeg, PostgreSQL and Chromium
+test: check parts wasm ## all tests, with real ffmpeg, PostgreSQL and Chromium
 	SIAGA_TEST_FFMPEG=1 SIAGA_TEST_POSTGRES=1 SIAGA_TEST_BROWSER=1 $(GO) test -timeout 20m ./...
 	$(GO) test -tags purego ./internal/purego ./fingerprint/pdq ./index
 	$(GO) test -run '^$$' -bench . -benchtime 1x -short ./fingerprint/... ./index ./edge ./internal/journal > /dev/null
@@ -46,4 +50,4 @@ bench: ## figures of this machine
 	$(GO) run ./cmd/siaga bench index
 	$(GO) run ./cmd/siaga bench pdq fingerprint/pdq/testdata/images/*.jpg
 
-.PHONY: help demo build check parts test race fuzz lint vuln bench
+.PHONY: help wasm demo build check parts test race fuzz lint vuln bench

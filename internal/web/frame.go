@@ -121,6 +121,12 @@ func (f *Frame) N(id string, n any, args ...any) string { return f.word.text(id,
 // Static returns the address of a static file.
 func (f *Frame) Static(file string) string { return "/static/" + f.site.version + "/" + file }
 
+// StaticBase is the folder of the static files.
+func (f *Frame) StaticBase() string { return "/static/" + f.site.version + "/" }
+
+// Wasm reports whether the fingerprint packages were built for the browser.
+func (f *Frame) Wasm() bool { return f.site.wasm }
+
 // Key returns a new key for a form, so that sending it twice acts once.
 func (f *Frame) Key() string {
 	b := make([]byte, 16)

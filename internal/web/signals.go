@@ -173,6 +173,9 @@ func (s *Site) proposeForm(w http.ResponseWriter, r *http.Request, f *Frame, sta
 	if err := access.Allow(f.Me, access.Propose, s.o.Now()); err != nil {
 		return err
 	}
+	if s.wasm {
+		w.Header().Set("Content-Security-Policy", cspWasm)
+	}
 	f.Section, f.Form, f.Title = "signals", true, f.T("propose.title")
 	if len(m.Errors) > 0 {
 		f.Title = f.T("form.title", "Title", f.Title)

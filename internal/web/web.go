@@ -65,6 +65,7 @@ type Site struct {
 	words     *catalogue
 	static    http.Handler
 	version   string // of the static files, for their addresses
+	wasm      bool   // the fingerprint packages for the browser are embedded
 }
 
 // New reads templates and catalogues.
@@ -82,6 +83,13 @@ func New(o Options) (*Site, error) {
 		return nil, fmt.Errorf("reading static files: %w", err)
 	}
 	s.static = http.FileServerFS(sub)
+	for _, f := range []string{"fingerprint.wasm", "wasm_exec.js"} {
+		if _, err := fs.Stat(sub, f); err != nil {
+			s.wasm = false
+			break
+		}
+		s.wasm = true
+	}
 	if s.version, err = staticVersion(sub); err != nil {
 		return nil, err
 	}
@@ -115,6 +123,9 @@ func (s *Site) Handler() http.Handler {
 	}))
 	return protect.Handler(mux)
 }
+
+// cspWasm also lets WebAssembly run: for the pages that fingerprint files.
+var cspWasm = strings.Replace(csp, "script-src 'self'", "script-src 'self' 'wasm-unsafe-eval'", 1)
 
 func (s *Site) serve(rt route) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
