@@ -215,6 +215,13 @@ func firstSentence(s string) string {
 	return s
 }
 
+// Check says what is wrong with a notice, all of it at once, and changes
+// nothing. nil means that Notify would take it.
+func (s *Service) Check(n Notice) error {
+	_, _, err := s.checkNotice(n, s.o.Now())
+	return err
+}
+
 // Notify opens an incident in the state notified and calls the partners that
 // may see it.
 func (s *Service) Notify(ctx context.Context, by access.Actor, n Notice) (Incident, error) {

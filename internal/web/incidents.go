@@ -106,14 +106,9 @@ func (s *Site) notifyDo(w http.ResponseWriter, r *http.Request, f *Frame) error 
 		n.SeenAt = at
 	}
 	if err := fields.Err(); err != nil { // with all other mistakes, in the form's order
-		_, rest := s.o.Incidents.Notify(r.Context(), access.Actor{Partner: f.Me.Partner, Roles: f.Me.Roles, Kind: f.Me.Kind}, incident.Notice{Country: "?", Exercise: n.Exercise, Description: n.Description, URLs: n.URLs})
 		m, _ := mistakes(err)
-		if more, ok := mistakes(rest); ok {
-			for _, e := range more.Errors {
-				if e.Name != "country" {
-					m.Errors = append(m.Errors, e)
-				}
-			}
+		if more, ok := mistakes(s.o.Incidents.Check(n)); ok {
+			m.Errors = append(m.Errors, more.Errors...)
 		}
 		return s.notifyForm(w, r, f, http.StatusUnprocessableEntity, named(f, m), in, nil)
 	}

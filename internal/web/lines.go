@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"html/template"
 	"strings"
+	"unicode"
 
 	"github.com/siaga-crp/siaga/internal/access"
 	"github.com/siaga-crp/siaga/internal/journal"
@@ -86,7 +87,7 @@ func (f *Frame) line(e journal.Entry, about string) string {
 		return e.Type + " " + about
 	}
 	return f.T(id, "About", about, "Partner", f.Name(cmp.Or(b.Partner, e.Partner)), "Protocol", b.Protocol, "Vote", f.maybe("vote.", b.Vote), "Level", b.Level,
-		"Does", does, "Clock", b.Clock, "Task", b.Task, "Number", fmt.Sprint(b.Number), "Title", b.Title, "Name", b.Name)
+		"Does", does, "Clock", b.Clock, "Task", b.Task, "Number", fmt.Sprint(b.Number), "Title", isolate(b.Title), "Name", isolate(b.Name))
 }
 
 func (f *Frame) maybe(prefix, id string) string {
@@ -111,4 +112,19 @@ func funcs() template.FuncMap {
 		"upper": strings.ToUpper,
 		"tlp":   func(t access.TLP) string { return strings.ReplaceAll(string(t), "+", "-") },
 	}
+}
+
+// isolate cuts a person's words off from the sentence they stand in, so that
+// marks of direction in them turn nothing else (Unicode UAX #9, isolates).
+func isolate(s string) string {
+	if s == "" {
+		return ""
+	}
+	s = strings.Map(func(r rune) rune {
+		if unicode.Is(unicode.Bidi_Control, r) {
+			return -1
+		}
+		return r
+	}, s)
+	return "\u2068" + s + "\u2069"
 }

@@ -119,6 +119,8 @@ func (s *Site) Handler() http.Handler {
 	mux.Handle("GET /static/{version}/{file...}", s.files())
 	protect := http.NewCrossOriginProtection()
 	protect.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		secure(w.Header())
+		w.Header().Set("Cache-Control", "no-store")
 		s.fail(w, r, s.frame(r, access.Actor{}, partner.Member{}), problem.New(problem.Denied, "this form was sent from another site", "open the page here and send it again"))
 	}))
 	return protect.Handler(mux)
@@ -130,11 +132,7 @@ var cspWasm = strings.Replace(csp, "script-src 'self'", "script-src 'self' 'wasm
 func (s *Site) serve(rt route) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
-		h.Set("Content-Security-Policy", csp)
-		h.Set("X-Content-Type-Options", "nosniff")
-		h.Set("Referrer-Policy", "same-origin")
-		h.Set("Cross-Origin-Opener-Policy", "same-origin")
-		h.Set("Permissions-Policy", "camera=(), microphone=(), geolocation=()")
+		secure(h)
 		if !rt.cacheable {
 			h.Set("Cache-Control", "no-store")
 		}
@@ -182,6 +180,15 @@ func (s *Site) serve(rt route) http.Handler {
 			s.fail(w, r, f, err)
 		}
 	})
+}
+
+// secure sets the headers that every page has, also one that refuses.
+func secure(h http.Header) {
+	h.Set("Content-Security-Policy", csp)
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Referrer-Policy", "same-origin")
+	h.Set("Cross-Origin-Opener-Policy", "same-origin")
+	h.Set("Permissions-Policy", "camera=(), microphone=(), geolocation=()")
 }
 
 func (s *Site) toSignIn(w http.ResponseWriter, r *http.Request) {

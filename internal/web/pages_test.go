@@ -1,0 +1,295 @@
+package web_test
+
+import (
+	"net/http"
+	"net/url"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"golang.org/x/net/html"
+
+	"github.com/siaga-crp/siaga/internal/web"
+)
+
+// checkPage says what is wrong with any page, whoever reads it.
+func checkPage(t *testing.T, name string, p page) {
+	t.Helper()
+	fail := func(format string, args ...any) { t.Helper(); t.Errorf(name+": "+format, args...) }
+	if p.status >= 500 {
+		fail("status %d", p.status)
+	}
+	if m := regexp.MustCompile(`⟦[^⟧]*⟧|<no value>|%!`).FindString(p.body); m != "" {
+		fail("shows %s", m)
+	}
+	if csp := p.header.Get("Content-Security-Policy"); !strings.Contains(csp, "default-src 'none'") || strings.Contains(csp, "unsafe") {
+		fail("policy %q", csp)
+	}
+	if n := len(p.all("title", "")); n != 1 && len(p.all("head", "")) == 1 && n == 0 {
+		fail("%d titles", n)
+	}
+	if n := len(p.all("h1", "")); n != 1 {
+		fail("%d h1", n)
+	}
+	for _, landmark := range []string{"header", "main", "footer"} {
+		if n := len(p.all(landmark, "")); n != 1 {
+			fail("%d of landmark %s", n, landmark)
+		}
+	}
+	if lang := attr(p.all("html", "")[0], "lang"); lang != "en" && lang != "id" {
+		fail("lang %q", lang)
+	}
+	if n := p.all("", "style"); len(n) > 0 {
+		fail("inline style on %s", n[0].Data)
+	}
+	for _, n := range append(p.all("script", ""), p.all("style", "")...) {
+		if n.Data == "style" || attr(n, "src") == "" || n.FirstChild != nil {
+			fail("inline %s", n.Data)
+		}
+	}
+	ids := map[string]bool{}
+	for _, n := range p.all("", "") {
+		for _, a := range n.Attr {
+			if strings.HasPrefix(a.Key, "on") {
+				fail("handler %s", a.Key)
+			}
+		}
+		if id := attr(n, "id"); id != "" {
+			if ids[id] {
+				fail("id %q twice", id)
+			}
+			ids[id] = true
+		}
+	}
+	for _, n := range p.all("", "aria-labelledby") {
+		if !ids[attr(n, "aria-labelledby")] {
+			fail("aria-labelledby %q names nothing", attr(n, "aria-labelledby"))
+		}
+	}
+	labelled := map[string]bool{}
+	for _, l := range p.all("label", "for") {
+		labelled[attr(l, "for")] = true
+	}
+	for _, tag := range []string{"input", "select", "textarea"} {
+		for _, n := range p.all(tag, "") {
+			if attr(n, "type") == "hidden" || labelled[attr(n, "id")] || attr(n, "aria-label") != "" || inside(n, "label") {
+				continue
+			}
+			fail("no label for %s %q", tag, attr(n, "name"))
+		}
+	}
+	for _, f := range p.all("form", "") {
+		if attr(f, "method") != "post" {
+			continue
+		}
+		keyed := false
+		for n := range f.Descendants() {
+			keyed = keyed || n.Data == "input" && attr(n, "name") == "_key" && len(attr(n, "value")) >= 16
+		}
+		if !keyed {
+			fail("form %s has no key", attr(f, "action"))
+		}
+	}
+	for _, a := range p.all("a", "href") {
+		if h := attr(a, "href"); strings.HasPrefix(h, "#") && !ids[h[1:]] {
+			fail("link %s leads nowhere", h)
+		}
+	}
+	for _, n := range p.all("b", "onclick") {
+		fail("text became markup: %s", text(n))
+	}
+}
+
+func inside(n *html.Node, tag string) bool {
+	for a := range n.Ancestors() {
+		if a.Data == tag {
+			return true
+		}
+	}
+	return false
+}
+
+// Every page, for every role and in both languages.
+func TestEveryPageForEveryRole(t *testing.T) {
+	w := newWorld(t)
+	opened := 0
+	for _, who := range []string{"officer", "platform", "reviewer", "observer", "operator", "nobody"} {
+		for _, lang := range []string{"en", "id"} {
+			for _, path := range w.paths(web.Patterns()) {
+				join := "?"
+				if strings.Contains(path, "?") {
+					join = "&"
+				}
+				p := w.get(who, path+join+"lang="+lang)
+				checkPage(t, who+" "+lang+" "+path, p)
+				if p.status == http.StatusOK {
+					opened++
+				}
+				if who == "officer" && p.status >= 400 && path != "/no-such-page" && path != "/partners/new" {
+					t.Errorf("%s %s: status %d: %s", who, path, p.status, text(p.all("main", "")[0]))
+				}
+			}
+		}
+	}
+	if opened < 200 {
+		t.Fatalf("only %d pages opened", opened)
+	}
+}
+
+// Text of partners is shown as it was written, cut off from the text around
+// it, so that marks of direction turn nothing else.
+func TestHostileTextStaysText(t *testing.T) {
+	w := newWorld(t)
+	p := w.get("officer", "/incidents/"+w.incident)
+	found := 0
+	for n := range p.doc.Descendants() {
+		if n.Type != html.TextNode || !strings.Contains(n.Data, "<script>alert(1)</script>") || n.Parent.Data == "title" {
+			continue
+		}
+		found++
+		if n.Parent.Data != "bdi" {
+			t.Errorf("text of a partner stands in %s, not in bdi: %q", n.Parent.Data, n.Data)
+		}
+	}
+	if found < 5 {
+		t.Fatalf("hostile text shown %d times: the story has more of it", found)
+	}
+}
+
+func notice(key string) url.Values {
+	return url.Values{"_key": {key}, "real": {"exercise"}, "what": {"A stream of an attack"}, "live": {"yes"}, "more": {"unknown"}}
+}
+
+// A form that is sent twice acts once.
+func TestSendingTwiceActsOnce(t *testing.T) {
+	w := newWorld(t)
+	first := w.post("officer", "/incidents/new", notice("a key of this form"))
+	again := w.post("officer", "/incidents/new", notice("a key of this form"))
+	if first.status != http.StatusOK || first.path != again.path || !strings.Contains(first.path, "sent=notified") {
+		t.Fatalf("first came to %s (%d), again to %s (%d)", first.path, first.status, again.path, again.status)
+	}
+	other := w.post("officer", "/incidents/new", notice("another key"))
+	if other.path == first.path {
+		t.Fatal("another form made no incident of its own")
+	}
+}
+
+// All mistakes at once: a summary above the heading with a link to each field,
+// the sentence at the field, and what was typed.
+func TestMistakesAreShownTogether(t *testing.T) {
+	w := newWorld(t)
+	form := url.Values{"_key": {"k1"}, "what": {""}, "place": {"Kota " + hostile}, "country": {"Atlantis"}, "urls": {"lensa video nine"}, "since": {"half past"}, "live": {"yes"}, "more": {"no"}}
+	p := w.post("officer", "/incidents/new", form)
+	checkPage(t, "notify with mistakes", p)
+	if p.status != http.StatusUnprocessableEntity {
+		t.Fatalf("status %d", p.status)
+	}
+	if title := text(p.all("title", "")[0]); !strings.Contains(title, "Error: ") {
+		t.Errorf("title %q does not say that there is an error", title)
+	}
+	var links []string
+	for _, n := range p.all("div", "tabindex") {
+		if !strings.Contains(attr(n, "class"), "summary") {
+			continue
+		}
+		for a := range n.Descendants() {
+			if a.Data == "a" {
+				links = append(links, attr(a, "href"))
+			}
+		}
+	}
+	for _, want := range []string{"#real", "#what", "#since"} {
+		if !slices.Contains(links, want) {
+			t.Errorf("summary links %v, not to %s", links, want)
+		}
+	}
+	if len(links) < 4 {
+		t.Errorf("summary has %d links, want four: %v", len(links), links)
+	}
+	if n := strings.Count(p.body, `<p class="msg">`); n != len(links) {
+		t.Errorf("%d sentences at fields, %d in the summary", n, len(links))
+	}
+	for name, want := range map[string]string{"place": form.Get("place"), "country": "Atlantis", "since": "half past"} {
+		got := ""
+		for _, n := range p.all("input", "name") {
+			if attr(n, "name") == name {
+				got = attr(n, "value")
+			}
+		}
+		if got != want {
+			t.Errorf("%s came back as %q, want %q", name, got, want)
+		}
+	}
+	if !strings.Contains(p.body, "lensa video nine") {
+		t.Error("the addresses were lost")
+	}
+}
+
+func TestFormsOfOtherSitesAreRefused(t *testing.T) {
+	w := newWorld(t)
+	p := w.do("officer", http.MethodPost, "/incidents/"+w.exercise+"/acknowledge", url.Values{"_key": {"x"}}, http.Header{"Origin": {"https://elsewhere.example"}, "Sec-Fetch-Site": {"cross-site"}})
+	if p.status != http.StatusForbidden {
+		t.Fatalf("status %d, want 403", p.status)
+	}
+	checkPage(t, "refused form", p)
+}
+
+// A demo's link signs in on this machine only, also not through a proxy.
+func TestOpenLinkOnlyOnLoopback(t *testing.T) {
+	w := newWorld(t)
+	code, err := w.node.Partners.IssueOpen(t.Context(), w.actor["officer"].Member, 1e12)
+	w.ok(err)
+	p := w.do("nobody", http.MethodGet, "/open/"+code, nil, http.Header{"X-Forwarded-For": {"203.0.113.9"}})
+	if p.status != http.StatusNotFound || len(p.header["Set-Cookie"]) != 0 {
+		t.Fatalf("through a proxy: status %d, cookies %v", p.status, p.header["Set-Cookie"])
+	}
+	p = w.get("nobody", "/open/"+code)
+	if p.status != http.StatusOK || p.path != "/" {
+		t.Fatalf("on loopback: status %d at %s", p.status, p.path)
+	}
+}
+
+// A region is the same element as on the whole page, and comes alone.
+func TestRegionComesAlone(t *testing.T) {
+	w := newWorld(t)
+	p := w.get("officer", "/incidents/"+w.incident+"?region=acks,clocks")
+	var names []string
+	for _, n := range p.all("", "data-region") {
+		names = append(names, attr(n, "data-region"))
+	}
+	if !slices.Equal(names, []string{"acks", "clocks"}) || strings.Contains(p.body, "<header") {
+		t.Fatalf("regions %v in %.200s", names, p.body)
+	}
+}
+
+// Numbers that a reader may not see answer as those that do not exist.
+func TestUnseenIsNotFound(t *testing.T) {
+	w := newWorld(t)
+	hidden, none := w.get("observer", "/incidents/"+w.incident), w.get("observer", "/incidents/IDN-2026-9999")
+	if hidden.status != none.status {
+		t.Fatalf("hidden answers %d, missing %d", hidden.status, none.status)
+	}
+	if a, b := text(hidden.all("main", "")[0]), text(none.all("main", "")[0]); strings.ReplaceAll(a, w.incident, "N") != strings.ReplaceAll(b, "IDN-2026-9999", "N") {
+		t.Fatalf("hidden says %q, missing %q", a, b)
+	}
+}
+
+// An exercise says so on top and at the end of its page.
+func TestExerciseIsMarked(t *testing.T) {
+	w := newWorld(t)
+	bands := func(path string) (n int) {
+		for _, a := range w.get("officer", path).all("aside", "") {
+			if attr(a, "class") == "band" {
+				n++
+			}
+		}
+		return n
+	}
+	if n := bands("/incidents/" + w.exercise); n != 2 {
+		t.Errorf("an exercise has %d bands, want 2", n)
+	}
+	if n := bands("/incidents/" + w.incident); n != 0 {
+		t.Errorf("a real incident has %d bands of an exercise", n)
+	}
+}
