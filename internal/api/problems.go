@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
+	"maps"
 	"net/http"
 	"strings"
 
@@ -33,6 +34,18 @@ func (p *Problem) GetStatus() int { return p.Status }
 
 // ContentType is RFC 9457's.
 func (p *Problem) ContentType(string) string { return "application/problem+json" }
+
+// GetHeaders implements huma.HeadersError: what a client must know besides the
+// body to sign in (RFC 9110, 11.6.1) or to come back (10.2.3).
+func (p *Problem) GetHeaders() http.Header {
+	switch p.Status {
+	case http.StatusUnauthorized:
+		return http.Header{"Www-Authenticate": {`Bearer realm="siaga"`}}
+	case http.StatusServiceUnavailable, http.StatusTooManyRequests:
+		return http.Header{"Retry-After": {"2"}}
+	}
+	return nil
+}
 
 var statuses = map[problem.Kind]int{
 	problem.Invalid: http.StatusUnprocessableEntity, problem.Denied: http.StatusForbidden, problem.SignIn: http.StatusUnauthorized,
@@ -101,12 +114,7 @@ func WriteProblem(log *slog.Logger) func(w http.ResponseWriter, r *http.Request,
 		if p.Type == string(problem.Internal) {
 			log.ErrorContext(r.Context(), "request failed", "route", r.Pattern, "err", err)
 		}
-		if p.Status == http.StatusUnauthorized {
-			w.Header().Set("WWW-Authenticate", `Bearer realm="siaga"`)
-		}
-		if p.Status == http.StatusServiceUnavailable || p.Status == http.StatusTooManyRequests {
-			w.Header().Set("Retry-After", "2")
-		}
+		maps.Copy(w.Header(), p.GetHeaders())
 		w.Header().Set("Content-Type", "application/problem+json")
 		w.WriteHeader(p.Status)
 		_ = json.NewEncoder(w).Encode(p) // the client is gone if this fails
