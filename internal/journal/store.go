@@ -52,7 +52,8 @@ type StoreReader interface {
 	// Rows returns rows in order of number (descending if q.Newest), at most q.Limit.
 	Rows(q RowQuery) ([]Row, error)
 	// ScanRows calls fn for rows from the first number up to, not including,
-	// the second, in order. What fn is given is valid during the call only.
+	// the second, in order. What fn is given, here and by the other scans, is
+	// valid during the call only, and fn does not use the reader.
 	ScanRows(from, before int64, fn func(row *Row) error) error
 	// ScanAbout calls fn for each pair of entry and object that Rows can be
 	// selected by, in any order.
@@ -68,8 +69,7 @@ type StoreReader interface {
 
 	Object(ref Ref) (Object, error)
 	Objects(q ObjectQuery) ([]Object, error)
-	// ScanObjects calls fn for every object, by kind, then ID. What fn is given
-	// is valid during the call only.
+	// ScanObjects calls fn for every object, by kind, then ID.
 	ScanObjects(fn func(o *Object) error) error
 
 	// Private data is not folded from the journal: sessions, one-time codes,
@@ -84,9 +84,12 @@ type StoreReader interface {
 	Feed(chain string, after uint64, limit int) ([]FeedRow, error)
 	// FeedHead returns the last operation of a chain; ok is false if it is empty.
 	FeedHead(chain string) (head FeedRow, ok bool, err error)
-	// ScanFeed calls fn for every operation, by chain, then Seq. What fn is
-	// given is valid during the call only.
+	// ScanFeed calls fn for every operation, by chain, then Seq.
 	ScanFeed(fn func(row *FeedRow) error) error
+	// ScanPrivates calls fn for all private data, and ScanCounters for every
+	// counter with its last value, both in any order.
+	ScanPrivates(fn func(p *Private) error) error
+	ScanCounters(fn func(counter string, value int64) error) error
 }
 
 // StoreTx also writes. It is used by one goroutine at a time and not after fn
@@ -97,7 +100,8 @@ type StoreTx interface {
 	// hashes that become known with it (tlog.StoredHashesForRecordHash).
 	PutRow(row Row, hashes []tlog.Hash) error
 	// EraseRow removes payload and salt of a row; the rest stays. When Update
-	// has returned, their bytes are no longer in the store's files. Erasing
+	// has returned, their bytes are no longer in the files of the store, as far
+	// as its engine allows: its package says what remains to be done. Erasing
 	// again is no error: it makes sure of the files.
 	EraseRow(number int64) error
 	// PutCheckpoint replaces the signed checkpoint.
@@ -116,6 +120,8 @@ type StoreTx interface {
 
 	// Next counts up the named counter and returns it; the first is 1.
 	Next(counter string) (int64, error)
+	// SetCounter sets the value that the counter had last.
+	SetCounter(counter string, value int64) error
 
 	// PutFeed appends an operation; its Seq must be the head's plus one, or 1;
 	// anything else is a problem of kind Conflict.

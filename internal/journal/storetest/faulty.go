@@ -188,6 +188,18 @@ func (t *faultyReader) ScanFeed(fn func(*journal.FeedRow) error) error {
 	return t.f.call("ScanFeed", func() error { return t.r.ScanFeed(fn) })
 }
 
+func (t *faultyReader) ScanPrivates(fn func(*journal.Private) error) error {
+	return t.f.call("ScanPrivates", func() error { return t.r.ScanPrivates(fn) })
+}
+
+func (t *faultyReader) ScanCounters(fn func(string, int64) error) error {
+	return t.f.call("ScanCounters", func() error { return t.r.ScanCounters(fn) })
+}
+
+func (t *faultyTx) SetCounter(counter string, n int64) error {
+	return t.f.call("SetCounter", func() error { return t.tx.SetCounter(counter, n) })
+}
+
 func (t *faultyTx) PutRow(row journal.Row, hashes []tlog.Hash) error {
 	return t.f.call("PutRow", func() error { return t.tx.PutRow(row, hashes) })
 }

@@ -70,7 +70,7 @@ func killWrite(l *journal.Log, from string, out io.Writer) error {
 		}
 		go func() {
 			for ; ; i++ {
-				entry, err := killOne(l, fmt.Sprintf("%d.%d", w, i), (w+i)%5 == 0)
+				entry, err := killRetry(context.Background(), l, fmt.Sprintf("%d.%d", w, i), (w+i)%5 == 0)
 				if err != nil {
 					failed <- err
 					return
@@ -85,6 +85,21 @@ func killWrite(l *journal.Log, from string, out io.Writer) error {
 		}()
 	}
 	return <-failed
+}
+
+// killRetry writes under the key until the store takes it.
+func killRetry(ctx context.Context, l *journal.Log, key string, stumble bool) (first int64, err error) {
+	for {
+		first, err = killOne(l, key, stumble)
+		if k := problem.KindOf(err); k != problem.Unavailable && k != problem.Busy {
+			return first, err
+		}
+		select {
+		case <-ctx.Done():
+			return 0, ctx.Err()
+		case <-time.After(5 * time.Millisecond): // as a client would wait
+		}
+	}
 }
 
 // killOne appends two entries under a key, once, however often it is called.
@@ -137,68 +152,131 @@ func killOne(l *journal.Log, key string, stumble bool) (first int64, err error) 
 	return first, err
 }
 
+// ledger is what was acknowledged: the first entry of each key.
+type ledger struct {
+	mu    sync.Mutex
+	acked map[string]int64
+	next  []int // of each writer
+}
+
+func newLedger() *ledger {
+	return &ledger{acked: make(map[string]int64), next: make([]int, killWriters)}
+}
+
+func (l *ledger) size() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.acked)
+}
+
+func (l *ledger) add(t *testing.T, key string, entry int64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if at, twice := l.acked[key]; twice {
+		t.Errorf("%s was acknowledged twice, at %d and %d", key, at, entry)
+	}
+	l.acked[key] = entry
+}
+
+// child is a process that writes.
+type child struct {
+	cmd  *exec.Cmd
+	read chan struct{} // closed when all that it said was read
+}
+
+// start starts a child that goes on where the ledger ends.
+func (l *ledger) start(t *testing.T, env []string) *child {
+	t.Helper()
+	exe, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	from := strings.Trim(strings.Join(strings.Fields(fmt.Sprint(l.next)), ","), "[]")
+	c := &child{cmd: exec.Command(exe), read: make(chan struct{})}
+	c.cmd.Env = append(append(os.Environ(), env...), killEnv+"="+from)
+	c.cmd.Stderr = os.Stderr
+	out, err := c.cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		defer close(c.read)
+		lines := bufio.NewScanner(out)
+		for lines.Scan() {
+			var w, i int
+			var entry int64
+			if _, err := fmt.Sscanf(lines.Text(), "%d %d %d", &w, &i, &entry); err != nil {
+				t.Errorf("line %q: %v", lines.Text(), err)
+				continue
+			}
+			l.add(t, fmt.Sprintf("%d.%d", w, i), entry)
+			l.mu.Lock()
+			l.next[w] = i + 1
+			l.mu.Unlock()
+		}
+	}()
+	return c
+}
+
+// kill kills the child and reads what it said before.
+func (c *child) kill(t *testing.T) {
+	t.Helper()
+	_ = c.cmd.Process.Kill() // it may have ended by itself, which Wait tells
+	<-c.read
+	if err := c.cmd.Wait(); err == nil || c.cmd.ProcessState.Exited() {
+		t.Fatalf("the process was not killed: %v", err)
+	}
+}
+
+// until waits until the ledger has more than n keys.
+func (l *ledger) until(t *testing.T, n int, what string) {
+	t.Helper()
+	for deadline := time.Now().Add(2 * time.Minute); l.size() <= n; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("%s: nothing was acknowledged for two minutes", what)
+		}
+	}
+}
+
+// Kills returns the number of kills, or other harm, that SIAGA_KILLS asks for;
+// quick if it does not.
+func Kills(t *testing.T, quick int) int {
+	t.Helper()
+	s := os.Getenv("SIAGA_KILLS")
+	if s == "" {
+		return quick
+	}
+	n, err := strconv.Atoi(s)
+	if err != nil {
+		t.Fatalf("SIAGA_KILLS: %v", err)
+	}
+	return n
+}
+
 // Kill starts a process that writes, kills it at a random moment, opens the
 // store and checks it, as often as asked for: no acknowledged write is lost,
 // none is there twice, none in part, and the journal verifies. The process is
 // this test's binary, whose TestMain calls KillChild; env tells it which store
 // to open.
 func Kill(t *testing.T, cycles int, env []string, open func() (journal.Store, error)) {
-	exe, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	acked := make(map[string]int64)
-	next := make([]int, killWriters)
+	l := newLedger()
 	var slowest time.Duration
 	early := 0
 	for cycle := range cycles {
-		from := strings.Trim(strings.Join(strings.Fields(fmt.Sprint(next)), ","), "[]")
-		cmd := exec.Command(exe)
-		cmd.Env = append(append(os.Environ(), env...), killEnv+"="+from)
-		cmd.Stderr = os.Stderr
-		out, err := cmd.StdoutPipe()
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := cmd.Start(); err != nil {
-			t.Fatal(err)
-		}
+		before := l.size()
+		c := l.start(t, env)
 		// Most are killed while they write, some while they open the store.
-		begun := make(chan struct{})
-		killed := make(chan struct{})
-		go func() {
-			defer close(killed)
-			if cycle%4 == 3 {
-				time.Sleep(rand.N(60 * time.Millisecond))
-			} else {
-				<-begun
-				time.Sleep(rand.N(150 * time.Millisecond))
-			}
-			_ = cmd.Process.Kill() // it may have ended by itself, which Wait tells
-		}()
-		var once sync.Once
-		before := len(acked)
-		lines := bufio.NewScanner(out)
-		for lines.Scan() {
-			once.Do(func() { close(begun) })
-			var w, i int
-			var entry int64
-			if _, err := fmt.Sscanf(lines.Text(), "%d %d %d", &w, &i, &entry); err != nil {
-				t.Fatalf("line %q: %v", lines.Text(), err)
-			}
-			key := fmt.Sprintf("%d.%d", w, i)
-			if at, twice := acked[key]; twice {
-				t.Errorf("%s was acknowledged twice, at %d and %d", key, at, entry)
-			}
-			acked[key] = entry
-			next[w] = i + 1
+		if cycle%4 == 3 {
+			time.Sleep(rand.N(60 * time.Millisecond))
+		} else {
+			l.until(t, before, "the process to be killed")
+			time.Sleep(rand.N(150 * time.Millisecond))
 		}
-		once.Do(func() { close(begun) })
-		<-killed
-		if err := cmd.Wait(); err == nil || cmd.ProcessState.Exited() {
-			t.Fatalf("the process was not killed: %v", err)
-		}
-		if len(acked) == before {
+		c.kill(t)
+		if l.size() == before {
 			early++
 		}
 		start := time.Now()
@@ -207,7 +285,7 @@ func Kill(t *testing.T, cycles int, env []string, open func() (journal.Store, er
 			t.Fatalf("opening after kill %d: %v", cycle, err)
 		}
 		slowest = max(slowest, time.Since(start))
-		checkKilled(t, s, acked)
+		checkKilled(t, s, l)
 		if err := s.Close(); err != nil {
 			t.Error(err)
 		}
@@ -215,13 +293,115 @@ func Kill(t *testing.T, cycles int, env []string, open func() (journal.Store, er
 			t.Fatalf("after kill %d of %d", cycle+1, cycles)
 		}
 	}
-	if len(acked) < cycles {
-		t.Errorf("only %d writes were acknowledged in %d cycles", len(acked), cycles)
+	if l.size() < cycles {
+		t.Errorf("only %d writes were acknowledged in %d cycles", l.size(), cycles)
 	}
-	t.Logf("kills=%d (%d before the first write) acknowledged=%d lost=0 twice=0 slowest_open=%s", cycles, early, len(acked), slowest.Round(time.Millisecond))
+	t.Logf("kills=%d (%d before the first write) acknowledged=%d lost=0 twice=0 slowest_open=%s", cycles, early, l.size(), slowest.Round(time.Millisecond))
 }
 
-func checkKilled(t *testing.T, s journal.Store, acked map[string]int64) {
+// writers write through the stores, which are nodes of one journal, until stop
+// is called.
+func (l *ledger) writers(t *testing.T, name string, stores ...journal.Store) (stop func()) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	var wg sync.WaitGroup
+	for n, s := range stores {
+		log, err := killLog(s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for w := range killWriters {
+			wg.Add(1)
+			go func() {
+				defer wg.Done()
+				for i := 0; ctx.Err() == nil; i++ {
+					key := fmt.Sprintf("%s%d.%d.%d", name, n, w, i)
+					entry, err := killRetry(ctx, log, key, (w+i)%5 == 0)
+					if err != nil {
+						if ctx.Err() == nil {
+							t.Errorf("%s: %v", key, err)
+						}
+						return
+					}
+					l.add(t, key, entry)
+				}
+			}()
+		}
+	}
+	return func() {
+		cancel()
+		wg.Wait()
+	}
+}
+
+// Harm writes through stores that are nodes of one journal, does harm as often
+// as asked for (for example, it kills the database server), waits each time
+// until writes are acknowledged again, and checks at the end as Kill does.
+// Callers try again under the same key when a store is unavailable.
+func Harm(t *testing.T, rounds int, harm func(round int), stores ...journal.Store) {
+	l := newLedger()
+	stop := l.writers(t, "h", stores...)
+	defer stop()
+	var slowest time.Duration
+	for round := range rounds {
+		l.until(t, l.size()+20, "before the harm")
+		time.Sleep(rand.N(50 * time.Millisecond))
+		harm(round)
+		start := time.Now()
+		l.until(t, l.size(), "after the harm")
+		slowest = max(slowest, time.Since(start))
+	}
+	l.until(t, l.size()+20, "at the end")
+	stop()
+	checkKilled(t, stores[0], l)
+	t.Logf("harms=%d nodes=%d acknowledged=%d lost=0 twice=0 slowest_resume=%s", rounds, len(stores), l.size(), slowest.Round(time.Millisecond))
+}
+
+// Pause runs a process that writes and stops it at random moments for the
+// given time, as a paused virtual machine is, while other nodes of the same
+// journal go on writing; then it continues the process, which goes on as if
+// nothing had been. It checks as Kill does. Stop and cont do it to the
+// process.
+func Pause(t *testing.T, rounds int, pause time.Duration, env []string, stop, cont func(*os.Process) error, stores ...journal.Store) {
+	l := newLedger()
+	c := l.start(t, env)
+	killed := false
+	defer func() {
+		if !killed {
+			_ = cont(c.cmd.Process) // so that it can be killed
+			c.kill(t)
+		}
+	}()
+	l.until(t, 0, "the process to be paused")
+	others := newLedger()
+	stopWriters := others.writers(t, "p", stores...)
+	defer stopWriters()
+	for round := range rounds {
+		l.until(t, l.size()+5, "before the pause")
+		time.Sleep(rand.N(50 * time.Millisecond))
+		if err := stop(c.cmd.Process); err != nil {
+			t.Fatal(err)
+		}
+		before := others.size()
+		time.Sleep(pause)
+		others.until(t, before, fmt.Sprintf("other nodes in pause %d", round))
+		paused := l.size()
+		if err := cont(c.cmd.Process); err != nil {
+			t.Fatal(err)
+		}
+		l.until(t, paused+5, fmt.Sprintf("the process after pause %d", round))
+	}
+	stopWriters()
+	c.kill(t)
+	killed = true
+	for key, entry := range others.acked {
+		l.acked[key] = entry
+	}
+	checkKilled(t, stores[0], l)
+	t.Logf("pauses=%d of %s acknowledged=%d (%d by others) lost=0 twice=0", rounds, pause, l.size(), others.size())
+}
+
+func checkKilled(t *testing.T, s journal.Store, acks *ledger) {
 	t.Helper()
 	l, err := killLog(s)
 	if err != nil {
@@ -271,7 +451,7 @@ func checkKilled(t *testing.T, s journal.Store, acked map[string]int64) {
 			t.Errorf("%s is there at %v, want two entries, one after the other", key, numbers)
 		}
 	}
-	for key, entry := range acked {
+	for key, entry := range acks.acked {
 		if len(there[key]) == 0 || there[key][0] != entry {
 			t.Errorf("%s was acknowledged at %d and is at %v", key, entry, there[key])
 		}

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -57,6 +58,7 @@ func Run(t *testing.T, open Open) {
 		{"all is there after reopening", reopening},
 		{"a closed store is unavailable", closed},
 		{"hostile text stays text", hostileText},
+		{"what cannot be text is not found", noText},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s, reopen := open(t)
@@ -715,6 +717,12 @@ func privates(t *testing.T, s journal.Store, _ func() journal.Store) {
 		return tx.DeletePrivate("session", "c")
 	})
 	equal(t, "sessions of m2 at the end", list("session", "m2"), []journal.Private(nil))
+	view(t, s, func(r journal.StoreReader) error {
+		var all []journal.Private
+		err := r.ScanPrivates(func(p *journal.Private) error { all = append(all, *p); return nil })
+		equal(t, "all private data", all, []journal.Private{b})
+		return err
+	})
 	put(journal.Private{Kind: "empty", ID: "e", Owner: "m"})
 	if got := list("empty", "m"); len(got) != 1 || len(got[0].Doc) != 0 {
 		t.Errorf("private data without bytes: %v", got)
@@ -739,6 +747,23 @@ func counters(t *testing.T, s journal.Store, _ func() journal.Store) {
 			return err
 		})
 	}
+	update(t, s, func(tx journal.StoreTx) error {
+		if err := tx.SetCounter("b", 70); err != nil {
+			return err
+		}
+		if err := tx.SetCounter("c", 1<<60); err != nil {
+			return err
+		}
+		n, err := tx.Next("b")
+		equal(t, "a counter that was set", n, int64(71))
+		return err
+	})
+	view(t, s, func(r journal.StoreReader) error {
+		all := make(map[string]int64)
+		err := r.ScanCounters(func(name string, n int64) error { all[name] = n; return nil })
+		equal(t, "all counters", all, map[string]int64{"a": 6, "b": 71, "c": 1 << 60})
+		return err
+	})
 }
 
 func feed(t *testing.T, s journal.Store, _ func() journal.Store) {
@@ -920,29 +945,42 @@ func scans(t *testing.T, s journal.Store, _ func() journal.Store) {
 
 		count := tlog.StoredHashCount(n)
 		next := int64(10)
+		var scanned []tlog.Hash
 		if err := r.ScanHashes(10, math.MaxInt64, func(index int64, h tlog.Hash) error {
-			one, err := r.Hashes([]int64{index})
-			if err != nil {
-				return err
-			}
-			if index != next || one[0] != h {
+			if index != next {
 				t.Errorf("hash %d is given as %d", next, index)
 			}
+			scanned = append(scanned, h)
 			next++
 			return nil
 		}); err != nil {
 			return err
 		}
+		for i, h := range scanned {
+			one, err := r.Hashes([]int64{int64(i) + 10})
+			if err != nil || one[0] != h {
+				t.Errorf("hash %d: %v, %v", i+10, one, err)
+			}
+		}
 		equal(t, "end of the hashes", next, count)
 
 		var kinds []string
+		var objects []journal.Object
 		if err := r.ScanObjects(func(o *journal.Object) error {
-			one, err := r.Object(o.Ref)
-			equal(t, "object", *o, one)
+			c := *o
+			c.Doc = bytes.Clone(o.Doc)
+			objects = append(objects, c)
 			kinds = append(kinds, o.Kind+" "+o.ID)
-			return err
+			return nil
 		}); err != nil {
 			return err
+		}
+		for _, o := range objects {
+			one, err := r.Object(o.Ref)
+			equal(t, "object", o, one)
+			if err != nil {
+				return err
+			}
 		}
 		for i := 1; i < len(kinds); i++ {
 			if kinds[i-1] >= kinds[i] {
@@ -1044,7 +1082,7 @@ func hostileText(t *testing.T, s journal.Store, _ func() journal.Store) {
 	for i, text := range []string{
 		`'; DROP TABLE entries; --`, `"quoted"`, `%_\`, "line\nbreak\ttab", "\u202eright to left", "ﷺ𝄞", strings.Repeat("long ", 20_000), " ", "$1 ? :a @b",
 	} {
-		ref := journal.Ref{Kind: "k" + text[:1], ID: text}
+		ref := journal.Ref{Kind: "k" + strconv.Itoa(i), ID: text}
 		want := journal.Object{Ref: ref, Version: int64(i), Doc: []byte(text), Keys: journal.Keys{State: text, Partner: text, Parent: text, Unique: text, Sort: text, Text: text}}
 		if len(text) > 1000 { // no index holds keys of any length
 			want.Keys = journal.Keys{Text: text}
@@ -1078,6 +1116,35 @@ func hostileText(t *testing.T, s journal.Store, _ func() journal.Store) {
 				t.Errorf("%.40q: rows %v", text, rows)
 			}
 			return err
+		})
+	}
+}
+
+func noText(t *testing.T, s journal.Store, _ func() journal.Store) {
+	update(t, s, func(tx journal.StoreTx) error { return fill(tx, "a") })
+	for _, text := range []string{"a\x00b", "\xff", "a\xc3"} {
+		view(t, s, func(r journal.StoreReader) error {
+			_, err := r.Object(journal.Ref{Kind: "fill", ID: text})
+			wantKind(t, err, problem.NotFound)
+			_, err = r.Private("fill", text)
+			wantKind(t, err, problem.NotFound)
+			for _, q := range []journal.ObjectQuery{{Kind: text}, {Kind: "fill", Text: text}, {Kind: "fill", States: []string{text}}, {Kind: "fill", Unique: text}} {
+				if list, err := r.Objects(q); len(list) != 0 || err != nil {
+					t.Errorf("%+v: %v, %v", q, list, err)
+				}
+			}
+			for _, q := range []journal.RowQuery{{Partner: text}, {Types: []string{text}}, {About: journal.Ref{Kind: "fill", ID: text}}} {
+				if list, err := r.Rows(q); len(list) != 0 || err != nil {
+					t.Errorf("%+v: %v, %v", q, list, err)
+				}
+			}
+			if list, err := r.Privates("fill", text); len(list) != 0 || err != nil {
+				t.Errorf("privates: %v, %v", list, err)
+			}
+			if list, err := r.Feed(text, 0, 1); len(list) != 0 || err != nil {
+				t.Errorf("feed: %v, %v", list, err)
+			}
+			return nil
 		})
 	}
 }

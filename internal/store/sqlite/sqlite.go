@@ -38,6 +38,7 @@ import (
 
 	"github.com/siaga-crp/siaga/internal/journal"
 	"github.com/siaga-crp/siaga/internal/problem"
+	"github.com/siaga-crp/siaga/internal/store/group"
 )
 
 //go:embed migrations/*.sql
@@ -68,7 +69,11 @@ type DB struct {
 	lock     *os.File // the node's lock; nil if shared
 	pool     *sql.DB
 	readers  chan *conn // idle ones; cap is the number of readers
-	updates  queue
+	updates  group.Queue
+
+	// Owned by the goroutine that has the turn in updates.
+	writer   *conn // nil until first used and after a fault
+	appended bool  // the batch appended an entry or a feed operation
 
 	mu        sync.Mutex
 	committed chan struct{} // closed and replaced by each commit that appended
@@ -123,7 +128,7 @@ func open(ctx context.Context, path string, o Options, created bool) (db *DB, er
 		o.MaxWaiting = 4096
 	}
 	db = &DB{path: path, readOnly: o.ReadOnly, committed: make(chan struct{}), closing: make(chan struct{}), readers: make(chan *conn, o.Readers)}
-	db.updates.max = o.MaxWaiting
+	db.updates = group.Queue{Max: o.MaxWaiting, Begin: db.beginBatch, End: db.endBatch}
 	defer func() {
 		if err != nil {
 			db.release()
@@ -366,8 +371,8 @@ func (db *DB) release() error {
 			c.close()
 		}
 	}
-	if db.updates.conn != nil {
-		db.updates.conn.close()
+	if db.writer != nil {
+		db.writer.close()
 	}
 	if db.pool != nil {
 		errs = append(errs, db.pool.Close())

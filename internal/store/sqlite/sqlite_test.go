@@ -9,7 +9,6 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
-	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -66,18 +65,11 @@ func TestContract(t *testing.T) { storetest.Run(t, open) }
 // TestKill kills a process that writes, 20 times or as often as SIAGA_KILLS
 // says.
 func TestKill(t *testing.T) {
-	cycles := 20
-	if s := os.Getenv("SIAGA_KILLS"); s != "" {
-		var err error
-		if cycles, err = strconv.Atoi(s); err != nil {
-			t.Fatal(err)
-		}
-	}
 	path := filepath.Join(t.TempDir(), "siaga.db")
 	if err := create(t, path).Close(); err != nil {
 		t.Fatal(err)
 	}
-	storetest.Kill(t, cycles, []string{killPath + "=" + path}, func() (journal.Store, error) {
+	storetest.Kill(t, storetest.Kills(t, 20), []string{killPath + "=" + path}, func() (journal.Store, error) {
 		return sqlite.Open(background, path, sqlite.Options{})
 	})
 }

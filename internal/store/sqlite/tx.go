@@ -438,9 +438,8 @@ func (t *tx) DeleteObject(ref journal.Ref) error {
 
 const privateColumns = `kind, id, owner, doc, coalesce(expires_ms, 0)`
 
-func (t *tx) privates(query string, args ...any) ([]journal.Private, error) {
-	var out []journal.Private
-	err := t.query(query, args, func(rows *sql.Rows) error {
+func (t *tx) scanPrivates(fn func(p *journal.Private) error, query string, args ...any) error {
+	return t.query(query, args, func(rows *sql.Rows) error {
 		var p journal.Private
 		var expires int64
 		if err := rows.Scan(&p.Kind, &p.ID, &p.Owner, &p.Doc, &expires); err != nil {
@@ -449,10 +448,33 @@ func (t *tx) privates(query string, args ...any) ([]journal.Private, error) {
 		if expires != 0 {
 			p.Expires = time.UnixMilli(expires).UTC()
 		}
-		out = append(out, p)
-		return nil
+		return fn(&p)
 	})
+}
+
+func (t *tx) privates(query string, args ...any) (out []journal.Private, err error) {
+	err = t.scanPrivates(func(p *journal.Private) error {
+		out = append(out, *p)
+		return nil
+	}, query, args...)
 	return out, err
+}
+
+// ScanPrivates implements journal.StoreReader.
+func (t *tx) ScanPrivates(fn func(p *journal.Private) error) error {
+	return t.scanPrivates(fn, `SELECT `+privateColumns+` FROM private`)
+}
+
+// ScanCounters implements journal.StoreReader.
+func (t *tx) ScanCounters(fn func(counter string, value int64) error) error {
+	var name string
+	var value int64
+	return t.query(`SELECT name, value FROM counters`, nil, func(rows *sql.Rows) error {
+		if err := rows.Scan(&name, &value); err != nil {
+			return err
+		}
+		return fn(name, value)
+	})
 }
 
 // Private implements journal.StoreReader.
@@ -508,6 +530,12 @@ func (t *tx) Next(counter string) (int64, error) {
 	err := t.row(`INSERT INTO counters (name, value) VALUES (?, 1)
 		ON CONFLICT (name) DO UPDATE SET value = value + 1 RETURNING value`, []any{counter}, &n)
 	return n, err
+}
+
+// SetCounter implements journal.StoreTx.
+func (t *tx) SetCounter(counter string, value int64) error {
+	_, err := t.write(`INSERT INTO counters (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value`, counter, value)
+	return err
 }
 
 func scanFeed(rows *sql.Rows, f *journal.FeedRow) error {
