@@ -40,6 +40,7 @@ type folder struct {
 	next   *os.File
 	nseal  *sealWriter
 	ncount int
+	gen    uint64 // counts begin and broken
 	buf    []byte
 }
 
@@ -173,15 +174,17 @@ func (d *folder) replayFile(f io.Reader, fn func(wire []byte) error) error {
 	}
 }
 
-// append stores operations; when it returns nil they survive a crash.
+// errNoTail says that nothing can be appended before a new state was written.
+var errNoTail = errors.New("storing operations: a new state is to be written first")
+
+// append stores operations; when it returns nil they survive a crash, if the
+// tail is whole (see save). It never makes a tail: that would cut off
+// operations that were acknowledged.
 func (d *folder) append(ops []Sealed) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.tail == nil {
-		if err := d.create("tail", &d.tail, &d.seal); err != nil {
-			return err
-		}
-		d.count = 0
+	if d.tail == nil && d.next == nil {
+		return errNoTail
 	}
 	for _, x := range []struct {
 		f *os.File
@@ -222,6 +225,7 @@ func (d *folder) broken(err error) error {
 		}
 	}
 	d.tail, d.next = nil, nil
+	d.gen++
 	return err
 }
 
@@ -243,28 +247,33 @@ func (d *folder) create(name string, f **os.File, s **sealWriter) error {
 }
 
 // begin starts a new state: operations that are appended from now on follow it.
-func (d *folder) begin() error {
+// The number it returns goes with the state to save.
+func (d *folder) begin() (gen uint64, err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.next != nil {
-		_ = d.next.Close() // of a state that was given up
+		_ = d.next.Close() // of a state that a later one replaces
 		d.next = nil
 	}
 	d.ncount = 0
+	d.gen++
 	if err := hook(d.dir, "begin"); err != nil {
-		return err
+		return 0, err
 	}
-	return d.create("tail.next", &d.next, &d.nseal)
+	return d.gen, d.create("tail.next", &d.next, &d.nseal)
 }
 
-// save writes the new state that begin started.
-func (d *folder) save(t *table, m meta) error {
+// save writes the new state that begin started. When it returns true, all that
+// was appended is on disk: in this state, or in a tail that follows one of its
+// ancestors without a gap. False means that a later state was begun meanwhile
+// and only that one will be whole.
+func (d *folder) save(t *table, m meta, gen uint64) (whole bool, err error) {
 	m.Version = metaVersion
 	m.Chains = nil
 	for _, c := range t.chains {
 		m.Chains = append(m.Chains, c.name)
 	}
-	err := writeFile(d.dir, "state", func(w io.Writer) error {
+	err = writeFile(d.dir, "state", func(w io.Writer) error {
 		s, err := newSealWriter(w, d.secret)
 		if err != nil {
 			return err
@@ -284,28 +293,30 @@ func (d *folder) save(t *table, m meta) error {
 		return s.Close()
 	})
 	if err != nil {
-		return fmt.Errorf("storing the state: %w", err)
+		return false, fmt.Errorf("storing the state: %w", err)
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.next == nil {
-		return errors.New("storing the state: its tail could not be written")
+	if d.gen != gen {
+		// tail.next belongs to a later state: taking it would leave a gap. The
+		// old tail, if it is whole, goes on.
+		return d.tail != nil, nil
 	}
 	if err := hook(d.dir, "tail.rename"); err != nil {
-		return fmt.Errorf("storing the state: %w", err)
+		return false, fmt.Errorf("storing the state: %w", err)
 	}
 	if err := os.Rename(d.path("tail.next"), d.path("tail")); err != nil {
-		return fmt.Errorf("storing the state: %w", err)
+		return false, fmt.Errorf("storing the state: %w", err)
 	}
 	if err := syncDir(d.dir); err != nil {
-		return fmt.Errorf("storing the state: %w", err)
+		return false, fmt.Errorf("storing the state: %w", err)
 	}
 	if d.tail != nil {
 		_ = d.tail.Close() // replaced
 	}
 	d.tail, d.seal, d.count = d.next, d.nseal, d.ncount
 	d.next, d.nseal = nil, nil
-	return nil
+	return true, nil
 }
 
 // length is the number of operations in the tail.

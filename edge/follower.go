@@ -102,8 +102,9 @@ type FollowerStats struct {
 
 // save is a state to be written.
 type save struct {
-	t *table
-	m meta
+	t   *table
+	m   meta
+	gen uint64 // of folder.begin
 }
 
 // NewFollower opens the folder, loads what is there into the matcher and

@@ -238,6 +238,9 @@ func TestCrashWhileStoring(t *testing.T) {
 			}
 			for _, x := range files {
 				raw, err := os.ReadFile(filepath.Join(dir, x.Name()))
+				if errors.Is(err, os.ErrNotExist) {
+					continue // renamed since
+				}
 				if err == nil {
 					err = os.WriteFile(filepath.Join(sick, x.Name()), raw, 0o600)
 				}
@@ -279,7 +282,13 @@ func TestCrashWhileStoring(t *testing.T) {
 				settle(50 * time.Millisecond)
 			}
 			if r.IntN(8) == 0 {
-				n.newKeys() // which writes the state anew
+				for range 1 + r.IntN(3) {
+					n.newKeys() // which writes the state anew, also while one is being written
+					n.put(edge.Add, signal(1+r.Uint64N(30), hash(r)))
+					if r.IntN(2) == 0 {
+						settle(time.Millisecond)
+					}
+				}
 			}
 		}
 		settle(time.Second)
@@ -354,4 +363,123 @@ func TestFullDisk(t *testing.T) {
 			})
 		})
 	}
+}
+
+// copyOf is the folder as a crash would leave it now.
+func copyOf(t *testing.T, dir string) string {
+	t.Helper()
+	to := memoryDir(t)
+	files, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, x := range files {
+		raw, err := os.ReadFile(filepath.Join(dir, x.Name()))
+		if err == nil {
+			err = os.WriteFile(filepath.Join(to, x.Name()), raw, 0o600)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	return to
+}
+
+// survives fails unless a crash now would keep all that was acknowledged.
+func (n *smallNode) survives(f *edge.Follower, dir, when string) {
+	n.t.Helper()
+	acked := f.Durable()[edge.SharedChain].Seq
+	m, err := n.opened(copyOf(n.t, dir))
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	if got := m.Cursor()[edge.SharedChain].Seq; got < acked {
+		n.t.Errorf("%s: at %d, %d was acknowledged", when, got, acked)
+	}
+}
+
+// A second state is begun while the first is being written: the first may not
+// take the second's tail, which begins later.
+func TestStateBegunWhileAnotherIsWritten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newSmallNode(t)
+		dir, r := memoryDir(t), newRand(7)
+		n.put(edge.Add, signal(1, hash(r)))
+		f, m, stop := n.run(dir)
+		settle(time.Second)
+
+		first, second := make(chan struct{}), make(chan struct{})
+		writes := 0
+		restore := edge.StoreHook(dir, func(step string) error {
+			if step == "state" {
+				if writes++; writes == 1 {
+					<-first
+				} else {
+					<-second
+				}
+			}
+			return nil
+		})
+		n.newKeys()
+		settle(time.Second) // the first is being written
+		n.put(edge.Add, signal(2, hash(r)))
+		n.put(edge.Add, signal(3, hash(r)))
+		settle(time.Second)
+		n.newKeys()
+		settle(time.Second) // the second is begun
+		n.put(edge.Add, signal(4, hash(r)))
+		settle(time.Second)
+		if got := f.Durable()[edge.SharedChain].Seq; got != 4 {
+			t.Fatalf("%d acknowledged, want 4", got)
+		}
+		close(first)
+		settle(time.Second) // the first is through, the second is being written
+		n.survives(f, dir, "between the two")
+		close(second)
+		settle(time.Second)
+		n.survives(f, dir, "after both")
+		restore()
+		if got := f.Durable().String(); got != m.Cursor().String() {
+			t.Errorf("acknowledged %s, want %s", got, m.Cursor())
+		}
+		stop()
+	})
+}
+
+// After a write that failed, the next operation may not cut off those that were
+// acknowledged before.
+func TestFailedWriteKeepsWhatWasAcknowledged(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newSmallNode(t)
+		dir, r := memoryDir(t), newRand(8)
+		n.put(edge.Add, signal(1, hash(r)))
+		f, m, stop := n.run(dir)
+		settle(time.Second)
+		n.put(edge.Add, signal(2, hash(r)))
+		n.put(edge.Add, signal(3, hash(r)))
+		settle(time.Second)
+		failed := false
+		restore := edge.StoreHook(dir, func(step string) error {
+			if step == "append" && !failed {
+				failed = true
+				return errors.New("input/output error")
+			}
+			return nil
+		})
+		n.put(edge.Add, signal(4, hash(r)))
+		settle(time.Second)
+		n.put(edge.Add, signal(5, hash(r)))
+		settle(time.Second)
+		if got := f.Durable()[edge.SharedChain].Seq; !failed || got != 3 {
+			t.Fatalf("%d acknowledged after a failed write, want 3", got)
+		}
+		n.survives(f, dir, "after a failed write")
+		restore()
+		settle(30 * time.Second)
+		if got := f.Durable().String(); got != m.Cursor().String() {
+			t.Errorf("acknowledged %s, want %s", got, m.Cursor())
+		}
+		n.survives(f, dir, "when it is well again")
+		stop()
+	})
 }

@@ -128,7 +128,8 @@ func (f *Follower) persist() {
 	f.mu.Lock()
 	f.tried = f.o.Now()
 	f.mu.Unlock()
-	if err := f.dir.begin(); err != nil {
+	gen, err := f.dir.begin()
+	if err != nil {
 		f.setWritable(false)
 		f.alarm(AlarmDisk, "the edge's folder cannot be written to; it goes on from memory and acknowledges nothing. Free space or check the disk")
 		return
@@ -137,7 +138,7 @@ func (f *Follower) persist() {
 	v.mu.RLock()
 	t := v.t.clone()
 	v.mu.RUnlock()
-	s := save{t: t, m: meta{Keys: f.sealed, Partner: f.partner, Edge: f.name, Trips: f.m.Trips(), Gone: maps.Clone(f.gone),
+	s := save{t: t, gen: gen, m: meta{Keys: f.sealed, Partner: f.partner, Edge: f.name, Trips: f.m.Trips(), Gone: maps.Clone(f.gone),
 		Checkpoint: f.noteText, LastBeat: f.lastBeat, Epoch: f.epoch, Saved: f.o.Now().UTC()}}
 	if fr := f.m.fresh.Load(); fr != nil && fr.local.Before(s.m.Saved) {
 		s.m.Saved = fr.local.UTC()
@@ -167,11 +168,15 @@ func (f *Follower) saver(ctx context.Context) {
 		case s = <-f.saves:
 		}
 		c := f.m.Cursor() // all of it is in this state, or in its tail, or save fails
-		if err := f.dir.save(s.t, s.m); err != nil {
+		whole, err := f.dir.save(s.t, s.m, s.gen)
+		if err != nil {
 			f.setWritable(false)
 			f.alarm(AlarmDisk, "the edge's folder cannot be written to; it goes on from memory and acknowledges nothing. Free space or check the disk")
 			f.o.Log.Error("edge's state cannot be stored", "err", err)
 			continue
+		}
+		if !whole {
+			continue // a later state follows, at once or after the next try
 		}
 		if later := f.m.Cursor(); f.dir.writable() { // no append failed, so all of it is in the tail
 			c = later
