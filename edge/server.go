@@ -1,6 +1,7 @@
 package edge
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
@@ -157,8 +158,14 @@ func (s *Server) match(a *answering, w http.ResponseWriter, r *http.Request) err
 	case ct == "application/json":
 		return s.matchValues(a, w, r)
 	case ct == "application/x-www-form-urlencoded":
-		// What curl --data sends if it is told nothing else.
-		return &refusal{http.StatusUnsupportedMediaType, "the Content-Type is that of a form", "send application/json for values; for a file, application/octet-stream"}
+		// What curl --data-binary sends if it is told nothing else: a value in
+		// JSON, or a file as it is.
+		body := bufio.NewReader(http.MaxBytesReader(w, r.Body, MaxUpload))
+		if head, _ := body.Peek(1); len(head) == 1 && (head[0] == '{' || head[0] == '[') {
+			r.Body = io.NopCloser(body)
+			return s.matchValues(a, w, r)
+		}
+		return s.matchFile(a, w, r, body)
 	case ct == "multipart/form-data":
 		r.Body = http.MaxBytesReader(w, r.Body, MaxUpload+64<<10)
 		mr, err := r.MultipartReader()

@@ -104,6 +104,30 @@ func post(t *testing.T, url, contentType string, body io.Reader) (int, answer, s
 	return resp.StatusCode, a, string(b)
 }
 
+// curl --data-binary names a form if it is told nothing else.
+func TestMatchOfAFormIsWhatItHolds(t *testing.T) {
+	srv := httptest.NewServer(edge.NewServer(edge.ServerOptions{Matcher: edge.NewMatcher(edge.MatcherOptions{})}))
+	defer srv.Close()
+	post := func(body string) (int, string) {
+		resp, err := http.Post(srv.URL+"/v1/match", "application/x-www-form-urlencoded", strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		b, err := io.ReadAll(resp.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return resp.StatusCode, string(b)
+	}
+	if code, b := post(`{"kind":"md5","value":"d41d8cd98f00b204e9800998ecf8427e"}`); code != http.StatusOK || !strings.Contains(b, `"no_match"`) {
+		t.Errorf("a value: %d %s", code, b)
+	}
+	if code, b := post("\xff\xd8\xff a file"); code == http.StatusOK || !strings.Contains(b, "fix") {
+		t.Errorf("a file at an edge that reads none: %d %s", code, b)
+	}
+}
+
 func TestMatchValue(t *testing.T) {
 	s, m, _, h := newServer(t)
 	q := near(newRand(3), h, 9)
@@ -209,7 +233,6 @@ func TestBadRequestsGetOneClearLine(t *testing.T) {
 		{"alphabet", "/v1/match", "application/json", `[{"kind":"url","value":"https://a.org"},{"kind":"pdq","value":"` + strings.Repeat("z", 64) + `"}]`, 400, "value 2: "},
 		{"NUL", "/v1/match", "application/json", `{"kind":"sha256","value":"\u0000"}`, 400, "value 1: "},
 		{"local by value", "/v1/match", "application/json", `{"kind":"local","value":"x"}`, 400, "upload the file instead"},
-		{"form", "/v1/match", "application/x-www-form-urlencoded", "a=b", 415, "the Content-Type is that of a form"},
 		{"type", "/v1/match", "//", "a", 415, "the Content-Type cannot be read"},
 		{"no file", "/v1/match", "multipart/form-data; boundary=x", "--x--\r\n", 400, "the form has no file"},
 		{"31 bytes", "/v1/match/pdq", "application/octet-stream", strings.Repeat("x", 31), 400, "the body has 31 bytes"},

@@ -524,7 +524,7 @@ func (d *demo) live(ctx context.Context) error {
 	}, nil); err != nil {
 		return err
 	}
-	if err := d.post(ctx, "Lestari", "/incidents/"+inc+"/activations", map[string]any{"protocol": "cc-crp", "reason": "copies reach services outside the region"}, nil); err != nil {
+	if err := d.post(ctx, "Lestari", "/incidents/"+inc+"/activations", map[string]any{"protocol": "cc-crp", "level": "shared_picture", "reason": "copies reach services outside the region"}, nil); err != nil {
 		fmt.Fprintf(d.out, "   (cc-crp was not proposed: %v)\n", err)
 	}
 	fmt.Fprintf(d.out, "Copies go on arriving at all edges. Look at %s/incidents/%s. Ctrl-C ends the demo.\n", d.node.URL, inc)

@@ -79,7 +79,7 @@ func readReply(r io.Reader) (reply, error) {
 // Limits of a reply that JSON does not check.
 const (
 	maxSide    = 65535
-	maxLocal   = 64 << 10 // bytes of one keypoint fingerprint
+	maxLocal   = 512 << 10 // bytes of one keypoint fingerprint
 	maxTrims   = 64
 	maxWords   = 500 // bytes of Unknown and Fix
 	maxReplies = 16384
