@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -106,7 +107,9 @@ func post(t *testing.T, url, contentType string, body io.Reader) (int, answer, s
 
 // curl --data-binary names a form if it is told nothing else.
 func TestMatchOfAFormIsWhatItHolds(t *testing.T) {
-	srv := httptest.NewServer(edge.NewServer(edge.ServerOptions{Matcher: edge.NewMatcher(edge.MatcherOptions{})}))
+	m := edge.NewMatcher(edge.MatcherOptions{})
+	m.FreshAt(time.Now())
+	srv := httptest.NewServer(edge.NewServer(edge.ServerOptions{Matcher: m}))
 	defer srv.Close()
 	post := func(body string) (int, string) {
 		resp, err := http.Post(srv.URL+"/v1/match", "application/x-www-form-urlencoded", strings.NewReader(body))
