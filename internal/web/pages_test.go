@@ -142,6 +142,12 @@ func TestEveryPageForEveryRole(t *testing.T) {
 func TestHostileTextStaysText(t *testing.T) {
 	w := newWorld(t)
 	p := w.get("officer", "/incidents/"+w.incident)
+	for _, n := range p.all("", "data-topics") {
+		// html/template takes attributes named data-on… for scripts and would quote the number.
+		if topics := attr(n, "data-topics"); topics == "" || strings.ContainsAny(topics, `"'\`) {
+			t.Errorf("region %s has topics %q", attr(n, "data-region"), topics)
+		}
+	}
 	found := 0
 	for n := range p.doc.Descendants() {
 		if n.Type != html.TextNode || !strings.Contains(n.Data, "<script>alert(1)</script>") || n.Parent.Data == "title" {

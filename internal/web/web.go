@@ -6,7 +6,7 @@
 // reads, in which language and time zone, and how to say a time; every word
 // that a person reads is in the catalogue under locales/.
 //
-// Live regions: an element with data-region and data-on (topics) is fetched
+// Live regions: an element with data-region and data-topics is fetched
 // anew with ?region=NAME when /live names one of its topics. Events carry
 // topics and the journal's position and never content, so what a reader may
 // see is decided in one place, where the page is made.

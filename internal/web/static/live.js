@@ -13,6 +13,7 @@
     if (f.dataset.sending) { e.preventDefault(); return; }
     if ((f.method || "").toLowerCase() !== "post") return;
     f.dataset.sending = "1";
+    if (f.dataset.keep) try { sessionStorage.setItem("siaga-sent", "siaga:" + f.dataset.keep); } catch { /* storage may be off */ }
     if (b && text.liveSending) {
       b.style.minInlineSize = b.offsetWidth + "px";
       b.dataset.was = b.textContent; b.textContent = text.liveSending; b.setAttribute("aria-disabled", "true");
@@ -44,7 +45,8 @@
       try { sessionStorage.setItem(key, JSON.stringify(kept)); } catch { /* storage may be off */ }
     });
   });
-  $$("[data-sent]").forEach((m) => { try { sessionStorage.removeItem("siaga:" + m.dataset.sent); } catch { /* storage may be off */ } });
+  // The page that says that a form was taken lets its text go.
+  if ($("[data-sent]")) try { sessionStorage.removeItem(sessionStorage.getItem("siaga-sent")); sessionStorage.removeItem("siaga-sent"); } catch { /* storage may be off */ }
 
   const status = $("#live");
   if (!status || !text.live || !window.EventSource) return;
@@ -124,7 +126,7 @@
 
   const mark = (on) => {
     for (const r of $$("[data-region]")) {
-      if ((r.dataset.on || "").split(" ").some((t) => on.includes(t))) dirty.add(r.dataset.region);
+      if ((r.dataset.topics || "").split(" ").some((t) => on.includes(t))) dirty.add(r.dataset.region);
     }
     refresh();
   };

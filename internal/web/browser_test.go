@@ -1,0 +1,302 @@
+package web_test
+
+import (
+	"bytes"
+	"compress/gzip"
+	"context"
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/cdproto/network"
+	"github.com/chromedp/chromedp"
+
+	"github.com/siaga-crp/siaga/internal/incident"
+	"github.com/siaga-crp/siaga/internal/web"
+)
+
+// These tests drive Chromium and run where SIAGA_TEST_BROWSER is set, as
+// `make test` does; there a missing browser or a missing axe-core fails.
+func needBrowser(t *testing.T) {
+	t.Helper()
+	if os.Getenv("SIAGA_TEST_BROWSER") == "" {
+		t.Skip("pages in a browser: set SIAGA_TEST_BROWSER=1, or run make test")
+	}
+}
+
+// tab is a page in a browser of its own, signed in as who.
+type tab struct {
+	t   *testing.T
+	ctx context.Context
+	w   *world
+}
+
+func (w *world) tab(t *testing.T, who string) *tab {
+	t.Helper()
+	// The tests run as root in a container, where Chromium's own sandbox cannot start.
+	ctx, cancel := chromedp.NewContext(context.Background(), chromedp.WithAllocatorOptions(chromedp.NoSandbox))
+	t.Cleanup(cancel)
+	b := &tab{t, ctx, w}
+	b.cookie("siaga_session", w.key[who])
+	b.wide(1280)
+	return b
+}
+
+func (b *tab) ok(err error) {
+	b.t.Helper()
+	if err != nil {
+		b.t.Fatal(err)
+	}
+}
+
+func (b *tab) cookie(name, value string) {
+	b.t.Helper()
+	if value == "" {
+		return
+	}
+	_, err := chromedp.Call(b.ctx, network.SetCookie, network.SetCookieParams{Name: name, Value: value, URL: b.w.url})
+	b.ok(err)
+}
+
+func (b *tab) wide(px int64) {
+	b.t.Helper()
+	_, err := chromedp.Call(b.ctx, emulation.SetDeviceMetricsOverride, emulation.SetDeviceMetricsOverrideParams{Width: px, Height: 844, DeviceScaleFactor: 1, Mobile: px < 700})
+	b.ok(err)
+}
+
+func (b *tab) open(path string) {
+	b.t.Helper()
+	b.ok(chromedp.Do(b.ctx, chromedp.Navigate(b.w.url+path)))
+}
+
+func eval[T any](b *tab, js string, opts ...chromedp.EvaluateOption) T {
+	b.t.Helper()
+	v, err := chromedp.Run(b.ctx, chromedp.Evaluate[T](js, opts...))
+	b.ok(err)
+	return v
+}
+
+// until waits for js to be true and says how long it took.
+func (b *tab) until(what, js string, limit time.Duration) time.Duration {
+	b.t.Helper()
+	start := time.Now()
+	for !eval[bool](b, js) {
+		if time.Since(start) > limit {
+			b.t.Fatalf("%s did not come within %v; status line: %q", what, limit, eval[string](b, `document.querySelector("#live")?.innerText || ""`))
+		}
+		select {
+		case <-time.After(20 * time.Millisecond):
+		case <-b.t.Context().Done():
+			b.t.Fatal(b.t.Context().Err())
+		}
+	}
+	return time.Since(start)
+}
+
+func axe(t *testing.T) string {
+	t.Helper()
+	src, err := os.ReadFile(filepath.Join("..", "..", ".cache", "node_modules", "axe-core", "axe.min.js"))
+	if err != nil {
+		t.Fatalf("axe-core is missing: %v; run: npm install --no-save --prefix .cache axe-core", err)
+	}
+	return string(src)
+}
+
+// Every page, light and dark, wide and narrow, in both languages: no serious
+// finding of axe-core, nothing wider than the window.
+func TestPagesAreAccessible(t *testing.T) {
+	needBrowser(t)
+	source := axe(t)
+	w := newWorld(t)
+	b := w.tab(t, "officer")
+	visit := func(b *tab, lang, path string) {
+		b.open(path)
+		eval[bool](b, source+"; true")
+		for _, width := range []int64{1280, 390, 320} {
+			b.wide(width)
+			if over := eval[int](b, `document.documentElement.scrollWidth - document.documentElement.clientWidth`); over > 0 {
+				t.Errorf(lang+" %s at %d px is %d px too wide: %s", path, width, over, eval[string](b, widest))
+			}
+			if width == 320 {
+				continue
+			}
+			for _, theme := range []string{"light", "dark"} {
+				if lang == "id" && (theme == "dark") != (width == 390) {
+					continue // colours do not depend on the language: two of the four will do
+				}
+				found := eval[[]string](b, fmt.Sprintf(run, theme), chromedp.EvalAwaitPromise)
+				for _, f := range found {
+					t.Errorf(lang+" %s, %s, %d px: %s", path, theme, width, f)
+				}
+			}
+		}
+	}
+	for _, lang := range []string{"en", "id"} {
+		b.cookie("siaga_lang", lang)
+		for _, path := range w.paths(web.Patterns()) {
+			visit(b, lang, path)
+		}
+		nobody := w.tab(t, "nobody")
+		nobody.cookie("siaga_lang", lang)
+		for _, path := range []string{"/public", "/sign-in", "/journal/verify", "/help"} {
+			visit(nobody, lang, path)
+		}
+	}
+}
+
+const run = `document.documentElement.dataset.theme = %q;
+axe.run({resultTypes: ["violations"]}).then((r) => r.violations.filter((v) => v.impact === "serious" || v.impact === "critical")
+  .map((v) => v.id + ": " + v.nodes.slice(0, 3).map((n) => n.target.join(" ") + " " + n.failureSummary).join(" | ")))`
+
+const widest = `[...document.querySelectorAll("main *, header *, footer *")].filter((e) => e.getBoundingClientRect().right > document.documentElement.clientWidth + 1 && !e.closest(".table-scroll"))
+  .slice(0, 3).map((e) => e.tagName + "." + e.className + " " + e.textContent.slice(0, 40)).join(" | ")`
+
+// What another session does shows by itself in less than a second, a region in
+// use is left alone, and Pause stops all of it.
+func TestPagesAreLive(t *testing.T) {
+	needBrowser(t)
+	w := newWorld(t)
+	room, board := w.tab(t, "officer"), w.tab(t, "officer")
+	live := `document.querySelector("#live").className === "live " && /^Live/.test(document.querySelector("#live").innerText)`
+	room.open("/incidents/" + w.incident + "?lang=en")
+	board.open("/?lang=en")
+	room.until("the stream", live, 10*time.Second)
+	board.until("the stream", live, 10*time.Second)
+
+	// The first change: the platform acknowledges.
+	ask := `document.querySelector('[data-region=acks]').innerText.includes("Secretariat")`
+	if !eval[bool](room, ask) {
+		t.Fatal("the room does not say that the secretariat is missing")
+	}
+	start := time.Now()
+	if p := w.post("platform", "/signals/"+w.signal+"/suspend", url.Values{"_key": {"live 1"}, "cause": {"benign"}, "reach": {"everywhere"}}); p.status != 200 {
+		t.Fatalf("suspending answered %d: %s", p.status, text(p.all("main", "")[0]))
+	}
+	posted := time.Now()
+	room.until("the suspension in the room", `document.querySelector('[data-region=signals]').innerText.includes("Suspended")`, 5*time.Second)
+	if took := time.Since(posted); took > time.Second {
+		t.Errorf("the room showed it after %v, want under a second", took)
+	}
+	board.until("the suspension on the board", fmt.Sprintf(`document.querySelector('[data-region=changes]').innerText.includes(%q)`, "suspended "+w.signal), 5*time.Second)
+	t.Logf("posted after %v, on the room %v after that at the latest", posted.Sub(start), time.Since(posted))
+
+	// A region in which someone types or has the focus stays, and offers the change.
+	eval[bool](room, `document.querySelector('[data-region=timeline] a').focus(), true`)
+	before := eval[string](room, `document.querySelector('[data-region=timeline] .rows').innerText`)
+	_, err := w.node.Incidents.PostUpdate(t.Context(), w.actor["officer"], w.incident, incident.NewUpdate{Audience: "partners", Texts: map[string]string{"en": "Second", "id": "Kedua"}})
+	room.ok(err)
+	if !eval[bool](room, `document.querySelector("[data-region=timeline]").contains(document.activeElement)`) {
+		t.Fatal("no focus in the timeline")
+	}
+	room.until("the offer", `!!document.querySelector('[data-region=timeline] .pending')`, 5*time.Second)
+	if after := eval[string](room, `document.querySelector('[data-region=timeline] .rows').innerText`); after != before {
+		t.Error("a region with the focus was replaced")
+	}
+	room.until("the update beside it", `document.querySelector('[data-region=update]').innerText.includes("Second")`, 5*time.Second)
+	eval[bool](room, `document.querySelector('[data-region=timeline] .pending').click(), true`)
+	room.until("the offered change", `!document.querySelector('[data-region=timeline] .pending') && document.querySelector('[data-region=timeline] .rows').innerText !== `+fmt.Sprintf("%q", before), 5*time.Second)
+
+	// Pause stops it; going on catches up.
+	eval[bool](room, `document.querySelector("#pause").click(), true`)
+	_, err = w.node.Incidents.PostUpdate(t.Context(), w.actor["officer"], w.incident, incident.NewUpdate{Audience: "partners", Texts: map[string]string{"en": "Third", "id": "Ketiga"}})
+	room.ok(err)
+	board.until("the third update on the board", `document.querySelector('[data-region=changes]').innerText.includes("update 3")`, 5*time.Second)
+	if eval[bool](room, `document.querySelector('[data-region=update]').innerText.includes("Third")`) {
+		t.Error("a paused page moved")
+	}
+	room.until("the word Paused", `/^Paused/.test(document.querySelector("#live").innerText)`, 3*time.Second)
+	eval[bool](room, `document.querySelector("#pause").click(), true`)
+	room.until("what came meanwhile", `document.querySelector('[data-region=update]').innerText.includes("Third")`, 3*time.Second)
+}
+
+// Typed text outlives a reload and is let go once it was sent.
+func TestTypedTextIsKept(t *testing.T) {
+	needBrowser(t)
+	w := newWorld(t)
+	b := w.tab(t, "officer")
+	b.open("/incidents/new?lang=en")
+	b.ok(chromedp.Do(b.ctx, chromedp.SendKeys(chromedp.CSS("#what"), "A stream of an attack")))
+	b.open("/?lang=en")
+	b.open("/incidents/new?lang=en")
+	if got := eval[string](b, `document.querySelector("#what").value`); got != "A stream of an attack" {
+		t.Fatalf("the text came back as %q", got)
+	}
+	b.ok(chromedp.Do(b.ctx, chromedp.Click(chromedp.CSS("input[value=exercise]"))))
+	_, err := chromedp.RunResponse(b.ctx, chromedp.Click(chromedp.CSS("button.primary")))
+	b.ok(err)
+	b.until("the receipt", `location.search.includes("sent=notified")`, 5*time.Second)
+	b.open("/incidents/new?lang=en")
+	if got := eval[string](b, `document.querySelector("#what").value`); got != "" {
+		t.Fatalf("after sending, the form still has %q", got)
+	}
+}
+
+// From notice to receipt without scripts.
+func TestPagesWorkWithoutScripts(t *testing.T) {
+	needBrowser(t)
+	w := newWorld(t)
+	b := w.tab(t, "officer")
+	_, err := chromedp.Call(b.ctx, emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: true})
+	b.ok(err)
+	b.open("/?lang=en")
+	main, err := chromedp.Run(b.ctx, chromedp.Text(chromedp.CSS("body")))
+	b.ok(err)
+	for _, want := range []string{"Asked of you", w.incident, "Refresh", "Page made"} {
+		if !strings.Contains(main, want) {
+			t.Errorf("the board without scripts does not say %q", want)
+		}
+	}
+	b.open("/incidents/new?lang=en")
+	b.ok(chromedp.Do(b.ctx, chromedp.Click(chromedp.CSS("input[value=exercise]")), chromedp.SendKeys(chromedp.CSS("#what"), "A stream")))
+	_, err = chromedp.RunResponse(b.ctx, chromedp.Click(chromedp.CSS("button.primary")))
+	b.ok(err)
+	where, err := chromedp.Run(b.ctx, chromedp.Location())
+	b.ok(err)
+	if !strings.Contains(where, "sent=notified") {
+		t.Fatalf("notifying came to %s", where)
+	}
+}
+
+// The first page with all that it needs fits in 100 kB, compressed.
+func TestFirstPageIsSmall(t *testing.T) {
+	w := newWorld(t)
+	total := 0
+	for _, path := range []string{"/public", "/"} {
+		p := w.get("officer", path)
+		size := zipped(t, p.body)
+		files := 0
+		for _, n := range append(p.all("link", "href"), p.all("script", "src")...) {
+			src := attr(n, "href") + attr(n, "src")
+			if f := w.get("officer", src); f.status == 200 {
+				size += zipped(t, f.body)
+				files++
+			}
+		}
+		if files < 3 {
+			t.Fatalf("%s: %d files beside the page: stylesheet, script and icon are expected", path, files)
+		}
+		t.Logf("%s: %d bytes compressed", path, size)
+		total = max(total, size)
+	}
+	if total > 100_000 {
+		t.Fatalf("%d bytes, want at most 100,000", total)
+	}
+}
+
+func zipped(t *testing.T, s string) int {
+	t.Helper()
+	var b bytes.Buffer
+	z := gzip.NewWriter(&b)
+	if _, err := z.Write([]byte(s)); err != nil {
+		t.Fatal(err)
+	}
+	if err := z.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return b.Len()
+}
