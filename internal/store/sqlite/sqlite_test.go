@@ -14,6 +14,8 @@ import (
 	"testing"
 	"time"
 
+	"go.uber.org/goleak"
+
 	"github.com/siaga-crp/siaga/internal/access"
 	"github.com/siaga-crp/siaga/internal/journal"
 	"github.com/siaga-crp/siaga/internal/journal/storetest"
@@ -29,7 +31,7 @@ const killPath = "SIAGA_KILL_FILE"
 func TestMain(m *testing.M) {
 	storetest.KillChild(func() (journal.Store, error) { return sqlite.Open(background, os.Getenv(killPath), sqlite.Options{}) })
 	fullDiskChild()
-	os.Exit(m.Run())
+	goleak.VerifyTestMain(m)
 }
 
 func create(tb testing.TB, path string) *sqlite.DB {
