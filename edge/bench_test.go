@@ -1,0 +1,105 @@
+package edge_test
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/siaga-crp/siaga/edge"
+	"github.com/siaga-crp/siaga/fingerprint/pdq"
+)
+
+func quickHash(r *rand.Rand) (h pdq.Hash) {
+	for i := 0; i < len(h); i += 8 {
+		binary.LittleEndian.PutUint64(h[i:], r.Uint64())
+	}
+	return h
+}
+
+// filled returns a matcher with n signals, by way of operations without
+// signatures being checked, as a follower has checked them before.
+func filled(b *testing.B, n int) *edge.Matcher {
+	b.Helper()
+	m := edge.NewMatcher(edge.MatcherOptions{})
+	m.FreshAt(time.Now())
+	r := newRand(1)
+	var at edge.Position
+	for i := range n {
+		op := edge.Sealed{Operation: edge.Operation{Chain: edge.SharedChain, Epoch: 1, Seq: uint64(i) + 1, Prev: at.Hash, Do: edge.Add, At: start, Signal: signal(uint64(i)+1, quickHash(r))}}
+		if err := m.Apply(&op); err != nil {
+			b.Fatal(err)
+		}
+		at = op.Position()
+	}
+	return m
+}
+
+var benchSizes = []struct {
+	name string
+	n    int
+}{{"signals=1e4", 1e4}, {"signals=1e6", 1e6}}
+
+func BenchmarkMatchPDQ(b *testing.B) {
+	for _, size := range benchSizes {
+		b.Run(size.name, func(b *testing.B) {
+			m, r := filled(b, size.n), newRand(2)
+			var res edge.Result
+			b.ReportAllocs()
+			for b.Loop() {
+				h := quickHash(r)
+				m.PDQ(&res, &h, 100)
+			}
+		})
+	}
+}
+
+// Over loopback HTTP: batches of 1,000 hashes, and one value at a time.
+func BenchmarkServer(b *testing.B) {
+	for _, size := range benchSizes {
+		m := filled(b, size.n)
+		srv := httptest.NewServer(edge.NewServer(edge.ServerOptions{Matcher: m}))
+		post := func(b *testing.B, path, contentType string, body io.Reader) {
+			resp, err := http.Post(srv.URL+path, contentType, body) //nolint:noctx // a benchmark
+			if err != nil {
+				b.Fatal(err)
+			}
+			if _, err := io.Copy(io.Discard, resp.Body); err != nil || resp.StatusCode != http.StatusOK {
+				b.Fatal(resp.Status, err)
+			}
+			_ = resp.Body.Close() // only read
+		}
+		r := newRand(3)
+		b.Run("batch/"+size.name, func(b *testing.B) {
+			var body []byte
+			for range 1000 {
+				h := quickHash(r)
+				body = append(body, h[:]...)
+			}
+			for b.Loop() {
+				post(b, "/v1/match/pdq", "application/octet-stream", bytes.NewReader(body))
+			}
+			b.ReportMetric(float64(b.N)*1000/b.Elapsed().Seconds(), "queries/s")
+		})
+		b.Run("single/"+size.name, func(b *testing.B) {
+			var took []time.Duration
+			for b.Loop() {
+				h := quickHash(r)
+				from := time.Now()
+				post(b, "/v1/match", "application/json", strings.NewReader(fmt.Sprintf(`{"kind":"pdq","value":"%s"}`, h)))
+				took = append(took, time.Since(from))
+			}
+			slices.Sort(took)
+			b.ReportMetric(float64(took[len(took)*99/100].Microseconds()), "p99-us")
+		})
+		http.DefaultClient.CloseIdleConnections()
+		srv.Close()
+	}
+}
