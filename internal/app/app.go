@@ -235,8 +235,22 @@ func (n *Node) mount() error {
 		return err
 	}
 	mux.Handle("/", site.Handler())
-	n.handler = mux
+	n.handler = slowBodies(mux)
 	return nil
+}
+
+// bodyTime is how long a client may take to send a request's body. The server
+// itself has no ReadTimeout, which would also cut event streams.
+const bodyTime = 60 * time.Second
+
+// slowBodies ends requests whose body dribbles in.
+func slowBodies(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method != http.MethodGet && r.Method != http.MethodHead {
+			_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyTime)) // a writer without deadlines is a test's
+		}
+		next.ServeHTTP(w, r)
+	})
 }
 
 // Handler serves the node, for tests that bring their own listener.
@@ -266,7 +280,7 @@ const tickEvery = time.Second
 // Run serves until ctx ends, then drains in bounded time and closes the store.
 func (n *Node) Run(ctx context.Context) error {
 	server := &http.Server{
-		Handler: n.handler, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 60 * time.Second, IdleTimeout: 120 * time.Second,
+		Handler: n.handler, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 120 * time.Second,
 		MaxHeaderBytes: 32 << 10, ErrorLog: slog.NewLogLogger(n.o.Log.Handler(), slog.LevelDebug),
 		BaseContext: func(net.Listener) context.Context { return ctx },
 	}
