@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/siaga-crp/siaga/internal/access"
 	"github.com/siaga-crp/siaga/internal/app"
@@ -26,7 +27,7 @@ const defaultData = "data"
 
 func initCommand() *cobra.Command {
 	var o app.InitOptions
-	var kind string
+	var kind, database, databaseFile string
 	c := &cobra.Command{
 		Use:   "init",
 		Short: "Make a node: keys, database, first administrator",
@@ -38,6 +39,10 @@ twice: a folder that holds a node is left as it is.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			o.Partner.Kind = access.PartnerKind(kind)
+			var err error
+			if o.Database, err = app.DatabaseAddress(database, databaseFile); err != nil {
+				return err
+			}
 			done, err := app.Init(cmd.Context(), o)
 			if err != nil {
 				return err
@@ -54,6 +59,7 @@ twice: a folder that holds a node is left as it is.`,
 	}
 	f := c.Flags()
 	f.StringVar(&o.Data, "data", defaultData, "data folder; made if it is not there")
+	databaseFlags(f, &database, &databaseFile)
 	f.StringVar(&o.Partner.Name, "partner", "Secretariat", "name of the first partner, whose node this is")
 	f.StringVar(&o.Partner.Country, "country", "ID", "its country, two letters")
 	f.StringVar(&kind, "kind", "intergovernmental", "its kind: government, intergovernmental, platform, civil_society or research")
@@ -62,6 +68,12 @@ twice: a folder that holds a node is left as it is.`,
 	f.StringVar(&o.Admin.Email, "email", "admin@siaga.local", "e-mail address with which the first administrator signs in")
 	f.StringVar(&o.Origin, "origin", "", "name of the journal, for example nusa.example/siaga (default: siaga.local/ and random digits)")
 	return c
+}
+
+// databaseFlags are those by which every command finds the node's store.
+func databaseFlags(f *pflag.FlagSet, database, file *string) {
+	f.StringVar(database, "database", "", "PostgreSQL address (default: SQLite in the data folder)")
+	f.StringVar(file, "database-file", "", "file that holds the address of --database, with its password")
 }
 
 func port(addr string) string { return addr[strings.LastIndexByte(addr, ':')+1:] }
@@ -90,10 +102,13 @@ journal on one address. It stops at Ctrl-C, after answering what it has begun.`,
 			if err != nil {
 				return err
 			}
-			for flag, v := range map[string]string{"--database": database, "--database-file": databaseFile, "--nats": nats, "--nats-file": natsFile} {
+			for flag, v := range map[string]string{"--nats": nats, "--nats-file": natsFile} {
 				if v != "" {
-					return problem.Newf(problem.Unavailable, "%s is not in this release", flag).WithFix("leave it out: the node keeps everything in SQLite in its data folder")
+					return problem.Newf(problem.Unavailable, "%s is not in this release", flag).WithFix("leave it out: the node delivers its feed itself")
 				}
+			}
+			if o.Database, err = app.DatabaseAddress(database, databaseFile); err != nil {
+				return err
 			}
 			o.Log = log
 			n, err := app.New(cmd.Context(), o)
@@ -109,8 +124,7 @@ journal on one address. It stops at Ctrl-C, after answering what it has begun.`,
 	f.StringVar(&o.Data, "data", defaultData, "data folder, made by siaga init")
 	f.StringVar(&o.Listen, "listen", app.DefaultListen, "address to listen on")
 	f.StringVar(&o.PublicURL, "public-url", "", "address by which people and edges reach the node (default: from --listen)")
-	f.StringVar(&database, "database", "", "PostgreSQL address (default: SQLite in the data folder)")
-	f.StringVar(&databaseFile, "database-file", "", "file that holds the address of --database, with its password")
+	databaseFlags(f, &database, &databaseFile)
 	f.StringVar(&nats, "nats", "", "NATS address, for several nodes")
 	f.StringVar(&natsFile, "nats-file", "", "file that holds the address of --nats, with its password")
 	f.StringVar(&level, "log", "info", "least level of the log on stderr: debug, info, warn or error")
@@ -123,7 +137,14 @@ func tokenCommand() *cobra.Command {
 		Example: "  siaga token create --partner lensa --roles edge --name lensa-upload-1 > edge.token",
 		Args:    cobra.NoArgs, RunE: needsCommand,
 	}
-	var data, partnerID, name, expires string
+	var data, partnerID, name, expires, database, databaseFile string
+	withPartners := func(cmd *cobra.Command, data, id string, fn func(*partner.Service, partner.Partner) error) error {
+		address, err := app.DatabaseAddress(database, databaseFile)
+		if err != nil {
+			return err
+		}
+		return withPartners(cmd, data, address, id, fn)
+	}
 	var roles, scopes []string
 	create := &cobra.Command{
 		Use: "create", Short: "Make a token and print it alone on stdout",
@@ -188,6 +209,9 @@ func tokenCommand() *cobra.Command {
 	}
 	revoke.Flags().StringVar(&data, "data", defaultData, "the node's data folder")
 	revoke.Flags().StringVar(&partnerID, "partner", "", "short name of the partner (default: the first one)")
+	for _, sub := range []*cobra.Command{create, list, revoke} {
+		databaseFlags(sub.Flags(), &database, &databaseFile)
+	}
 	c.AddCommand(create, list, revoke)
 	return c
 }
@@ -225,8 +249,8 @@ func parseLife(s string) (time.Duration, error) {
 }
 
 // withPartners opens a data folder beside a running node.
-func withPartners(cmd *cobra.Command, data, id string, fn func(*partner.Service, partner.Partner) error) error {
-	s, log, done, err := app.OpenPartners(cmd.Context(), data)
+func withPartners(cmd *cobra.Command, data, database, id string, fn func(*partner.Service, partner.Partner) error) error {
+	s, log, done, err := app.OpenPartners(cmd.Context(), data, database)
 	if err != nil {
 		return err
 	}
@@ -272,10 +296,14 @@ func logCommand() *cobra.Command {
 		Use: "log", Short: "Read and verify the journal",
 		Example: "  siaga log verify --data data", Args: cobra.NoArgs, RunE: needsCommand,
 	}
-	var data string
+	var data, database, databaseFile string
 	var asJSON bool
 	open := func(cmd *cobra.Command, fn func(*journal.Log) error) error {
-		l, _, store, err := app.OpenLog(cmd.Context(), data, true)
+		address, err := app.DatabaseAddress(database, databaseFile)
+		if err != nil {
+			return err
+		}
+		l, _, store, err := app.OpenLog(cmd.Context(), data, address, true)
 		if err != nil {
 			return err
 		}
@@ -364,6 +392,7 @@ something was changed. Exit code 1 if anything was.`,
 	}
 	for _, sub := range []*cobra.Command{head, verify, prove} {
 		sub.Flags().StringVar(&data, "data", defaultData, "the node's data folder")
+		databaseFlags(sub.Flags(), &database, &databaseFile)
 		c.AddCommand(sub)
 	}
 	return c

@@ -27,7 +27,6 @@ import (
 	"github.com/siaga-crp/siaga/internal/partner"
 	"github.com/siaga-crp/siaga/internal/problem"
 	"github.com/siaga-crp/siaga/internal/signal"
-	"github.com/siaga-crp/siaga/internal/store/sqlite"
 	"github.com/siaga-crp/siaga/internal/web"
 )
 
@@ -42,6 +41,7 @@ const databaseFile = "siaga.db"
 // complete.
 type Options struct {
 	Data      string // folder made by Init
+	Database  string // address of a PostgreSQL database; "": SQLite in the folder
 	Listen    string // address; "": DefaultListen
 	PublicURL string // by which people and edges reach the node; "": from Listen
 	Log       *slog.Logger
@@ -85,12 +85,12 @@ func Folds() []journal.Fold {
 
 // OpenLog opens the journal of a data folder beside a running node, for short
 // commands. With readOnly it writes nothing.
-func OpenLog(ctx context.Context, data string, readOnly bool) (*journal.Log, *keys.Set, journal.Store, error) {
+func OpenLog(ctx context.Context, data, database string, readOnly bool) (*journal.Log, *keys.Set, journal.Store, error) {
 	set, err := keys.Load(filepath.Join(data, "keys"))
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	db, err := sqlite.Open(ctx, filepath.Join(data, databaseFile), sqlite.Options{Shared: true, ReadOnly: readOnly, Readers: 2})
+	db, err := openStore(ctx, StoreOptions{Data: data, Database: database, Shared: true, ReadOnly: readOnly})
 	if err != nil {
 		return nil, nil, nil, err
 	}
@@ -102,8 +102,8 @@ func OpenLog(ctx context.Context, data string, readOnly bool) (*journal.Log, *ke
 }
 
 // OpenPartners opens the directory of a data folder beside a running node.
-func OpenPartners(ctx context.Context, data string) (*partner.Service, *journal.Log, func() error, error) {
-	log, set, db, err := OpenLog(ctx, data, false)
+func OpenPartners(ctx context.Context, data, database string) (*partner.Service, *journal.Log, func() error, error) {
+	log, set, db, err := OpenLog(ctx, data, database, false)
 	if err != nil {
 		return nil, nil, nil, err
 	}
@@ -155,7 +155,7 @@ func New(ctx context.Context, o Options) (_ *Node, err error) {
 	if err != nil {
 		return nil, err
 	}
-	db, err := sqlite.Open(ctx, filepath.Join(o.Data, databaseFile), sqlite.Options{})
+	db, err := openStore(ctx, StoreOptions{Data: o.Data, Database: o.Database})
 	if err != nil {
 		return nil, err
 	}

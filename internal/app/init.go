@@ -15,7 +15,6 @@ import (
 	"github.com/siaga-crp/siaga/internal/keys"
 	"github.com/siaga-crp/siaga/internal/partner"
 	"github.com/siaga-crp/siaga/internal/problem"
-	"github.com/siaga-crp/siaga/internal/store/sqlite"
 )
 
 // InitOptions say what a new node is made of. The zero value of each has a
@@ -99,7 +98,7 @@ func Init(ctx context.Context, o InitOptions) (_ Initialised, err error) {
 	if err != nil {
 		return Initialised{}, err
 	}
-	db, err := sqlite.Create(ctx, filepath.Join(o.Data, databaseFile), sqlite.Options{})
+	db, err := openStore(ctx, StoreOptions{Data: o.Data, Database: o.Database, Create: true})
 	if err != nil {
 		return Initialised{}, err
 	}
