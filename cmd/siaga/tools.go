@@ -119,7 +119,30 @@ func benchCommand() *cobra.Command {
 	f.StringVar(&io.Haystack, "haystack", "", "file with the hashes of the index, one of 64 hex digits a line")
 	f.StringVar(&io.Needles, "needles", "", "file with the hashes to look for")
 	f.BoolVar(&io.JSON, "json", false, "print JSON")
-	c.AddCommand(index, benchPDQCommand())
+	c.AddCommand(index, benchPDQCommand(), benchFeedCommand())
+	return c
+}
+
+func benchFeedCommand() *cobra.Command {
+	var o bench.FeedOptions
+	c := &cobra.Command{
+		Use: "feed", Short: "Delivery of the feed to real edges over real sockets",
+		Example: `  siaga bench feed --edges 1000 --operations 200
+  siaga bench feed --edges 200 --soak 10m`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return bench.Feed(cmd.Context(), cmd.OutOrStdout(), o)
+		},
+	}
+	f := c.Flags()
+	f.IntVar(&o.Edges, "edges", 100, "edges")
+	f.IntVar(&o.Operations, "operations", 50, "operations that are published")
+	f.DurationVar(&o.Every, "every", 0, "time between two operations (default: 20ms, or 0.1ms an edge if that is more)")
+	f.IntVar(&o.Light, "light", -1, "edges that are mere sockets and check no signatures (default: all beyond 2,000)")
+	f.BoolVar(&o.Stored, "stored", false, "edges keep folders and sync each operation")
+	f.DurationVar(&o.Soak, "soak", 0, "go on for this long, with percentiles every ten seconds")
+	f.BoolVar(&o.Idle, "idle", false, "measure the node's memory for an idle edge too")
+	f.BoolVar(&o.JSON, "json", false, "print JSON")
 	return c
 }
 

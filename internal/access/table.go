@@ -5,7 +5,7 @@ const (
 	ReadIncidents Action = "incident.read"
 	Notify        Action = "incident.notify"
 	Assess        Action = "incident.assess"
-	Activate      Action = "activation.propose" // also: emergency authority, renewal, stand-down
+	Activate      Action = "activation.propose" // lead it: level, hand-over, calls; proposing it is a vote
 	Vote          Action = "activation.vote"
 	PostUpdate    Action = "update.post"
 	Acknowledge   Action = "incident.acknowledge"
@@ -39,7 +39,7 @@ var table = []Rule{
 	{ReadIncidents, people, ScopeRead, nil, false, "read incidents"},
 	{Notify, []Role{Officer, Analyst, Reviewer}, ScopePropose, nil, false, "notify an incident"},
 	{Assess, []Role{Officer}, ScopePropose, nil, false, "assess an incident"},
-	{Activate, []Role{Officer}, ScopeDecide, deciders, false, "propose or renew an activation"},
+	{Activate, []Role{Officer}, ScopeDecide, deciders, false, "lead an activation"},
 	{Vote, []Role{Officer}, ScopeDecide, deciders, true, "vote"},
 	{PostUpdate, []Role{Officer}, ScopePropose, nil, false, "post a situation update"},
 	{Acknowledge, []Role{Officer, Analyst, Approver, Reviewer, Administrator, Observer}, ScopePropose, nil, false, "acknowledge"},
