@@ -2,8 +2,7 @@ package index
 
 import (
 	"fmt"
-	"io"
-	"slices"
+	"strings"
 	"sync"
 )
 
@@ -14,16 +13,19 @@ const MaxKey = 1 << 16
 // canonical addresses, keyed hashes. Use NewExact to make one. All methods may
 // be called concurrently.
 type Exact struct {
-	mu    sync.RWMutex
-	keys  map[string][]uint64 // ids of a key, without repetition
-	ids   map[uint64][]string // keys of an id, without repetition
-	n     int                 // pairs
-	bytes int64               // of keys, counted once each
+	mu sync.RWMutex // guards what follows
+
+	entries                   // a slot is a key, held once; their distances are 0
+	key     []string          // by slot, "" in a free one
+	keys    map[string]uint32 // slot of a key
+	size    int64             // of all keys
 }
 
 // NewExact returns an empty index.
-func NewExact(Options) *Exact {
-	return &Exact{keys: map[string][]uint64{}, ids: map[uint64][]string{}}
+func NewExact(o Options) *Exact {
+	x := &Exact{keys: map[string]uint32{}}
+	x.entries.init(newMappings(x), o)
+	return x
 }
 
 // Insert adds the entry (id, key); one that is there already stays. Its error
@@ -34,60 +36,62 @@ func (x *Exact) Insert(id uint64, key string) error {
 	}
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	l, ok := x.keys[key]
-	if slices.Contains(l, id) {
-		return nil
-	}
+	slot, ok := x.keys[key]
 	if !ok {
-		x.bytes += int64(len(key))
+		key = strings.Clone(key) // not all of what it may be a part of
+		if slot = x.newSlot(); int(slot) == len(x.key) {
+			x.key = append(x.key, key)
+		}
+		x.key[slot] = key
+		x.keys[key] = slot
+		x.size += int64(len(key))
 	}
-	x.keys[key] = append(l, id)
-	x.ids[id] = append(x.ids[id], key)
-	x.n++
+	x.set(slot, id, 0)
 	return nil
 }
 
-// Delete removes all entries of id and returns their number.
+// Delete removes all entries of id and returns their number. When it has
+// returned, no search finds them; while it runs, a search may find some.
 func (x *Exact) Delete(id uint64) int {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	l := x.ids[id]
-	for _, key := range l {
-		x.drop(id, key)
-	}
-	delete(x.ids, id)
-	return len(l)
+	return deleteAll(func() (n int) {
+		x.mu.Lock()
+		defer x.mu.Unlock()
+		for ; n < deleteChunk; n++ {
+			ref, ok := x.find(id)
+			if !ok {
+				break
+			}
+			x.drop(ref)
+		}
+		return n
+	})
 }
 
 // DeleteEntry removes the entry (id, key) and says whether it was there.
 func (x *Exact) DeleteEntry(id uint64, key string) bool {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	l := x.ids[id]
-	i := slices.Index(l, key)
-	if i < 0 {
+	slot, ok := x.keys[key]
+	if !ok {
 		return false
 	}
-	x.drop(id, key)
-	if l = slices.Delete(l, i, i+1); len(l) == 0 {
-		delete(x.ids, id)
-	} else {
-		x.ids[id] = l
+	ref, ok := x.get(slot, id)
+	if ok {
+		x.drop(ref)
 	}
-	return true
+	return ok
 }
 
-// drop takes id from the list of key. The caller holds mu.
-func (x *Exact) drop(id uint64, key string) {
-	l := x.keys[key]
-	i := slices.Index(l, id)
-	if l = slices.Delete(l, i, i+1); len(l) == 0 {
-		delete(x.keys, key)
-		x.bytes -= int64(len(key))
-	} else {
-		x.keys[key] = l
+// drop takes an entry out. The caller holds mu.
+func (x *Exact) drop(ref uint32) {
+	slot, empty := x.remove(ref)
+	if !empty {
+		return
 	}
-	x.n--
+	delete(x.keys, x.key[slot])
+	x.size -= int64(len(x.key[slot]))
+	x.key[slot] = ""
+	x.dropSlot(slot)
 }
 
 // Search appends to dst a match for each id of key and returns the extended
@@ -95,8 +99,8 @@ func (x *Exact) drop(id uint64, key string) {
 func (x *Exact) Search(dst []Match, key string) []Match {
 	x.mu.RLock()
 	defer x.mu.RUnlock()
-	for _, id := range x.keys[key] {
-		dst = append(dst, Match{ID: id})
+	if slot, ok := x.keys[key]; ok {
+		dst = x.emit(dst, slot, 0, 0)
 	}
 	return dst
 }
@@ -104,21 +108,18 @@ func (x *Exact) Search(dst []Match, key string) []Match {
 // InsertKey is Insert; the distance must be from 0 to MaxDistance and is not
 // used.
 func (x *Exact) InsertKey(id uint64, key []byte, maxDistance int) error {
-	if maxDistance < 0 || maxDistance > MaxDistance {
-		return fmt.Errorf("%w: %d bits; give 0 to %d", ErrDistance, maxDistance, MaxDistance)
+	if err := checkDistance(maxDistance); err != nil {
+		return err
 	}
 	return x.Insert(id, string(key))
 }
 
 // SearchKey is Search; a maxDistance under 0 matches nothing.
 func (x *Exact) SearchKey(dst []Match, key []byte, maxDistance int) []Match {
-	if maxDistance < 0 {
-		return dst
-	}
 	x.mu.RLock()
 	defer x.mu.RUnlock()
-	for _, id := range x.keys[string(key)] {
-		dst = append(dst, Match{ID: id})
+	if slot, ok := x.keys[string(key)]; ok && maxDistance >= 0 {
+		dst = x.emit(dst, slot, 0, 0)
 	}
 	return dst
 }
@@ -134,24 +135,6 @@ func (x *Exact) Len() int {
 func (x *Exact) Bytes() int64 {
 	x.mu.RLock()
 	defer x.mu.RUnlock()
-	const perKey, perID = 16 + 24 + 8, 8 + 24 + 16 // map slots and list headers
-	return x.bytes + int64(len(x.keys))*perKey + int64(len(x.ids))*perID + int64(x.n)*(8+16)
-}
-
-// Snapshot writes all entries to w in the format that LoadExact reads.
-func (x *Exact) Snapshot(w io.Writer) error {
-	x.mu.RLock()
-	defer x.mu.RUnlock()
-	sw, err := newSnapshotWriter(w, kindExact, uint64(x.n))
-	if err != nil {
-		return err
-	}
-	for key, ids := range x.keys {
-		for _, id := range ids {
-			if err := sw.exact(id, key); err != nil {
-				return err
-			}
-		}
-	}
-	return sw.close()
+	const perKey = 16 + 32 // header, map slot
+	return x.entries.bytes() + x.size + int64(len(x.key))*perKey
 }

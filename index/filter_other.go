@@ -2,9 +2,8 @@
 
 package index
 
-const filterAhead = 0
-
-// filter is filterGo.
-func filter(near [][frameLen]uint16, items *[searchItems + filterAhead]item, n int) int {
-	return filterGo(near, items[:n])
+// filter is filterGo for runs[from:to].
+func filter(near [][frameLen]uint16, runs *[searchRuns]run, from, to int, items *[searchItems]item) (done, kept int) {
+	done, kept = filterGo(near, runs[from:to], items)
+	return from + done, kept
 }

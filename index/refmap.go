@@ -30,6 +30,10 @@ const (
 	refmapMove  = 32 // cells moved with an insertion
 )
 
+func (m *refmap) init(maps *mappings, hash func(ref uint32) uint64) {
+	m.cur.maps, m.next.maps, m.hash = maps, maps, hash
+}
+
 func home(h, cells uint64) uint64 {
 	hi, _ := bits.Mul64(h, cells)
 	return hi
@@ -140,12 +144,16 @@ func (m *refmap) step(n int) {
 	m.cells, m.nextCells, m.moved = m.nextCells, 0, 0
 }
 
-// reserve makes room for n references in all, if the map is empty.
+// reserve makes room for n references in all, if the map is empty and the room
+// costs nothing until it is used.
 func (m *refmap) reserve(n int) {
-	if m.n == 0 && uint64(n) > m.cells/10*9 {
-		m.cells = uint64(n)/8*9 + refmapFirst
-		m.cur.release()
-		m.cur.grow(int(m.cells) + refmapPad)
+	cells := uint64(max(n, 0))/8*9 + refmapFirst
+	if m.n > 0 || cells*4 < mapFrom || n > 1<<31 {
+		return
+	}
+	m.cur.release()
+	if m.cur.mapped(int(cells) + refmapPad) {
+		m.cells = cells
 	}
 }
 

@@ -40,17 +40,21 @@ func (r *region[T]) grow(n int) {
 	r.s = r.s[:n]
 }
 
+// mapped makes n elements usable if that can be done with a mapping.
+func (r *region[T]) mapped(n int) bool {
+	if m := r.maps.add(n * r.size()); m != nil {
+		r.m, r.gone = m, 0
+		r.s = unsafe.Slice((*T)(unsafe.Pointer(unsafe.SliceData(m))), len(m)/r.size())[:n]
+	}
+	return r.m != nil
+}
+
 // move puts the elements into a larger place.
 func (r *region[T]) move(n int) {
 	old, oldMap := r.s, r.m
-	if bytes := n * r.size(); bytes >= mapFrom && r.maps != nil {
-		if m := r.maps.add(bytes); m != nil {
-			r.m, r.gone = m, 0
-			r.s = unsafe.Slice((*T)(unsafe.Pointer(unsafe.SliceData(m))), len(m)/r.size())[:len(old)]
-		}
-	}
-	if n > cap(r.s) {
-		r.m, r.gone = nil, 0
+	r.m = nil
+	if n*r.size() < mapFrom || !r.mapped(n) {
+		r.m = nil
 		r.s = make([]T, len(old), max(n, 2*cap(old)))
 	}
 	copy(r.s, old)
@@ -92,7 +96,7 @@ type mappings struct {
 }
 
 // newMappings returns the mappings that live as long as x.
-func newMappings(x *Index) *mappings {
+func newMappings[T any](x *T) *mappings {
 	m := &mappings{all: map[*byte][]byte{}}
 	runtime.AddCleanup(x, func(m *mappings) {
 		m.mu.Lock()

@@ -4,7 +4,8 @@ import "math/bits"
 
 const (
 	nTables  = 16
-	pageKeys = 16                 // buckets of a page
+	pageKeys = 8                  // buckets of a page
+	pageRefs = 8                  // references of a page
 	nPages   = 1 << 16 / pageKeys // pages of a table
 	frameLen = 32                 // elements of a frame
 	nodeLen  = 16                 // references of a node
@@ -15,13 +16,13 @@ const (
 // (i+1, after the last the first), which rejects all but one in some hundred
 // without a look at the hash.
 //
-//	table    4096 pages
-//	page     16 buckets, whose keys differ in the last 4 bits, packed one
+//	table    8192 pages
+//	page     8 buckets, whose keys differ in the last 3 bits, packed one
 //	         after the other into frames: no gaps, bounds in end
 //	frame    32 elements, kept as arrays: near (64 bytes, one cache line,
 //	         all that most searches read), lo, hi and top of the slot
 //
-// The frames of a page are listed in ref, or, when they are more than 16, in a
+// The frames of a page are listed in ref, or, when they are more than 8, in a
 // tree of nodes of 16 references, as deep as needed. Frames and nodes are all
 // of one size, so that space given back is always of use, and an insertion or
 // a deletion moves one element of each later bucket of the page and nothing
@@ -36,9 +37,10 @@ type tables struct {
 
 	freeFrame uint32 // 1 + first free frame; the next is in lo[0], lo[1]
 	freeNode  uint32 // 1 + first free node; the next is in [0]
+	touched   uint32 // keeps reads that are made for the cache
 }
 
-func (t *tables) setMaps(m *mappings) {
+func (t *tables) init(m *mappings) {
 	t.pages.maps, t.near.maps, t.lo.maps, t.hi.maps, t.top.maps, t.nodes.maps = m, m, m, m, m, m
 }
 
@@ -46,10 +48,10 @@ func (t *tables) bytes() int64 {
 	return t.pages.bytes() + t.near.bytes() + t.lo.bytes() + t.hi.bytes() + t.top.bytes() + t.nodes.bytes()
 }
 
-// page is one page: two cache lines.
+// page is one page: a cache line.
 type page struct {
 	end [pageKeys]uint32 // end of each bucket, which begins where the one before ends
-	ref [nodeLen]uint32  // frames, or the nodes above them
+	ref [pageRefs]uint32 // frames, or the nodes above them
 }
 
 // start returns where bucket b begins.
@@ -57,27 +59,45 @@ func (p *page) start(b uint32) uint32 {
 	if b == 0 {
 		return 0
 	}
-	return p.end[(b-1)&15]
+	return p.end[(b-1)%pageKeys]
+}
+
+// page returns the page of a key.
+func (t *tables) page(table int, key uint16) *page {
+	return &t.pages.s[table*nPages+int(key/pageKeys)]
 }
 
 func framesOf(n uint32) uint32 { return (n + frameLen - 1) / frameLen }
 
 // depthOf returns how many nodes lie between a page and its frames.
 func depthOf(frames uint32) int {
-	if frames <= nodeLen {
+	if frames == 0 {
 		return 0
 	}
-	return (bits.Len32(frames-1) - 1) / 4
+	return bits.Len32(frames-1) / 4
 }
 
 // frame returns frame number f of a page, given its depth.
 func (t *tables) frame(p *page, f uint32, depth int) uint32 {
-	ref := p.ref[f>>(4*depth)&15]
+	ref := p.ref[f>>(4*depth)%pageRefs]
 	for depth > 0 {
 		depth--
 		ref = t.nodes.s[ref][f>>(4*depth)&15]
 	}
 	return ref
+}
+
+// frames returns where the number of frame f of a page is; those up to the
+// next multiple of nodeLen, or all at depth 0, follow.
+func (t *tables) frames(p *page, f uint32, depth int) *uint32 {
+	if depth == 0 {
+		return &p.ref[f%pageRefs]
+	}
+	ref := p.ref[f>>(4*depth)%pageRefs]
+	for depth--; depth > 0; depth-- {
+		ref = t.nodes.s[ref][f>>(4*depth)&15]
+	}
+	return &t.nodes.s[ref][f&15]
 }
 
 func (t *tables) newFrame() uint32 {
@@ -120,11 +140,11 @@ func (t *tables) push(p *page, f, frame uint32) {
 	depth := depthOf(f + 1)
 	if depth > depthOf(f) { // the references move into a node
 		n := t.newNode()
-		t.nodes.s[n] = p.ref
-		p.ref = [nodeLen]uint32{n}
+		copy(t.nodes.s[n][:], p.ref[:])
+		p.ref = [pageRefs]uint32{n}
 	}
 	if depth == 0 {
-		p.ref[f&15] = frame
+		p.ref[f%pageRefs] = frame
 		return
 	}
 	var n uint32
@@ -137,13 +157,13 @@ func (t *tables) push(p *page, f, frame uint32) {
 		if f&(1<<(4*d)-1) == 0 { // the first frame below a new node
 			child := t.newNode()
 			if d == depth {
-				p.ref[at] = child
+				p.ref[at%pageRefs] = child
 			} else {
 				t.nodes.s[n][at] = child
 			}
 		}
 		if d == depth {
-			n = p.ref[at]
+			n = p.ref[at%pageRefs]
 		} else {
 			n = t.nodes.s[n][at]
 		}
@@ -153,7 +173,7 @@ func (t *tables) push(p *page, f, frame uint32) {
 // pop takes the last of a page's f frames away and frees it.
 func (t *tables) pop(p *page, f uint32) {
 	last, depth := f-1, depthOf(f)
-	n := p.ref[last>>(4*depth)&15]
+	n := p.ref[last>>(4*depth)%pageRefs]
 	for d := depth; d > 0; d-- {
 		child := t.nodes.s[n][last>>(4*(d-1))&15]
 		if last&(1<<(4*d)-1) == 0 {
@@ -166,7 +186,7 @@ func (t *tables) pop(p *page, f uint32) {
 	t.freeFrame = n + 1
 	if depthOf(last) < depth {
 		n := p.ref[0]
-		p.ref = t.nodes.s[n]
+		copy(p.ref[:], t.nodes.s[n][:])
 		t.dropNode(n)
 	}
 }
@@ -211,6 +231,18 @@ func (t *tables) add(h *[4]uint64, slot uint32) {
 	if len(t.pages.s) == 0 {
 		t.pages.grow(nTables * nPages)
 	}
+	// Read first what all sixteen need, so that the reads overlap.
+	var touched uint32
+	for i := range nTables {
+		touched += t.page(i, word(h, i)).end[pageKeys-1]
+	}
+	for i := range nTables {
+		p := t.page(i, word(h, i))
+		if n := p.end[pageKeys-1]; n > pageRefs*frameLen {
+			touched += *t.frames(p, min(p.start(uint32(word(h, i)%pageKeys)), n-1)/frameLen, depthOf(framesOf(n)))
+		}
+	}
+	t.touched = touched
 	for i := range nTables {
 		t.insert(i, word(h, i), word(h, (i+1)%nTables), slot)
 	}
@@ -219,7 +251,7 @@ func (t *tables) add(h *[4]uint64, slot uint32) {
 // insert puts an element into its bucket, at the end. To make room, the first
 // element of each later bucket moves to that bucket's end.
 func (t *tables) insert(table int, key, near uint16, slot uint32) {
-	p := &t.pages.s[table*nPages+int(key/pageKeys)]
+	p := t.page(table, key)
 	n := p.end[pageKeys-1]
 	if n%frameLen == 0 {
 		t.push(p, n/frameLen, t.newFrame())
@@ -248,7 +280,7 @@ func (t *tables) remove(h *[4]uint64, slot uint32) {
 // removeFrom takes an element out of its bucket; each gap is filled with the
 // last element of a bucket, up to the end of the page.
 func (t *tables) removeFrom(table int, key uint16, slot uint32) {
-	p := &t.pages.s[table*nPages+int(key/pageKeys)]
+	p := t.page(table, key)
 	n, b := p.end[pageKeys-1], uint32(key%pageKeys)
 	depth := depthOf(framesOf(n))
 	at := p.start(b)
