@@ -220,7 +220,11 @@ func (s *Site) row(f *Frame, inc incident.Incident) Row {
 	r := Row{Incident: inc, Chip: f.Chip(phase)}
 	since := inc.Notified.At
 	var parts []string
-	for _, p := range inc.Running() {
+	running := inc.Running()
+	slices.SortStableFunc(running, func(a, b string) int {
+		return cmp.Compare(slices.Index(gravity, string(inc.Activations[a].State)), slices.Index(gravity, string(inc.Activations[b].State)))
+	})
+	for _, p := range running {
 		a := inc.Activations[p]
 		switch a.State {
 		case protocol.Active:
