@@ -228,9 +228,12 @@ func (p *Pool) Fingerprint(ctx context.Context, src io.Reader, w Want) (fingerpr
 	switch {
 	case format.Class == Other:
 	case format.Class == Video || format.Class == Audio:
-		decodeErr = p.video(ctx, f, format, w, &set)
+		decodeErr = p.video(ctx, f, format, w, 1, &set)
 	default:
 		decodeErr = p.decode(ctx, f, n, format, w, &set)
+		if decodeErr == nil && format.Class == Picture && moves(head) {
+			decodeErr = p.sequence(ctx, f, w, &set)
+		}
 	}
 	if decodeErr != nil {
 		stop()

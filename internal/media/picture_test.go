@@ -126,7 +126,7 @@ func TestPictures(t *testing.T) {
 		{file: "plain.heic", format: "heic", bits: 12},
 		{file: "plain.avif", format: "avif", bits: 8},
 		{file: "ten.avif", format: "avif", bits: 8},
-		{file: "animated.avif", format: "avif", bits: 8},
+		{file: "animated.avif", format: "avif", bits: 8, ffmpeg: true, frames: 2},
 		{file: "plain.jxl", format: "jxl", bits: 8, ffmpeg: true},
 		{file: "plain.jp2", format: "jp2", bits: 8, ffmpeg: true},
 		{file: "plain.ico", format: "ico", bits: 2, ffmpeg: true},

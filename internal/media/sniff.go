@@ -209,6 +209,18 @@ func sniffBrand(b []byte) string {
 	return name
 }
 
+// moves reports whether a HEIC or AVIF says that it is a sequence of pictures.
+func moves(b []byte) bool {
+	if len(b) < 12 || string(b[4:8]) != "ftyp" {
+		return false
+	}
+	switch string(b[8:12]) {
+	case "avis", "msf1", "hevc", "hevx", "hevm", "hevs":
+		return true
+	}
+	return false
+}
+
 // sniffText recognises text: UTF-16 with its mark, or UTF-8 without control
 // characters other than white space and escape. Single bytes over 127 (old
 // code pages) are let through while they stay under a third.

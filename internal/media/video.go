@@ -71,7 +71,9 @@ func frameArgs(format Format, o Options, stream int, more ...string) []string {
 	for _, out := range [][3]string{{"[a]", "yuv4mpegpipe", "pipe:1"}, {"[c]", "framecrc", "pipe:4"}} {
 		args = append(append(args, more...), "-map", out[0], "-fps_mode", "passthrough", "-map_metadata", "-1", "-bitexact", "-strict", "-1", "-flush_packets", "1", "-f", out[1], out[2])
 	}
-	return args
+	// The first packet of each picture track, not decoded, to know how many there
+	// are; readTracks reads it.
+	return append(args, "-map", "0:V", "-c", "copy", "-frames:v", "1", "-map_metadata", "-1", "-bitexact", "-f", "framecrc", "pipe:5")
 }
 
 // Errors of running ffmpeg.
@@ -98,8 +100,8 @@ func (p *Pool) Video() error {
 	return nil
 }
 
-// video fingerprints the frames of a video.
-func (p *Pool) video(ctx context.Context, f *os.File, format Format, want Want, set *fingerprint.Set) error {
+// video fingerprints the frames of a video that should have so many tracks.
+func (p *Pool) video(ctx context.Context, f *os.File, format Format, want Want, tracks int, set *fingerprint.Set) error {
 	if format.Class == Audio {
 		set.Unknown, set.Fix = "this is a sound file, and sound is not fingerprinted yet", "review it by ear"
 		return nil
@@ -110,7 +112,7 @@ func (p *Pool) video(ctx context.Context, f *os.File, format Format, want Want, 
 	}
 	run, cancel := context.WithTimeout(ctx, p.opt.VideoTime)
 	defer cancel()
-	s := &frameSink{keep: p.opt.MaxFrames, pixels: p.opt.MaxPixels}
+	s := &frameSink{keep: p.opt.MaxFrames, pixels: p.opt.MaxPixels, local: want.Local}
 	err := p.frames(run, f, format, frameArgs(format, p.opt, 0), s)
 	if ctx.Err() != nil {
 		return contextProblem(ctx, want.Name)
@@ -128,6 +130,9 @@ func (p *Pool) video(ctx context.Context, f *os.File, format Format, want Want, 
 		set.Fix = "review the rest by eye, or cut it into parts"
 	case errors.Is(err, errFaults):
 		// Viewers, too, show what comes before and after a fault.
+		s.manyTracks(tracks, set)
+	case err == nil:
+		s.manyTracks(tracks, set)
 	case err != nil:
 		set.Unknown = fmt.Sprintf("this video is damaged after second %.0f, up to where it was fingerprinted", s.frames[len(s.frames)-1].Seconds)
 		set.Fix = "get an undamaged copy, or review the rest by eye"
@@ -170,11 +175,57 @@ func (p *Pool) stillByFFmpeg(ctx context.Context, f *os.File, format Format, wan
 	return nil
 }
 
+// sequence adds the frames of a HEIC or AVIF that moves to what a worker found
+// of its first picture.
+func (p *Pool) sequence(ctx context.Context, f *os.File, want Want, set *fingerprint.Set) error {
+	still := *set
+	if p.ffmpeg.find() != nil {
+		set.Unknown, set.Fix = "this picture moves, and the program ffmpeg that decodes more than its first frame is not installed", noFFmpegFix
+		return nil
+	}
+	if err := p.video(ctx, f, formats["mp4"], want, maxTracks, set); err != nil {
+		return err
+	}
+	if len(set.Frames) == 0 {
+		*set = still
+		set.Unknown, set.Fix = "this picture moves, and only its first frame could be fingerprinted", "review the rest by eye"
+	}
+	return nil
+}
+
+// maxTracks is how many tracks a moving HEIC or AVIF may have: of its pictures,
+// their transparency and the still one.
+const maxTracks = 3
+
+// manyTracks says that a video has more picture tracks than it should, of which
+// a viewer may choose another.
+func (s *frameSink) manyTracks(most int, set *fingerprint.Set) {
+	if s.tracks > most {
+		set.Unknown = fmt.Sprintf("this video has %d picture tracks, of which the first was fingerprinted", s.tracks)
+		set.Fix = "review the others by eye, or save each as a file of its own and try those"
+	}
+}
+
+// Key frames are those of which keypoints are computed, where they are asked
+// for: frames unlike the key frame before, at first a second apart.
+const (
+	maxKeyFrames = 64
+	keyGap       = framesPerSecond // in frames that ffmpeg chose
+)
+
 // frameSink takes frames as ffmpeg writes them.
 type frameSink struct {
 	keep   int
 	pixels int64
-	still  *picture.Options // for one picture
+	local  bool
+	tracks int // of pictures in the file
+
+	keys   int // frames with keypoints
+	keyGap int // between them
+	last   pdq.Hash
+	lastAt int
+
+	still *picture.Options // for one picture
 
 	stride  int // every so many frames one is hashed
 	frames  []fingerprint.Frame
@@ -234,14 +285,53 @@ func (s *frameSink) read(r io.Reader, progress func()) (rate float64, err error)
 		result := s.hasher.HashLuma32(s.luma, h.width, h.width, h.height)
 		s.frames = append(s.frames, fingerprint.Frame{PDQ: result, Dihedral: s.hasher.Dihedral()})
 		s.index = append(s.index, i)
+		if s.local {
+			s.key(i, h)
+		}
 		if s.still != nil && s.picture == nil {
-			grey := image.NewGray(image.Rect(0, 0, h.width, h.height))
-			for i, l := range s.luma {
-				grey.Pix[i] = uint8(min(max(l+0.5, 0), 255))
-			}
-			s.picture = picture.Compute(grey, *s.still)
+			s.picture = picture.Compute(s.grey(h), *s.still)
 		}
 	}
+}
+
+// grey is the last frame as a picture.
+func (s *frameSink) grey(h y4m) *image.Gray {
+	grey := image.NewGray(image.Rect(0, 0, h.width, h.height))
+	for i, l := range s.luma {
+		grey.Pix[i] = uint8(min(max(l+0.5, 0), 255))
+	}
+	return grey
+}
+
+// key computes the keypoints of the last frame, the i-th that ffmpeg chose, if
+// it is a key frame.
+func (s *frameSink) key(i int, h y4m) {
+	f := &s.frames[len(s.frames)-1]
+	if s.keyGap == 0 {
+		s.keyGap = keyGap
+	}
+	if f.PDQ.Quality < pdq.MinQuality || s.keys > 0 && (i < s.lastAt+s.keyGap || f.PDQ.Hash.Distance(s.last) <= pdq.MatchDistance) {
+		return
+	}
+	if s.keys >= maxKeyFrames { // every other one goes, and fewer come
+		s.keys, s.keyGap = 0, 2*s.keyGap
+		drop := false
+		for k := range s.frames[:len(s.frames)-1] {
+			if s.frames[k].Local == nil {
+				continue
+			}
+			if drop {
+				s.frames[k].Local = nil
+			} else {
+				s.keys++
+			}
+			drop = !drop
+		}
+	}
+	p := picture.Compute(s.grey(h), picture.Options{NoTrims: true})
+	f.Local = p.Local
+	s.keys++
+	s.last, s.lastAt = f.PDQ.Hash, i
 }
 
 // stamp gives the frames their times and numbers. ffmpeg tells times of frames
@@ -339,54 +429,6 @@ func readY4M(r *bufio.Reader) (h y4m, err error) {
 
 func (h y4m) frameSize() int { return h.width*h.height + 2*h.cw*h.ch }
 
-// luma writes what the reference hashes: the luma of the frame's red, green and
-// blue, each cut to 0 to 255 (ITU-R BT.601, as the reference's converter is
-// told no other). Chroma would cancel out, but where a colour is cut it does
-// not: in dark and in saturated frames.
-func (h y4m) luma(frame []byte, out []float32) {
-	y0, yScale, cScale := float32(16), float32(255.0/219), float32(255.0/224)
-	if h.full {
-		y0, yScale, cScale = 0, 1, 1
-	}
-	var levels [256]float32
-	for i := range levels {
-		levels[i] = (float32(i) - y0) * yScale
-	}
-	n := h.width * h.height
-	if h.cw == 0 {
-		for i, v := range frame[:n] {
-			out[i] = min(max(levels[v], 0), 255)
-		}
-		return
-	}
-	us, vs := frame[n:n+h.cw*h.ch], frame[n+h.cw*h.ch:n+2*h.cw*h.ch]
-	xShift, yShift := 0, 0
-	if h.cw < h.width {
-		xShift = 1
-	}
-	if h.ch < h.height {
-		yShift = 1
-	}
-	for y := range h.height {
-		row := frame[y*h.width : (y+1)*h.width]
-		to := out[y*h.width : (y+1)*h.width]
-		u, v := us[(y>>yShift)*h.cw:][:h.cw], vs[(y>>yShift)*h.cw:][:h.cw]
-		step := 1 << xShift
-		for x := 0; x < len(row); x += step {
-			cb, cr := (float32(u[x>>xShift])-128)*cScale, (float32(v[x>>xShift])-128)*cScale
-			r, g, b := 1.402*cr, -0.344136*cb-0.714136*cr, 1.772*cb
-			low, high := min(r, g, b), max(r, g, b)
-			for i := x; i < min(x+step, len(row)); i++ {
-				l := levels[row[i]]
-				if l+low < 0 || l+high > 255 {
-					l = 0.299*min(max(l+r, 0), 255) + 0.587*min(max(l+g, 0), 255) + 0.114*min(max(l+b, 0), 255)
-				}
-				to[i] = l
-			}
-		}
-	}
-}
-
 // maxTimes is how many times of frames are kept.
 const maxTimes = 4 << 20
 
@@ -419,10 +461,22 @@ func readTimes(r io.Reader) []float64 {
 	return times
 }
 
+// readTracks reads framecrc output to its end and returns how many tracks it has.
+func readTracks(r io.Reader) int {
+	n := 0
+	for s := bufio.NewScanner(r); s.Scan(); {
+		if strings.HasPrefix(s.Text(), "#tb ") {
+			n++
+		}
+	}
+	_, _ = io.Copy(io.Discard, r) // as in readTimes
+	return n
+}
+
 // frames runs ffmpeg on f and gives its frames to s.
 func (p *Pool) frames(ctx context.Context, f *os.File, format Format, args []string, s *frameSink) error {
 	cpu := int(p.opt.VideoTime.Seconds())*2 + 10
-	pixels, times, wait, kill, err := p.ffmpeg.start(f, args, cpu)
+	pixels, times, tracks, wait, kill, err := p.ffmpeg.start(f, args, cpu)
 	if err != nil {
 		return err
 	}
@@ -433,6 +487,7 @@ func (p *Pool) frames(ctx context.Context, f *os.File, format Format, args []str
 	var stamps []float64
 	var reading sync.WaitGroup
 	reading.Go(func() { stamps = readTimes(times) })
+	reading.Go(func() { s.tracks = readTracks(tracks) })
 	rate, err := s.read(pixels, func() { stall.Reset(p.opt.StallTime) })
 	if err != nil {
 		kill()
@@ -440,6 +495,7 @@ func (p *Pool) frames(ctx context.Context, f *os.File, format Format, args []str
 	_ = pixels.Close() // ffmpeg that still writes gets an error
 	reading.Wait()
 	_ = times.Close()
+	_ = tracks.Close()
 	ended := wait()
 	s.stamp(stamps, rate)
 	if err == nil {

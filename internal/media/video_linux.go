@@ -83,11 +83,11 @@ func libraries(path string) (files, folders []string) {
 }
 
 // start starts ffmpeg, confined, with f as its descriptor 3. The caller reads
-// both outputs to their end, closes them and then calls wait; kill may be
+// all outputs to their end, closes them and then calls wait; kill may be
 // called at any time until then.
-func (p *ffmpegProgram) start(f *os.File, args []string, cpuSeconds int) (pixels, times *os.File, wait func() error, kill func(), err error) {
+func (p *ffmpegProgram) start(f *os.File, args []string, cpuSeconds int) (pixels, times, tracks *os.File, wait func() error, kill func(), err error) {
 	if err := p.find(); err != nil {
-		return nil, nil, nil, nil, err
+		return nil, nil, nil, nil, nil, err
 	}
 	stage := ffmpegStage{Path: p.found, Args: args, Files: p.files, Folders: p.folders, CPUSeconds: cpuSeconds}
 	if info, err := f.Stat(); err == nil {
@@ -98,12 +98,12 @@ func (p *ffmpegProgram) start(f *os.File, args []string, cpuSeconds int) (pixels
 	}
 	told, err := json.Marshal(stage)
 	if err != nil {
-		return nil, nil, nil, nil, err
+		return nil, nil, nil, nil, nil, err
 	}
-	var ours, theirs [2]*os.File
+	var ours, theirs [3]*os.File
 	for i := range ours {
 		if ours[i], theirs[i], err = os.Pipe(); err != nil {
-			return nil, nil, nil, nil, err
+			return nil, nil, nil, nil, nil, err
 		}
 		defer theirs[i].Close()
 	}
@@ -117,12 +117,13 @@ func (p *ffmpegProgram) start(f *os.File, args []string, cpuSeconds int) (pixels
 	cmd.Dir = "/"
 	cmd.Env = []string{workerMark + "=1", "GOTRACEBACK=none"}
 	cmd.Stdout, cmd.Stderr = theirs[0], stderr
-	cmd.ExtraFiles = []*os.File{f, theirs[1]}
+	cmd.ExtraFiles = []*os.File{f, theirs[1], theirs[2]}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := cmd.Start(); err != nil {
-		_ = ours[0].Close()
-		_ = ours[1].Close()
-		return nil, nil, nil, nil, workerProblem(err)
+		for _, o := range ours {
+			_ = o.Close()
+		}
+		return nil, nil, nil, nil, nil, workerProblem(err)
 	}
 	wait = func() error {
 		err := cmd.Wait()
@@ -135,7 +136,7 @@ func (p *ffmpegProgram) start(f *os.File, args []string, cpuSeconds int) (pixels
 		}
 		return nil
 	}
-	return ours[0], ours[1], wait, func() { _ = cmd.Process.Kill() }, nil
+	return ours[0], ours[1], ours[2], wait, func() { _ = cmd.Process.Kill() }, nil
 }
 
 // isMemory reports whether f was made by memoryFile.

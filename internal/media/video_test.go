@@ -1,6 +1,7 @@
 package media
 
 import (
+	"errors"
 	"math"
 	"os"
 	"os/exec"
@@ -10,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/siaga-crp/siaga/fingerprint/pdq"
+	"github.com/siaga-crp/siaga/fingerprint/vpdq"
 )
 
 // needFFmpeg makes a test that needs ffmpeg fail where the test command
@@ -94,5 +96,105 @@ func TestVideoAgreesWithTheReference(t *testing.T) {
 	t.Logf("%d of %d frames within 10 bits", good, all)
 	if all < 130 || float64(good) < 0.99*float64(all) {
 		t.Errorf("%d of %d frames within 10 bits, want 99 of 100", good, all)
+	}
+}
+
+// made is a video that ffmpeg makes.
+func made(t *testing.T, name string, args ...string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), name)
+	out, err := exec.Command("ffmpeg", append(append([]string{"-v", "error", "-nostdin"}, args...), path)...).CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	return path
+}
+
+const moving = "testsrc2=size=320x240:rate=25:duration="
+
+func TestVideos(t *testing.T) {
+	needFFmpeg(t)
+	p := newPool(t, Options{MaxFrames: 50})
+	for _, c := range []struct {
+		name     string
+		args     []string
+		low, top int // frames
+		unknown  string
+	}{
+		{"three seconds", []string{"-f", "lavfi", "-i", moving + "3", "-c:v", "libx264", "-pix_fmt", "yuv420p"}, 24, 32, ""},
+		{"thinned to the limit", []string{"-f", "lavfi", "-i", moving + "12", "-c:v", "libx264", "-pix_fmt", "yuv420p"}, 25, 50, ""},
+		{"ten bits", []string{"-f", "lavfi", "-i", moving + "1", "-c:v", "libx264", "-pix_fmt", "yuv420p10le"}, 8, 12, ""},
+		{"full range", []string{"-f", "lavfi", "-i", moving + "1", "-c:v", "libx264", "-pix_fmt", "yuvj444p"}, 8, 12, ""},
+		{"grey", []string{"-f", "lavfi", "-i", moving + "1", "-c:v", "libx264", "-pix_fmt", "gray"}, 8, 12, ""},
+		{"odd size", []string{"-f", "lavfi", "-i", "testsrc2=size=101x57:rate=25:duration=1", "-c:v", "ffv1", "-pix_fmt", "yuv420p"}, 8, 12, ""},
+		{"one frame a second", []string{"-f", "lavfi", "-i", "testsrc2=size=320x240:rate=1:duration=7", "-c:v", "libx264", "-pix_fmt", "yuv420p"}, 7, 7, ""},
+		{"15 frames that claim weeks", []string{"-f", "lavfi", "-i", "testsrc2=size=160x120:rate=25:duration=0.6,setpts=PTS*1000000", "-fps_mode", "passthrough", "-c:v", "libx264", "-pix_fmt", "yuv420p"}, 10, 15, ""},
+		{"two tracks", []string{"-f", "lavfi", "-i", moving + "1", "-f", "lavfi", "-i", "mandelbrot=size=320x240:rate=25", "-map", "0", "-map", "1", "-t", "1", "-c:v", "libx264", "-pix_fmt", "yuv420p"}, 8, 12, "2 picture tracks"},
+		{"sound only", []string{"-f", "lavfi", "-i", "sine=duration=1", "-c:a", "aac"}, 0, 0, "no frame"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			path := made(t, "v.mkv", c.args...)
+			set, err := p.Path(t.Context(), path, Want{Local: true})
+			if err != nil || set.Format != "matroska" {
+				t.Fatal(err, set.Format)
+			}
+			if n := len(set.Frames); n < c.low || n > c.top {
+				t.Errorf("%d frames, want %d to %d", n, c.low, c.top)
+			}
+			if c.unknown == "" && set.Unknown != "" || !strings.Contains(set.Unknown, c.unknown) {
+				t.Errorf("unknown %q, want %q", set.Unknown, c.unknown)
+			}
+			keys := 0
+			for _, f := range set.Frames {
+				if f.Local != nil {
+					keys++
+				}
+			}
+			if len(set.Frames) > 0 && (keys == 0 || keys > len(set.Frames)/2) {
+				t.Errorf("%d of %d frames have keypoints", keys, len(set.Frames))
+			}
+		})
+	}
+}
+
+// A video without ffmpeg is unknown, and the words say what to install.
+func TestNoFFmpeg(t *testing.T) {
+	p := newPool(t, Options{FFmpeg: "none"})
+	if err := p.Video(); !errors.Is(err, ErrNoVideo) {
+		t.Errorf("Video() = %v", err)
+	}
+	for _, name := range []string{"../../fingerprint/vpdq/testdata/test-padded-dimensions.mp4", pictures + "plain.jxl"} {
+		set, err := p.Path(t.Context(), name, Want{})
+		if err != nil || !strings.Contains(set.Unknown, "ffmpeg") || !strings.Contains(set.Fix, "apt-get install ffmpeg") || set.Bytes == 0 {
+			t.Errorf("%s: %v, %q, %q", name, err, set.Unknown, set.Fix)
+		}
+	}
+	if set, err := p.Path(t.Context(), pictures+"rle.bmp", Want{}); err != nil || set.Unknown == "" {
+		t.Errorf("a picture that needs it: %v, %q", err, set.Unknown)
+	}
+}
+
+// What is mirrored in a video is found by the frames' mirrored forms.
+func TestMirroredVideo(t *testing.T) {
+	needFFmpeg(t)
+	p := newPool(t, Options{})
+	const original = "../../fingerprint/vpdq/testdata/pattern-sd-grey-bar.mp4"
+	mirrored := made(t, "m.mp4", "-i", original, "-vf", "hflip", "-c:v", "libx264", "-crf", "26")
+	known, err := p.Path(t.Context(), original, Want{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	query, err := p.Path(t.Context(), mirrored, Want{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var found []int
+	for i := range 8 {
+		if m := vpdq.Compare(query.VPDQ(i), known.VPDQ(0)); m.Found() {
+			found = append(found, i)
+		}
+	}
+	if len(found) != 1 || found[0] == 0 {
+		t.Errorf("found in forms %v, want one, not the first", found)
 	}
 }
