@@ -212,6 +212,13 @@ func TestSearchIsScan(t *testing.T) {
 			}
 			return h
 		},
+		"crowded page": func(r source, i int) index.Hash {
+			h := r.hash()
+			if i%50 == 0 {
+				h[0], h[1] = byte(i/50%8), 0
+			}
+			return h
+		},
 		"half of each byte": func(r source, _ int) index.Hash {
 			h := r.hash()
 			for i := range h {
@@ -242,8 +249,8 @@ func TestSearchIsScan(t *testing.T) {
 			}
 			found := 0
 			var hs []index.Hash
-			for i := range 60 {
-				h := draw(r, i)
+			for i := range 30 {
+				h := draw(r, 25*i)
 				if i%2 == 0 {
 					h = r.near(all[r.IntN(entries)].Hash, r.IntN(32))
 				}

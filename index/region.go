@@ -42,6 +42,9 @@ func (r *region[T]) grow(n int) {
 
 // mapped makes n elements usable if that can be done with a mapping.
 func (r *region[T]) mapped(n int) bool {
+	if r.maps == nil {
+		return false
+	}
 	if m := r.maps.add(n * r.size()); m != nil {
 		r.m, r.gone = m, 0
 		r.s = unsafe.Slice((*T)(unsafe.Pointer(unsafe.SliceData(m))), len(m)/r.size())[:n]
