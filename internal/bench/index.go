@@ -5,12 +5,14 @@ package bench
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"math/rand/v2"
 	"os"
 	"slices"
@@ -43,7 +45,7 @@ type IndexFigures struct {
 	Queries       int     `json:"queries"`
 	MaxDistance   int     `json:"max_distance"`
 	Threads       int     `json:"threads"`
-	BuildS        float64 `json:"build_s"`         // from hashes in memory to an index of all
+	BuildS        float64 `json:"build_s"`         // to an index of all, making the hashes included
 	QPS           float64 `json:"qps"`             // queries a second, all threads together
 	P50us         float64 `json:"p50_us"`          // one query
 	P99us         float64 `json:"p99_us"`          // one query
@@ -70,25 +72,33 @@ func Index(ctx context.Context, w io.Writer, o IndexOptions) error {
 	if err := o.check(); err != nil {
 		return err
 	}
-	entries, queries, err := o.data()
+	entries, n, queries, err := o.data()
 	if err != nil {
 		return err
 	}
-	f := IndexFigures{Entries: len(entries), Queries: len(queries), MaxDistance: o.MaxDistance, Threads: max(o.Threads, 1)}
-
-	x := index.New(index.Options{})
+	x := index.New(index.Options{Entries: n})
 	start := time.Now()
-	if err := x.InsertAll(slices.Values(entries)); err != nil {
+	if err := x.InsertAll(func(yield func(index.Entry) bool) {
+		for e := range entries {
+			if ctx.Err() != nil || !yield(e) {
+				return
+			}
+		}
+	}); err != nil {
 		return err
 	}
+	f := IndexFigures{Entries: n, Queries: len(queries), MaxDistance: o.MaxDistance, Threads: max(o.Threads, 1)}
 	f.BuildS = time.Since(start).Seconds()
+	if err := ctx.Err(); err != nil {
+		return err
+	}
 	f.BytesPerEntry = float64(x.Bytes()) / float64(max(x.Len(), 1))
 
 	f.measureSearch(ctx, x, queries)
 	f.Exact = agrees(ctx, x, queries, o.MaxDistance)
 	f.measureInsert(ctx, x, queries, o.MaxDistance)
 	// The writes were taken back; the answers must be what they were.
-	f.Exact = f.Exact && agrees(ctx, x, queries, o.MaxDistance) && x.Len() == len(entries)
+	f.Exact = f.Exact && agrees(ctx, x, queries, o.MaxDistance) && x.Len() == n
 	if err := ctx.Err(); err != nil {
 		return err
 	}
@@ -117,47 +127,58 @@ func (o *IndexOptions) check() error {
 	return nil
 }
 
-// data reads or makes the entries, whose ids are their positions, and the
-// queries.
-func (o *IndexOptions) data() (entries []index.Entry, queries []index.Hash, err error) {
+// data reads or makes n entries, whose ids are their positions, and the
+// queries. Entries that are made are not kept, so that the memory of the
+// process is the index's; queries near to them are complete once all were
+// taken.
+func (o *IndexOptions) data() (entries iter.Seq[index.Entry], n int, queries []index.Hash, err error) {
 	if o.Haystack != "" {
 		haystack, err := readHashes(o.Haystack)
 		if err != nil {
-			return nil, nil, err
-		}
-		for i, h := range haystack {
-			entries = append(entries, index.Entry{ID: uint64(i), Hash: h, MaxDistance: o.MaxDistance})
+			return nil, 0, nil, err
 		}
 		queries, err = readHashes(o.Needles)
-		return entries, queries, err
+		return func(yield func(index.Entry) bool) {
+			for i, h := range haystack {
+				if !yield(index.Entry{ID: uint64(i), Hash: h, MaxDistance: o.MaxDistance}) {
+					return
+				}
+			}
+		}, len(haystack), queries, err
 	}
+	n = cmp.Or(o.Entries, 1_000_000)
+	queries = make([]index.Hash, cmp.Or(o.Queries, 2_000))
 	r := rand.New(rand.NewPCG(1, 1))
-	uniform := func() (h index.Hash) {
-		for i := 0; i < len(h); i += 8 {
-			binary.LittleEndian.PutUint64(h[i:], r.Uint64())
-		}
-		return h
-	}
-	if o.Entries == 0 {
-		o.Entries = 1_000_000
-	}
-	if o.Queries == 0 {
-		o.Queries = 2_000
-	}
-	entries = make([]index.Entry, o.Entries)
-	for i := range entries {
-		entries[i] = index.Entry{ID: uint64(i), Hash: uniform(), MaxDistance: o.MaxDistance}
-	}
-	queries = make([]index.Hash, o.Queries)
+	near := map[int][]int{} // queries near to an entry
 	for i := range queries {
-		if queries[i] = uniform(); i%2 == 0 {
-			queries[i] = entries[r.IntN(len(entries))].Hash
-			for _, b := range r.Perm(256)[:r.IntN(o.MaxDistance+1)] {
-				queries[i][b/8] ^= 1 << (b % 8)
+		if i%2 == 0 {
+			e := r.IntN(n)
+			near[e] = append(near[e], i)
+		} else {
+			queries[i] = uniform(r)
+		}
+	}
+	return func(yield func(index.Entry) bool) {
+		for i := range n {
+			h := uniform(r)
+			for _, q := range near[i] {
+				queries[q] = h
+				for _, b := range r.Perm(256)[:r.IntN(o.MaxDistance+1)] {
+					queries[q][b/8] ^= 1 << (b % 8)
+				}
+			}
+			if !yield(index.Entry{ID: uint64(i), Hash: h, MaxDistance: o.MaxDistance}) {
+				return
 			}
 		}
+	}, n, queries, nil
+}
+
+func uniform(r *rand.Rand) (h index.Hash) {
+	for i := 0; i < len(h); i += 8 {
+		binary.LittleEndian.PutUint64(h[i:], r.Uint64())
 	}
-	return entries, queries, nil
+	return h
 }
 
 // readHashes reads a file with one hash a line.
@@ -275,10 +296,7 @@ func (f *IndexFigures) measureInsert(ctx context.Context, x *index.Index, querie
 	r := rand.New(rand.NewPCG(2, 2))
 	took := make([]time.Duration, 0, indexInserts)
 	for i := uint64(0); i < indexInserts && ctx.Err() == nil; i++ {
-		var h index.Hash
-		for j := 0; j < len(h); j += 8 {
-			binary.LittleEndian.PutUint64(h[j:], r.Uint64())
-		}
+		h := uniform(r)
 		t := time.Now()
 		if err := x.Insert(firstID+i, h, maxDistance); err != nil {
 			break // cannot be: the distance was checked
