@@ -23,5 +23,5 @@ fi
 # axe-core checks pages for people who cannot see, hear or point.
 if [ ! -f .cache/node_modules/axe-core/axe.min.js ]; then
   command -v npm >/dev/null || { echo "parts: install Node.js with npm" >&2; exit 1; }
-  npm install --silent --no-save --no-package-lock --prefix .cache axe-core@4.11.0 >/dev/null
+  npm install --silent --no-save --no-package-lock --prefix .cache axe-core@4.14.1 >/dev/null
 fi
