@@ -105,9 +105,9 @@ func (d *decoder) still(set *fingerprint.Set) (image.Image, error) {
 	case "tiff":
 		return d.simple(tiff.DecodeConfig, tiff.Decode)
 	case "heic":
-		return d.isobmff(heic.DecodeConfig, heic.Decode)
+		return d.isobmff(heic.Decode)
 	case "avif":
-		return d.isobmff(avif.DecodeConfig, avif.Decode)
+		return d.isobmff(avif.Decode)
 	}
 	return nil, fmt.Errorf("media: no decoder for %s", d.format.Name)
 }
@@ -191,8 +191,10 @@ func (z *filled) ReadAt(b []byte, at int64) (int, error) {
 // memory of their WebAssembly decoder.
 const maxISOBMFF = 64 << 20
 
-// isobmff decodes HEIC or AVIF.
-func (d *decoder) isobmff(config configFunc, decode decodeFunc) (image.Image, error) {
+// isobmff decodes HEIC or AVIF. Their own functions for the size alone are not
+// used: that of HEIC reads the first 32 KB and fails on any file with more. A
+// file whose pictures are larger than it declares meets the limit of memory.
+func (d *decoder) isobmff(decode decodeFunc) (image.Image, error) {
 	if d.Size > maxISOBMFF {
 		return nil, errBudget
 	}
@@ -206,13 +208,6 @@ func (d *decoder) isobmff(config configFunc, decode decodeFunc) (image.Image, er
 	}
 	// Planes in the decoder's memory, and their copies there and here.
 	if err := d.check(w, h, 6); err != nil {
-		return nil, err
-	}
-	c, err := config(bytes.NewReader(b))
-	if err != nil {
-		return nil, err
-	}
-	if err := d.check(c.Width, c.Height, 6); err != nil {
 		return nil, err
 	}
 	return decode(bytes.NewReader(b))

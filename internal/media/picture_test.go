@@ -167,3 +167,25 @@ func TestPictures(t *testing.T) {
 		})
 	}
 }
+
+// Real photographs are larger than what shows the forms above.
+func TestLargeHEICAndAVIF(t *testing.T) {
+	p := newPool(t, Options{})
+	whole, err := p.Path(t.Context(), "../../fingerprint/pdq/testdata/images/bridge-mods__aaa-orig.jpg", Want{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"large.heic", "large.avif"} {
+		set, err := p.Path(t.Context(), pictures+name, Want{})
+		if err != nil || set.Picture == nil || set.Unknown != "" {
+			t.Errorf("%s: %v, %s", name, err, set.Unknown)
+			continue
+		}
+		if set.Bytes <= 32768 {
+			t.Errorf("%s has %d bytes, too few to prove anything", name, set.Bytes)
+		}
+		if d := set.Picture.PDQ.Hash.Distance(whole.Picture.PDQ.Hash); d > 31 || set.Picture.Width != 640 || set.Picture.Height != 480 {
+			t.Errorf("%s: %d bits from the original, %d × %d pixels", name, d, set.Picture.Width, set.Picture.Height)
+		}
+	}
+}

@@ -58,6 +58,10 @@ $im base.png -compress Zip -depth 16 zip16.tiff
 $im base.png -compress JPEG -quality 90 jpeg.tiff
 
 heif-enc -q 90 base.png -o plain.heic >/dev/null
+# Over 32 KB, where some readers of the size stop.
+$im ../../../../fingerprint/pdq/testdata/images/bridge-mods__aaa-orig.jpg -strip -resize 640x480! "$tmp/large.png"
+heif-enc -q 60 "$tmp/large.png" -o large.heic >/dev/null
+avifenc -s 8 --min 16 --max 26 "$tmp/large.png" large.avif >/dev/null
 avifenc -s 8 --min 10 --max 20 base.png plain.avif >/dev/null
 avifenc -s 8 -d 10 --min 10 --max 20 base.png ten.avif >/dev/null
 avifenc -s 8 --min 10 --max 20 --fps 5 "$tmp/f1.png" "$tmp/f2.png" animated.avif >/dev/null
