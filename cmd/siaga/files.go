@@ -108,6 +108,9 @@ func fingerprintAll(ctx context.Context, cmd *cobra.Command, verb string, names 
 	defer cancel()
 	const ahead = 8
 	pending := make([]chan result, len(names))
+	for i := range pending {
+		pending[i] = make(chan result, 1)
+	}
 	gate := make(chan struct{}, ahead)
 	progress, end := bar(cmd.ErrOrStderr(), verb)
 	go func() {
@@ -128,9 +131,6 @@ func fingerprintAll(ctx context.Context, cmd *cobra.Command, verb string, names 
 			}()
 		}
 	}()
-	for i := range pending {
-		pending[i] = make(chan result, 1)
-	}
 	defer end()
 	for i, name := range names {
 		r := <-pending[i]
