@@ -8,7 +8,7 @@ import (
 
 // buildChunk is how many slots are sorted by the high half of their key before
 // they are put into a table, so that the writes stay within a few pages.
-const buildChunk = 1 << 20
+const buildChunk = 1 << 18
 
 // build fills empty tables with all slots, which must be in use. It counts
 // first, so that each bucket is written in its final place.

@@ -60,7 +60,16 @@ func (x *entries) init(m *mappings, o Options) {
 	x.id.maps, x.meta.maps, x.own.maps, x.nextID.maps, x.prevID.maps = m, m, m, m, m
 	x.extras.maps = m
 	x.ids.init(m, func(ref uint32) uint64 { return x.hashID(x.idOf(ref)) })
-	x.ids.reserve(o.Entries)
+	x.reserve(o.Entries)
+}
+
+// reserve makes room for n entries where it costs nothing until it is used.
+func (x *entries) reserve(n int) {
+	x.id.reserve(n)
+	x.meta.reserve(n)
+	x.nextID.reserve(n)
+	x.prevID.reserve(n)
+	x.ids.reserve(n)
 }
 
 func (x *entries) bytes() int64 {

@@ -99,9 +99,16 @@ func New(o Options) *Index {
 	x.entries.init(m, o)
 	x.hash.maps = m
 	x.hashes.init(m, func(slot uint32) uint64 { return x.hashHash(&x.hash.s[slot]) })
-	x.hashes.reserve(o.Entries)
 	x.tables.init(m)
+	x.reserve(o.Entries)
 	return x
+}
+
+// reserve makes room for n entries where it costs nothing until it is used.
+func (x *Index) reserve(n int) {
+	x.entries.reserve(n)
+	x.hash.reserve(n)
+	x.hashes.reserve(n)
 }
 
 func words(h *Hash) [4]uint64 {

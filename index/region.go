@@ -52,6 +52,14 @@ func (r *region[T]) mapped(n int) bool {
 	return r.m != nil
 }
 
+// reserve makes room for n elements at once, if it is empty and the room costs
+// nothing until it is used.
+func (r *region[T]) reserve(n int) {
+	if len(r.s) == 0 && n < 1<<31 && n*r.size() >= mapFrom && r.mapped(n) {
+		r.s = r.s[:0]
+	}
+}
+
 // move puts the elements into a larger place.
 func (r *region[T]) move(n int) {
 	old, oldMap := r.s, r.m

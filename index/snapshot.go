@@ -270,10 +270,7 @@ const loadHint = 1 << 26
 func Load(r io.Reader, o Options) (*Index, error) {
 	x := New(o)
 	var err error
-	begin := func(about uint64) {
-		x.ids.reserve(int(min(about, loadHint)))
-		x.hashes.reserve(int(min(about, loadHint)))
-	}
+	begin := func(about uint64) { x.reserve(int(min(about, loadHint))) }
 	if err2 := x.InsertAll(func(yield func(Entry) bool) {
 		err = readSnapshot(r, kindHamming, o.MaxEntries, begin, func(p []byte) (int, error) {
 			n := len(p) / recordSize
@@ -328,7 +325,7 @@ func (x *Exact) Snapshot(w io.Writer) error {
 // LoadExact reads what Exact.Snapshot wrote, with the errors of Load.
 func LoadExact(r io.Reader, o Options) (*Exact, error) {
 	x := NewExact(o)
-	begin := func(about uint64) { x.ids.reserve(int(min(about, loadHint))) }
+	begin := func(about uint64) { x.reserve(int(min(about, loadHint))) }
 	err := readSnapshot(r, kindExact, o.MaxEntries, begin, func(p []byte) (n int, err error) {
 		for ; len(p) > 0; n++ {
 			if len(p) < 12 {
