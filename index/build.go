@@ -53,23 +53,29 @@ func (t *tables) build(hash [][4]uint64) {
 			}
 		}
 	}
-	parallel(nTables, func(i int) { t.fill(i, hash, counts[i], &firsts[i]) })
+	chunks := sync.Pool{New: func() any { return new([buildChunk]element) }}
+	parallel(nTables, func(i int) {
+		chunk := chunks.Get().(*[buildChunk]element)
+		t.fill(i, hash, counts[i], &firsts[i], chunk)
+		chunks.Put(chunk)
+	})
+}
+
+// An element is one of a table, before it is in its place.
+type element struct {
+	key, near uint16
+	slot      uint32
 }
 
 // fill writes the elements of one table. It uses at as the next place in each
 // bucket.
-func (t *tables) fill(table int, hash [][4]uint64, at []uint32, firsts *[nPages]uint32) {
-	type element struct {
-		key, near uint16
-		slot      uint32
-	}
+func (t *tables) fill(table int, hash [][4]uint64, at []uint32, firsts *[nPages]uint32, chunk *[buildChunk]element) {
 	for pg := range nPages {
 		p := &t.pages.s[table*nPages+pg]
 		for b := range uint32(pageKeys) {
 			at[uint32(pg)*pageKeys+b] = p.start(b)
 		}
 	}
-	chunk := make([]element, min(buildChunk, len(hash)))
 	for from := 0; from < len(hash); from += buildChunk {
 		part := hash[from:min(from+buildChunk, len(hash))]
 		var next [257]uint32
