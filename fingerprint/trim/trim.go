@@ -29,19 +29,25 @@ const Max = 6
 const (
 	side = 320 // longer side at which edges are looked for
 
+	minStrip = 4 // shorter side, as shrunk, of a picture in which anything is looked for
+
 	flat     = 6  // levels by which neighbours on a solid strip differ
 	minShare = 20 // percent of a side that must remain
 )
 
 // Find returns at most Max inner rectangles of the w by h brightness plane pix
 // (rows from the top, no padding), most likely first. It returns none for a
-// picture without anything to take away, or under 32 pixels wide or high.
+// picture without anything to take away, under 32 pixels wide or high, or of
+// which the longer side is some eighty times the shorter.
 func Find(pix []byte, w, h int) []Candidate {
 	if w < 32 || h < 32 {
 		return nil
 	}
 	f := finder{full: pix, fw: w, fh: h}
 	f.shrink()
+	if f.w < minStrip || f.h < minStrip {
+		return nil
+	}
 	f.peelFlat()
 	f.strips()
 	f.lines()

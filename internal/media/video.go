@@ -238,6 +238,11 @@ type frameSink struct {
 // read reads YUV4MPEG2 to its end. It hashes every stride-th frame and doubles
 // the stride when there are too many. progress is called after each frame.
 func (s *frameSink) read(r io.Reader, progress func()) (rate float64, err error) {
+	defer func() {
+		if recover() != nil { // as in compute
+			err = errStream
+		}
+	}()
 	br := bufio.NewReaderSize(r, 1<<20)
 	h, err := readY4M(br)
 	if err != nil {
@@ -289,7 +294,7 @@ func (s *frameSink) read(r io.Reader, progress func()) (rate float64, err error)
 			s.key(i, h)
 		}
 		if s.still != nil && s.picture == nil {
-			s.picture = picture.Compute(s.grey(h), *s.still)
+			s.picture = s.compute(h, *s.still)
 		}
 	}
 }
@@ -302,6 +307,21 @@ func (s *frameSink) grey(h y4m) *image.Gray {
 	}
 	return grey
 }
+
+// compute fingerprints the last frame as a picture. This is the service's own
+// process and a stranger's pixels, so a mistake of ours in it costs this
+// picture, too: it returns nil then.
+func (s *frameSink) compute(h y4m, o picture.Options) (p *fingerprint.Picture) {
+	defer func() {
+		if recover() != nil {
+			p = nil
+		}
+	}()
+	return computePicture(s.grey(h), o)
+}
+
+// computePicture is picture.Compute, but in tests of what happens if it panics.
+var computePicture = picture.Compute
 
 // key computes the keypoints of the last frame, the i-th that ffmpeg chose, if
 // it is a key frame.
@@ -328,8 +348,9 @@ func (s *frameSink) key(i int, h y4m) {
 			drop = !drop
 		}
 	}
-	p := picture.Compute(s.grey(h), picture.Options{NoTrims: true})
-	f.Local = p.Local
+	if p := s.compute(h, picture.Options{NoTrims: true}); p != nil {
+		f.Local = p.Local
+	}
 	s.keys++
 	s.last, s.lastAt = f.PDQ.Hash, i
 }

@@ -2,6 +2,7 @@ package media
 
 import (
 	"errors"
+	"image"
 	"math"
 	"os"
 	"os/exec"
@@ -10,7 +11,9 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/siaga-crp/siaga/fingerprint"
 	"github.com/siaga-crp/siaga/fingerprint/pdq"
+	"github.com/siaga-crp/siaga/fingerprint/picture"
 	"github.com/siaga-crp/siaga/fingerprint/vpdq"
 )
 
@@ -196,5 +199,21 @@ func TestMirroredVideo(t *testing.T) {
 	}
 	if len(found) != 1 || found[0] == 0 {
 		t.Errorf("found in forms %v, want one, not the first", found)
+	}
+}
+
+// A panic of ours on a stranger's pixels costs that picture, not the service.
+func TestPanicsInTheServiceAreHeld(t *testing.T) {
+	needFFmpeg(t)
+	defer func(f func(image.Image, picture.Options) *fingerprint.Picture) { computePicture = f }(computePicture)
+	computePicture = func(image.Image, picture.Options) *fingerprint.Picture { panic("a mistake of ours") }
+	p := newPool(t, Options{})
+	set, err := p.Path(t.Context(), pictures+"rle.bmp", Want{Local: true})
+	if err != nil || set.Picture != nil || set.Unknown == "" {
+		t.Errorf("a picture: %v, %+v", err, set)
+	}
+	set, err = p.Path(t.Context(), "../../fingerprint/vpdq/testdata/test-padded-dimensions.mp4", Want{Local: true})
+	if err != nil || len(set.Frames) < 40 || set.Frames[0].Local != nil {
+		t.Errorf("a video: %v, %d frames", err, len(set.Frames))
 	}
 }
