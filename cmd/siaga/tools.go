@@ -119,7 +119,7 @@ func benchCommand() *cobra.Command {
 	f.StringVar(&io.Haystack, "haystack", "", "file with the hashes of the index, one of 64 hex digits a line")
 	f.StringVar(&io.Needles, "needles", "", "file with the hashes to look for")
 	f.BoolVar(&io.JSON, "json", false, "print JSON")
-	c.AddCommand(index, benchPDQCommand(), benchFeedCommand())
+	c.AddCommand(index, benchPDQCommand(), benchFeedCommand(), benchCopiesCommand())
 	return c
 }
 
@@ -142,6 +142,28 @@ func benchFeedCommand() *cobra.Command {
 	f.BoolVar(&o.Stored, "stored", false, "edges keep folders and sync each operation")
 	f.DurationVar(&o.Soak, "soak", 0, "go on for this long, with percentiles every ten seconds")
 	f.BoolVar(&o.Idle, "idle", false, "measure the node's memory for an idle edge too")
+	f.BoolVar(&o.JSON, "json", false, "print JSON")
+	return c
+}
+
+func benchCopiesCommand() *cobra.Command {
+	var o bench.CopiesOptions
+	c := &cobra.Command{
+		Use: "copies DIR", Short: "How many altered copies of your photos are found again",
+		Long: "Alters the photos of a folder in many ways and looks for the copies: half of the\n" +
+			"photos are known, the other half are not and should match nothing.",
+		Example: "  siaga bench copies ~/Pictures\n  siaga bench copies --assets 10000 --edits crop20,screenshot-dark ~/Pictures",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			o.Dir = args[0]
+			return bench.Copies(cmd.Context(), cmd.OutOrStdout(), o)
+		},
+	}
+	f := c.Flags()
+	f.StringSliceVar(&o.Edits, "edits", nil, "edits to apply, by name; all unless given")
+	f.IntVar(&o.Assets, "assets", 0, "fill the index up to so many known pictures")
+	f.IntVar(&o.Workers, "workers", 1, "pictures worked on at once; the times are for 1")
+	f.IntVar(&o.Pixels, "pixels", 1_000_000, "reduce photos to so many pixels first")
 	f.BoolVar(&o.JSON, "json", false, "print JSON")
 	return c
 }

@@ -1,0 +1,443 @@
+package bench
+
+import (
+	"context"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"image"
+	"io"
+	"io/fs"
+	"maps"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/siaga-crp/siaga/fingerprint"
+	"github.com/siaga-crp/siaga/fingerprint/local"
+	"github.com/siaga-crp/siaga/fingerprint/pdq"
+	"github.com/siaga-crp/siaga/fingerprint/picture"
+	"github.com/siaga-crp/siaga/fingerprint/variant"
+	"github.com/siaga-crp/siaga/index"
+	"github.com/siaga-crp/siaga/internal/edits"
+)
+
+// CopiesOptions say what Copies measures.
+type CopiesOptions struct {
+	Dir     string   // folder of the user's own photos, read with its folders
+	Edits   []string // names of the edits to apply; empty: all of package edits
+	Assets  int      // known pictures in the index, filled up with made-up ones
+	Pixels  int      // pictures are reduced to so many pixels first; 0 means 1,000,000
+	Workers int      // pictures worked on at once; 0 means 1, which the times are for
+	JSON    bool
+}
+
+// maxCopiesFile bounds what is read of one photo.
+const maxCopiesFile = 64 << 20
+
+// copyPhoto is one of the user's photos.
+type copyPhoto struct {
+	path, name string
+	known      bool
+	quality    int // PDQ quality of the photo as it is
+}
+
+// editFigures are the results of one edit.
+type editFigures struct {
+	Edit   string                         `json:"edit"`
+	Copies int                            `json:"copies"`       // of known photos with detail enough
+	Found  int                            `json:"found"`        // strongly: a block was allowed
+	Review int                            `json:"review"`       // weakly: for review only
+	Poor   int                            `json:"poor"`         // copies of known photos of PDQ quality under 50
+	PoorIn int                            `json:"poor_found"`   // of these, found in any way
+	Other  int                            `json:"benign"`       // edited photos that are not known
+	False  int                            `json:"false"`        // of these, matched strongly
+	FalseR int                            `json:"false_review"` // of these, matched weakly
+	ByPass counts                         `json:"by_pass"`      // found copies by the pass that found them
+	times  struct{ all, cheap []float64 } // ms
+	wrong  []string                       // what was matched falsely
+}
+
+type counts map[string]int
+
+type copiesFigures struct {
+	Photos       int           `json:"photos"`
+	Known        int           `json:"known"`
+	Assets       int           `json:"assets"`
+	Edits        []editFigures `json:"edits"`
+	Recall       float64       `json:"recall"`
+	RecallReview float64       `json:"recall_with_review"`
+	LeastRecall  float64       `json:"least_recall"`
+	LeastEdit    string        `json:"least_edit"`
+	False        int           `json:"false"`
+	FalseReview  int           `json:"false_review"`
+	Of           int           `json:"of"`
+	PoorRecall   float64       `json:"poor_recall"`
+	MSP50        float64       `json:"ms_p50"`
+	MSP99        float64       `json:"ms_p99"`
+	CheapMSP50   float64       `json:"cheap_ms_p50"`
+}
+
+// Copies measures how many altered copies of photos are found again, and how
+// many other photos are taken for copies. Half of the photos under Dir, by
+// turns, are known; copies are made of all with the built-in edits. Strong
+// matches count as found; weak ones, and those of pictures of PDQ quality
+// under 50, are counted apart. The times are for hashing, keypoints and all
+// look-ups of one decoded picture.
+//
+// Photos that show one and the same thing appear as false matches; they are
+// listed by name.
+func Copies(ctx context.Context, w io.Writer, o CopiesOptions) error {
+	if o.Pixels <= 0 {
+		o.Pixels = 1_000_000
+	}
+	if o.Workers <= 0 {
+		o.Workers = 1
+	}
+	es, err := chosenEdits(o.Edits)
+	if err != nil {
+		return err
+	}
+	photos, err := findPhotos(o.Dir)
+	if err != nil {
+		return err
+	}
+	x, err := newCopyIndex(ctx, photos, o)
+	if err != nil {
+		return err
+	}
+	figures := make([]editFigures, len(es))
+	var mu sync.Mutex // guards figures
+	g, gctx := errgroup.WithContext(ctx)
+	g.SetLimit(o.Workers)
+	for i := range photos {
+		g.Go(func() error {
+			p := &photos[i]
+			img, err := readPhoto(p.path, o.Pixels)
+			if err != nil {
+				return nil //nolint:nilerr // already reported when it was indexed
+			}
+			// The other picture is one of the same half, so that no known
+			// photo is the background of an unknown one.
+			other, err := readPhoto(photos[(i+2)%len(photos)].path, o.Pixels)
+			if err != nil || photos[(i+2)%len(photos)].known != p.known {
+				other = img
+			}
+			for e := range es {
+				if err := gctx.Err(); err != nil {
+					return err
+				}
+				copied := es[e].Apply(edits.Input{Picture: img, Other: other, Rand: edits.Seed(es[e].Name, p.name)})
+				r := x.look(copied)
+				mu.Lock()
+				figures[e].count(p, x, r)
+				mu.Unlock()
+			}
+			return nil
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	for e := range figures {
+		figures[e].Edit = es[e].Name
+	}
+	return report(w, photos, figures, o)
+}
+
+func chosenEdits(names []string) ([]edits.Edit, error) {
+	all := edits.All()
+	if len(names) == 0 {
+		return all, nil
+	}
+	var out []edits.Edit
+	for _, n := range names {
+		i := slices.IndexFunc(all, func(e edits.Edit) bool { return e.Name == n })
+		if i < 0 {
+			known := make([]string, len(all))
+			for j := range all {
+				known[j] = all[j].Name
+			}
+			return nil, fmt.Errorf("there is no edit %q; use some of %s", n, strings.Join(known, " "))
+		}
+		out = append(out, all[i])
+	}
+	return out, nil
+}
+
+func findPhotos(dir string) ([]copyPhoto, error) {
+	if dir == "" {
+		return nil, errors.New("name a folder of photos")
+	}
+	var photos []copyPhoto
+	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		switch strings.ToLower(filepath.Ext(path)) {
+		case ".jpg", ".jpeg", ".png", ".gif", ".webp":
+			if d.Type().IsRegular() {
+				photos = append(photos, copyPhoto{path: path, name: strings.TrimPrefix(path, dir)})
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	if len(photos) < 4 {
+		return nil, fmt.Errorf("%s holds %d photos (JPEG, PNG, GIF, WebP); at least 4 are needed", dir, len(photos))
+	}
+	return photos, nil
+}
+
+func readPhoto(path string, pixels int) (*image.RGBA, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close() //nolint:errcheck // read only
+	img, _, err := image.Decode(io.LimitReader(f, maxCopiesFile))
+	if err != nil {
+		return nil, fmt.Errorf("decoding %s: %w", path, err)
+	}
+	return edits.Prepare(img, pixels), nil
+}
+
+// copyIndex holds the known photos as an edge does.
+type copyIndex struct {
+	pdq     *index.Index
+	local   local.Index
+	quality map[uint64]int
+	names   map[uint64]string
+}
+
+func newCopyIndex(ctx context.Context, photos []copyPhoto, o CopiesOptions) (*copyIndex, error) {
+	x := &copyIndex{pdq: index.New(index.Options{}), quality: map[uint64]int{}, names: map[uint64]string{}}
+	var parts [][]byte
+	n := 0
+	for i := range photos {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		p := &photos[i]
+		img, err := readPhoto(p.path, o.Pixels)
+		if err != nil {
+			return nil, fmt.Errorf("%w; take it out of the folder", err)
+		}
+		p.known = i%2 == 0
+		pic := picture.Compute(img, picture.Options{NoTrims: true})
+		p.quality = pic.PDQ.Quality
+		if len(pic.Local) == 0 && !p.known {
+			continue
+		}
+		f := new(local.Fingerprint)
+		if len(pic.Local) > 0 {
+			if f, err = local.Decode(pic.Local); err != nil {
+				return nil, err
+			}
+		}
+		if !p.known {
+			parts = append(parts, f.Asset().Append(nil))
+			continue
+		}
+		id := uint64(i)
+		x.quality[id], x.names[id] = p.quality, p.name
+		if err := x.pdq.Insert(id, pic.PDQ.Hash, pdq.MatchDistance); err != nil {
+			return nil, err
+		}
+		x.local.Add(id, f)
+		n++
+	}
+	// Made-up assets have keypoints of many photos, each somewhat changed.
+	for i := n; i < o.Assets && len(parts) > 0; i++ {
+		r := rand.New(rand.NewPCG(1, uint64(i))) //nolint:gosec // data of a fixed seed
+		f, err := madeUp(parts, r)
+		if err != nil {
+			return nil, err
+		}
+		var h pdq.Hash
+		for j := 0; j < len(h); j += 8 {
+			binary.BigEndian.PutUint64(h[j:], r.Uint64())
+		}
+		id := uint64(1)<<32 + uint64(i) //nolint:gosec // a count
+		x.quality[id], x.names[id] = 100, "made up"
+		if err := x.pdq.Insert(id, h, pdq.MatchDistance); err != nil {
+			return nil, err
+		}
+		x.local.Add(id, f)
+	}
+	return x, nil
+}
+
+// madeUp mixes the keypoints of many binary forms (docs/format/local.md).
+func madeUp(parts [][]byte, r *rand.Rand) (*local.Fingerprint, error) {
+	const head, point = 8 + 512, 36
+	b := slices.Clone(parts[r.IntN(len(parts))])
+	for at := head; at+point <= len(b); at += point {
+		src := parts[r.IntN(len(parts))]
+		if k := (len(src) - head) / point; k > 0 {
+			copy(b[at+4:at+point], src[head+r.IntN(k)*point+4:])
+		}
+		for range 40 {
+			k := r.IntN(256)
+			b[at+4+k/8] ^= 1 << (k % 8)
+		}
+	}
+	return local.Decode(b)
+}
+
+// looked is what was found for one picture.
+type looked struct {
+	strong, weak []uint64
+	pass         string
+	ms           float64
+	cheap        bool
+}
+
+// look runs all passes as an edge does: the cheap ones, and keypoints where
+// those say nothing.
+func (x *copyIndex) look(img *image.RGBA) (r looked) {
+	start := time.Now()
+	defer func() { r.ms = ms(time.Since(start)) }()
+	set := fingerprint.Set{Picture: picture.Compute(img, picture.Options{NoLocal: true})}
+	var hits []index.Match
+	for _, p := range variant.Probes(&set) {
+		hits = x.pdq.Search(hits[:0], (*index.Hash)(&p.Hash), p.MaxDistance)
+		for _, h := range hits {
+			r.add(h.ID, p.Quality >= pdq.MinQuality && x.quality[h.ID] >= pdq.MinQuality && !pdq.Degenerate(p.Hash), p.Pass)
+		}
+		if len(r.strong) > 0 {
+			r.cheap = true
+			return r
+		}
+	}
+	for _, m := range x.local.Search(local.ComputeLuma(local.FromImage(img), local.Options{})) {
+		r.add(m.ID, !m.Weak && x.quality[m.ID] >= pdq.MinQuality, "local")
+	}
+	return r
+}
+
+func (r *looked) add(id uint64, strong bool, pass string) {
+	if r.pass == "" {
+		r.pass = pass
+	}
+	if strong {
+		if len(r.strong) == 0 {
+			r.pass = pass
+		}
+		r.strong = append(r.strong, id)
+		return
+	}
+	r.weak = append(r.weak, id)
+}
+
+func (f *editFigures) count(p *copyPhoto, x *copyIndex, r looked) {
+	f.times.all = append(f.times.all, r.ms)
+	if r.cheap {
+		f.times.cheap = append(f.times.cheap, r.ms)
+	}
+	right := func(ids []uint64) bool {
+		return slices.ContainsFunc(ids, func(id uint64) bool { return x.names[id] == p.name })
+	}
+	for _, id := range r.strong {
+		if x.names[id] != p.name {
+			f.wrong = append(f.wrong, p.name+" taken for "+x.names[id])
+		}
+	}
+	switch {
+	case !p.known:
+		f.Other++
+		if len(r.strong) > 0 {
+			f.False++
+		} else if len(r.weak) > 0 {
+			f.FalseR++
+		}
+		return
+	case p.quality < pdq.MinQuality:
+		f.Poor++
+		if right(r.strong) || right(r.weak) {
+			f.PoorIn++
+		}
+		return
+	}
+	f.Copies++
+	switch {
+	case right(r.strong):
+		f.Found++
+	case right(r.weak):
+		f.Review++
+	default:
+		return
+	}
+	if f.ByPass == nil {
+		f.ByPass = counts{}
+	}
+	pass, _, _ := strings.Cut(r.pass, ":")
+	f.ByPass[pass]++
+}
+
+func report(w io.Writer, photos []copyPhoto, es []editFigures, o CopiesOptions) error {
+	r := copiesFigures{Photos: len(photos), Known: (len(photos) + 1) / 2, Edits: es, LeastRecall: 1}
+	r.Assets = max(o.Assets, r.Known)
+	var found, weak, of, poor, poorIn int
+	var all, cheap []float64
+	wrong := map[string]int{}
+	for _, e := range es {
+		found, weak, of = found+e.Found, weak+e.Review, of+e.Copies
+		poor, poorIn = poor+e.Poor, poorIn+e.PoorIn
+		r.False, r.FalseReview, r.Of = r.False+e.False, r.FalseReview+e.FalseR, r.Of+e.Other
+		all, cheap = append(all, e.times.all...), append(cheap, e.times.cheap...)
+		if v := share(e.Found, e.Copies); e.Copies > 0 && (v < r.LeastRecall || r.LeastEdit == "") {
+			r.LeastRecall, r.LeastEdit = v, e.Edit
+		}
+		for _, s := range e.wrong {
+			wrong[s]++
+		}
+	}
+	r.Recall, r.RecallReview, r.PoorRecall = share(found, of), share(found+weak, of), share(poorIn, poor)
+	slices.Sort(all)
+	r.MSP50, r.MSP99 = all[len(all)/2], all[len(all)*99/100]
+	if len(cheap) > 0 {
+		r.CheapMSP50 = median(cheap)
+	}
+	if o.JSON {
+		return json.NewEncoder(w).Encode(r)
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "%-26s %7s %7s %7s  %s\n", "edit", "copies", "found", "review", "by")
+	for _, e := range es {
+		fmt.Fprintf(&b, "%-26s %7d %6.1f%% %6.1f%%  %s\n", e.Edit, e.Copies, 100*share(e.Found, e.Copies), 100*share(e.Review, e.Copies), passes(e.ByPass))
+	}
+	for _, s := range slices.Sorted(maps.Keys(wrong)) {
+		fmt.Fprintf(&b, "false: %s, %d times\n", s, wrong[s])
+	}
+	fmt.Fprintf(&b, "pictures of little detail: found or for review %.1f%% of %d\n", 100*r.PoorRecall, poor)
+	fmt.Fprintf(&b, "benign pictures sent to review: %d of %d\n", r.FalseReview, r.Of)
+	fmt.Fprintf(&b, "least found: %s, %.1f%%; time p99 %.1f ms; where a cheap pass decides p50 %.1f ms\n", r.LeastEdit, 100*r.LeastRecall, r.MSP99, r.CheapMSP50)
+	fmt.Fprintf(&b, "copies photos=%d edits=%d recall=%.4f false=%d of=%d ms_p50=%.1f\n", r.Photos, len(es), r.Recall, r.False, r.Of, r.MSP50)
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+func share(n, of int) float64 {
+	if of == 0 {
+		return 0
+	}
+	return float64(n) / float64(of)
+}
+
+func passes(c counts) string {
+	var s []string
+	for _, k := range slices.Sorted(maps.Keys(c)) {
+		s = append(s, fmt.Sprintf("%s %d", k, c[k]))
+	}
+	return strings.Join(s, ", ")
+}
