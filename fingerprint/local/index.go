@@ -15,6 +15,7 @@ type Match struct {
 	Inliers   int     // keypoints that agree
 	Agreement float64 // of what lies between them, from -1 to 1
 	Coverage  float64 // share of the common area in which keypoints agree, 0 to 1
+	Differing float64 // share of the common area that shows something else, 0 to 1
 	Mirrored  bool    // the copy is a mirror image
 	Negative  bool    // the copy is a negative
 	Weak      bool    // too little to block: for review

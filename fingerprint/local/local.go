@@ -4,6 +4,54 @@
 // whole picture stops at a crop, a frame, a caption or a tilt, enough of these
 // places survive to find the picture again and to say where it lies in the
 // copy.
+//
+// # What it promises
+//
+//   - Compute gives the same bytes for the same pixels on every machine: all of
+//     it is integer arithmetic.
+//   - The shared form is at most 16 KB; docs/format/local.md has its layout and
+//     every constant that is needed to compute it anew.
+//   - A match is strong only if keypoints in distinct places of both pictures
+//     agree under one geometry, what lies between them agrees too, and no large
+//     part shows something else. A shared logo, caption or app frame does not
+//     make a strong match. Weak matches are for review, never for blocking.
+//   - Search is approximate where package index is exact: it may miss a known
+//     picture of which few keypoints survive. It never reports one that failed
+//     the geometric check.
+//   - Decode and Parse are bounded and take hostile input. No function does I/O,
+//     starts a goroutine that outlives it, or reads a clock.
+//
+// # What it reveals
+//
+// Descriptors are made to recognise a picture, and so they describe it: a
+// recognisable likeness can be reconstructed from such descriptors
+// (Weinzaepfel, Jégou, Pérez: Reconstructing an image from its local
+// descriptors, CVPR 2011; d'Angelo et al.: From bits to images, PAMI 2014), and
+// the 32 by 32 sketch in the shared form is a coarse likeness already. Treat a
+// local fingerprint with the care of a small, blurred print of the picture: it
+// stays within the sharing scope of its signal, is never shown on a page and
+// never logged. The query form holds a thumbnail and does not leave the
+// machine.
+//
+// # Method
+//
+// Keypoints are maxima of the determinant of the Hessian (Beaudet 1978;
+// Lindeberg, IJCV 1998; Bay et al., SURF, 2008) on a pyramid of eight levels
+// 2^(-1/3) apart, spread over the picture. A keypoint darker than what
+// surrounds it is described as its negative, so that a negative has the same
+// descriptors. The direction is that of the brightness centroid (Rosin 1999;
+// ORB: Rublee et al., ICCV 2011) of the inner fields. Descriptors compare sums
+// of receptive fields on rings (BRISK, FREAK: 2011, 2012) against thresholds
+// (BAD and BEBLID: Suárez et al. 2020, 2021), chosen as ORB chooses its tests;
+// the rings are their own mirror image, so a mirrored picture needs no second
+// fingerprint. Look-up is by hash tables with query-directed probes (Lv et al.,
+// Multi-probe LSH, VLDB 2007); candidates are ranked by votes that agree on
+// rotation and scale (Jégou et al., Weak geometric consistency, ECCV 2008), and
+// checked by hypotheses of one correspondence each (Philbin et al., CVPR 2007;
+// in place of RANSAC's random ones), refined to an affine or projective map
+// (Hartley and Zisserman, 4.1) with guided matching.
+//
+// docs/design/0012-altered-copies.md has the reasons and the figures.
 package local
 
 import (

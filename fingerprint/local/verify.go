@@ -357,7 +357,11 @@ func fitProjective(k *Fingerprint, q *view, ps []pair, t *transform) bool {
 	return true
 }
 
-const minAgreement = 0.15 // of what lies between the keypoints, to be more than weak
+// Beyond these a match is weak, whatever its score.
+const (
+	minAgreement = 0.15
+	maxDiffering = 0.19
+)
 
 // judge scores a transform and its pairs.
 func judge(as *asset, q *view, t *transform, ps []pair, negative bool) Match {
@@ -377,13 +381,13 @@ func judge(as *asset, q *view, t *transform, ps []pair, negative bool) Match {
 	near := 0.03 * math.Hypot(hi[0]-lo[0], hi[1]-lo[1])
 	type place struct{ x, y, weight float64 }
 	var places []place
-	var blocks [8][8]bool
+	var blocks [8][8]int
 	var total float64
 	for _, p := range ps {
 		x, y := k.points[p.k].xy()
 		w := float64(as.weight[p.k])
 		total += w
-		blocks[min(7, int(y)*8/k.h)][min(7, int(x)*8/k.w)] = true
+		blocks[min(7, int(y)*8/k.h)][min(7, int(x)*8/k.w)]++
 		distinct := true
 		for i := range places {
 			if o := &places[i]; math.Hypot(o.x-x, o.y-y) < near {
@@ -415,7 +419,7 @@ func judge(as *asset, q *view, t *transform, ps []pair, negative bool) Match {
 		for x := range have[y] {
 			if have[y][x] {
 				of++
-				if blocks[y][x] {
+				if blocks[y][x] > 0 {
 					n++
 				}
 			}
@@ -437,6 +441,7 @@ func judge(as *asset, q *view, t *transform, ps []pair, negative bool) Match {
 	if negative {
 		m.Agreement = -m.Agreement
 	}
+	m.Differing = differing(k, q, t, &z, &seen, &blocks, negative)
 	// Pairs of unrelated pictures that look alike somewhere agree in many
 	// places, but each only so-so: weigh places and pairs by how near the
 	// descriptors are.
@@ -449,7 +454,7 @@ func judge(as *asset, q *view, t *transform, ps []pair, negative bool) Match {
 		m.Score = int(math.Sqrt(spread*total) * near)
 	}
 	m.need = int(min(27, max(9, 27-33*(m.Agreement-0.3))))
-	m.Weak = m.Score < m.need || m.Agreement < minAgreement
+	m.Weak = m.Score < m.need || m.Agreement < minAgreement || m.Differing > maxDiffering
 	return m
 }
 
@@ -517,4 +522,78 @@ func (f *Fingerprint) weights() []float32 {
 		ws[i] = 1 / float32(1+n[i])
 	}
 	return ws
+}
+
+// differing returns the share of those blocks of the common area that hold
+// something to compare in which neither keypoints nor contrasts agree. Two
+// pictures in the same frame of an app agree around their pictures and differ
+// within.
+func differing(k *Fingerprint, q *view, t *transform, z *[sketchSide * sketchSide]int8, seen *[sketchSide * sketchSide]bool, agreed *[8][8]int, negative bool) float64 {
+	var points [8][8]int
+	for _, p := range k.points {
+		// Those that the copy could show: well inside of it and not too fine
+		// or too coarse for its levels.
+		x, y := p.xy()
+		u, v := t.apply(x, y)
+		s, _ := t.at(x, y)
+		level := float64(p.level) + 3*math.Log2(max(s, 0.01))
+		edge := 2 * keypointMargin * levelScale[p.level] * s
+		if u < edge || v < edge || u > float64(q.w)-edge || v > float64(q.h)-edge || level < -0.5 || level > levelCount-0.5 {
+			continue
+		}
+		points[min(7, int(y)*8/k.h)][min(7, int(x)*8/k.w)]++
+	}
+	// Where keypoints agree at all, this share of them does.
+	in, of := 0, 0
+	for by := range 8 {
+		for bx := range 8 {
+			if agreed[by][bx] > 0 {
+				in, of = in+agreed[by][bx], of+max(points[by][bx], agreed[by][bx])
+			}
+		}
+	}
+	miss := 1 - float64(in)/float64(max(1, of))
+	same, other := 0, 0
+	for by := range 8 {
+		for bx := range 8 {
+			var ab, aa, bb float64
+			n := 0
+			for y := max(0, 4*by-1); y < min(sketchSide, 4*by+5); y++ {
+				for x := max(0, 4*bx-1); x < min(sketchSide, 4*bx+5); x++ {
+					i := y*sketchSide + x
+					if !seen[i] {
+						continue
+					}
+					n++
+					a, b := float64(k.sketch[i]), float64(z[i])
+					ab, aa, bb = ab+a*b, aa+a*a, bb+b*b
+				}
+			}
+			if n < 12 {
+				continue
+			}
+			if negative {
+				ab = -ab
+			}
+			textured := aa > 4*float64(n) && bb > 4*float64(n)
+			like := 0.0
+			if aa > 0 && bb > 0 {
+				like = ab / math.Sqrt(aa*bb)
+			}
+			switch {
+			case agreed[by][bx] > 0:
+				same++
+			case math.Pow(miss, float64(points[by][bx])) < 0.03 && like < 0.8: // no chance
+				other++
+			case textured && like > 0.5:
+				same++
+			case textured && like < 0.3 || points[by][bx] > 2 && like < 0.3:
+				other++
+			}
+		}
+	}
+	if same+other == 0 {
+		return 0
+	}
+	return float64(other) / float64(same+other)
 }

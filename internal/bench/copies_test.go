@@ -1,0 +1,137 @@
+package bench
+
+import (
+	"bytes"
+	"encoding/json"
+	"image"
+	"strings"
+	"testing"
+
+	"github.com/siaga-crp/siaga/fingerprint/local"
+	"github.com/siaga-crp/siaga/internal/edits"
+)
+
+const testPhotos = "testdata/photos"
+
+// TestCopies is the regression test of recall: a few photos and edits of every
+// sort. The measurement proper is `siaga bench copies` on a folder of photos.
+func TestCopies(t *testing.T) {
+	var b bytes.Buffer
+	err := Copies(t.Context(), &b, CopiesOptions{
+		Dir: testPhotos, Workers: 4, Pixels: 200_000, JSON: true,
+		Edits: []string{
+			"jpeg10", "rotate5", "crop-right35", "caption-bottom+mirror", "stickers",
+			"negative+crop10", "screenshot-dark", "filmed", "pip", "stretch-wide",
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var f copiesFigures
+	if err := json.Unmarshal(b.Bytes(), &f); err != nil {
+		t.Fatal(err)
+	}
+	if f.Photos != 8 || len(f.Edits) != 10 || f.Of != 4*10 {
+		t.Fatalf("measured %d photos, %d edits, %d benign; want 8, 10, 40", f.Photos, len(f.Edits), f.Of)
+	}
+	if f.False != 0 {
+		t.Errorf("%d of %d benign pictures matched, want none", f.False, f.Of)
+	}
+	if f.Recall < 0.95 {
+		t.Errorf("recall %.3f, want at least 0.95", f.Recall)
+	}
+	for _, e := range f.Edits {
+		if e.Found < e.Copies-1 {
+			t.Errorf("%s: %d of %d copies found, want all but one at least", e.Edit, e.Found, e.Copies)
+		}
+	}
+}
+
+// TestCopiesByPass asserts that each cheap pass finds what it is there for.
+func TestCopiesByPass(t *testing.T) {
+	var b bytes.Buffer
+	err := Copies(t.Context(), &b, CopiesOptions{
+		Dir: testPhotos, Workers: 4, Pixels: 200_000, JSON: true,
+		Edits: []string{"mirror", "negative", "border-white", "portrait-blur", "caption-top"},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var f copiesFigures
+	if err := json.Unmarshal(b.Bytes(), &f); err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]string{
+		"mirror": "pdq", "negative": "pdq", "border-white": "trim", "portrait-blur": "trim", "caption-top": "trim",
+	}
+	for _, e := range f.Edits {
+		if n := e.ByPass[want[e.Edit]]; n < e.Copies-1 {
+			t.Errorf("%s: %d of %d copies found by %s (%v), want all but one at least", e.Edit, n, e.Copies, want[e.Edit], e.ByPass)
+		}
+	}
+}
+
+// TestSharedFrame makes known pictures of photos in an app's frame, under a
+// caption and with a logo: other photos in the same frame are no copies.
+func TestSharedFrame(t *testing.T) {
+	photos, err := findPhotos(testPhotos)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var imgs []*image.RGBA
+	for _, p := range photos {
+		img, err := readPhoto(p.path, 200_000)
+		if err != nil {
+			t.Fatal(err)
+		}
+		imgs = append(imgs, img)
+	}
+	for _, name := range []string{"screenshot-light", "caption-bottom", "logo", "border-shaded"} {
+		i := 0
+		for edits.All()[i].Name != name {
+			i++
+		}
+		e := edits.All()[i]
+		var x local.Index
+		framed := make([]*local.Fingerprint, len(imgs))
+		for i, img := range imgs {
+			// One app, other posts: names and words differ.
+			framed[i] = local.Compute(e.Apply(edits.Input{Picture: img, Other: img, Rand: edits.Seed(name, photos[i].name)}), local.Options{})
+			x.Add(uint64(i), framed[i])
+		}
+		for i, f := range framed {
+			self := false
+			for _, m := range x.Search(f) {
+				if m.ID == uint64(i) {
+					self = !m.Weak
+					continue
+				}
+				if !m.Weak {
+					t.Errorf("%s: %s is taken for %s: score %d, agreement %.2f, coverage %.2f, differing %.2f", name, photos[i].name, photos[m.ID].name, m.Score, m.Agreement, m.Coverage, m.Differing)
+				}
+			}
+			if !self {
+				t.Errorf("%s: %s is not found again in the same frame", name, photos[i].name)
+			}
+		}
+	}
+}
+
+func TestCopiesRefuses(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		o    CopiesOptions
+		want string
+	}{
+		{"no folder", CopiesOptions{}, "name a folder"},
+		{"empty folder", CopiesOptions{Dir: t.TempDir()}, "at least 4"},
+		{"unknown edit", CopiesOptions{Dir: testPhotos, Edits: []string{"melt"}}, `no edit "melt"; use some of`},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			err := Copies(t.Context(), &bytes.Buffer{}, c.o)
+			if err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("got %v, want an error with %q", err, c.want)
+			}
+		})
+	}
+}
