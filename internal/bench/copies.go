@@ -124,10 +124,9 @@ func Copies(ctx context.Context, w io.Writer, o CopiesOptions) error {
 			if err != nil {
 				return nil //nolint:nilerr // already reported when it was indexed
 			}
-			// The other picture is one of the same half, so that no known
-			// photo is the background of an unknown one.
-			other, err := readPhoto(photos[(i+2)%len(photos)].path, o.Pixels)
-			if err != nil || photos[(i+2)%len(photos)].known != p.known {
+			// The other picture of a collage is never a known one.
+			other, err := readPhoto(photos[backgroundOf(i, len(photos))].path, o.Pixels)
+			if err != nil {
 				other = img
 			}
 			for e := range es {
@@ -150,6 +149,16 @@ func Copies(ctx context.Context, w io.Writer, o CopiesOptions) error {
 		figures[e].Edit = es[e].Name
 	}
 	return report(w, photos, figures, o)
+}
+
+// backgroundOf returns the place of a photo that is not known and not photo i:
+// the next one with an odd place.
+func backgroundOf(i, n int) int {
+	for j := i + 1; ; j++ {
+		if k := j % n; k%2 == 1 && k != i {
+			return k
+		}
+	}
 }
 
 func chosenEdits(names []string) ([]edits.Edit, error) {
