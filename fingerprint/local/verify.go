@@ -454,8 +454,11 @@ func judge(as *asset, q *view, t *transform, ps []pair, negative bool) Match {
 		near := max(0, 58-float64(dist)/float64(n)) / 28
 		// A copy that is worn all over (filmed, very dark) has worn parts too;
 		// one that is clean elsewhere has none.
-		limit += 0.3 * min(0.5, max(0, 1-near))
+		limit += 0.45 * min(0.4, max(0, 1-near))
 		m.Score = int(math.Sqrt(spread*total) * near)
+	}
+	if m.Score >= 160 {
+		limit += 0.06 // more than any frame has: large writing over a copy
 	}
 	m.need = int(min(27, max(9, 27-33*(m.Agreement-0.3))))
 	m.Weak = m.Score < m.need || m.Agreement < minAgreement || m.Differing > limit
