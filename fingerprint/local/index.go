@@ -31,6 +31,7 @@ const (
 	tableCount  = 2
 	keyBits     = 20
 	probesEach  = 16  // buckets looked into for each keypoint and table
+	chunksEach  = 16  // of a bucket that are looked through: bounds the work where one pattern fills it
 	queryPoints = 600 // keypoints of a query that are looked up
 	sigLimit    = 15  // of the 64 bits kept beside an entry
 	hitLimit    = 46  // of all 256 bits: a random pair is that near twice in 10,000
@@ -332,7 +333,8 @@ func (x *Index) gather(s *searcher, form int) {
 			tab := &x.tables[t]
 			s.keys = probes(t, keyOf(t, d), &q.margins[qi], s.keys[:0])
 			for _, key := range s.keys {
-				for at := tab.heads[key]; at != 0; {
+				at := tab.heads[key]
+				for n := 0; at != 0 && n < chunksEach; n++ {
 					c := &tab.chunks[at]
 					at = c.next
 					for i := range c.sigs {
