@@ -29,7 +29,7 @@ parts: ## install what tests need: ffmpeg, PostgreSQL, Chromium
 
 test: check parts wasm ## all tests, with real ffmpeg, PostgreSQL and Chromium
 	SIAGA_TEST_FFMPEG=1 SIAGA_TEST_POSTGRES=1 SIAGA_TEST_BROWSER=1 $(GO) test -timeout 20m ./...
-	$(GO) test -tags purego ./internal/purego ./fingerprint/pdq ./index
+	$(GO) test -tags purego ./fingerprint/pdq ./index
 	$(GO) test -run '^$$' -bench . -benchtime 1x -short ./fingerprint/... ./index ./edge ./internal/journal > /dev/null
 	$(GO) run ./cmd/siaga demo --once --edges 20 --listen 127.0.0.1:0
 	scripts/fuzz.sh 90
