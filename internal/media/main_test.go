@@ -32,3 +32,12 @@ func newPool(t testing.TB, o Options) *Pool {
 	})
 	return p
 }
+
+// long marks a test that takes seconds: make test runs it, a bare go test does
+// not, so that it stays quick.
+func long(t *testing.T) {
+	t.Helper()
+	if os.Getenv("SIAGA_TEST_FFMPEG") == "" {
+		t.Skip("a long test: make test runs it")
+	}
+}

@@ -368,6 +368,7 @@ func TestTexts(t *testing.T) {
 }
 
 func TestFileNamesAreOnlyNames(t *testing.T) {
+	long(t)
 	needFFmpeg(t)
 	c := newCanaries(t)
 	dir := t.TempDir()

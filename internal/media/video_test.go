@@ -179,6 +179,7 @@ func TestNoFFmpeg(t *testing.T) {
 
 // What is mirrored in a video is found by the frames' mirrored forms.
 func TestMirroredVideo(t *testing.T) {
+	long(t)
 	needFFmpeg(t)
 	p := newPool(t, Options{})
 	const original = "../../fingerprint/vpdq/testdata/pattern-sd-grey-bar.mp4"
