@@ -139,6 +139,9 @@ func TestConfinementHolds(t *testing.T) {
 		t.Skip("the race detector's memory is over every limit")
 	}
 	if text := Confinement(); !strings.Contains(text, "landlock") || strings.Contains(text, "lacks") {
+		if os.Getenv("SIAGA_TEST_CONFINED") != "" {
+			t.Fatalf("this kernel cannot confine decoders, so nothing proves that they are: %s", text)
+		}
 		t.Skipf("nothing to test on this kernel: %s", text)
 	}
 	l, err := net.Listen("tcp", "127.0.0.1:0")
