@@ -17,11 +17,24 @@ import (
 
 func messages(t *testing.T, lang string) map[string]map[string]string {
 	t.Helper()
-	var m map[string]map[string]string
-	if _, err := toml.DecodeFile("locales/active."+lang+".toml", &m); err != nil {
-		t.Fatal(err)
+	files, err := filepath.Glob("locales/*." + lang + ".toml")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no catalogue of %s: %v", lang, err)
 	}
-	return m
+	all := map[string]map[string]string{}
+	for _, name := range files {
+		var m map[string]map[string]string
+		if _, err := toml.DecodeFile(name, &m); err != nil {
+			t.Fatal(err)
+		}
+		for key, forms := range m {
+			if all[key] != nil {
+				t.Errorf("%s: %q stands in another file too", name, key)
+			}
+			all[key] = forms
+		}
+	}
+	return all
 }
 
 // Both catalogues say the same things, with the same names in them.
