@@ -1,0 +1,145 @@
+package incident
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/siaga-crp/siaga/internal/access"
+	"github.com/siaga-crp/siaga/internal/journal"
+	"github.com/siaga-crp/siaga/internal/problem"
+	"github.com/siaga-crp/siaga/internal/protocol"
+	"github.com/siaga-crp/siaga/internal/signal"
+)
+
+// NewUpdate is a situation update to be posted.
+type NewUpdate struct {
+	Audience string            `json:"audience,omitempty"` // partners (the default), observers or public
+	TLP      string            `json:"tlp,omitempty"`      // empty: the audience's in the protocol
+	Texts    map[string]string `json:"texts"`              // by language, BCP 47
+	Corrects int               `json:"corrects,omitempty"`
+}
+
+type updated struct {
+	Number   int               `json:"number"`
+	Name     string            `json:"audience"`
+	Texts    map[string]string `json:"texts"`
+	Corrects int               `json:"corrects,omitempty"`
+}
+
+// PostUpdate tells an audience how things stand.
+func (s *Service) PostUpdate(ctx context.Context, by access.Actor, id string, n NewUpdate) (Incident, error) {
+	now := s.o.Now()
+	if err := access.Allow(by, access.PostUpdate, now); err != nil {
+		return Incident{}, err
+	}
+	var f problem.InvalidFields
+	n.Audience = cmp.Or(strings.ToLower(strings.TrimSpace(n.Audience)), "partners")
+	if !slices.Contains([]string{"partners", "observers", "public"}, n.Audience) {
+		f.Add("audience", "choose partners, observers or public; %q is none of them", n.Audience)
+	}
+	texts := map[string]string{}
+	for lang, t := range n.Texts {
+		if t = strip(t); t != "" {
+			texts[strings.ToLower(strings.TrimSpace(lang))] = t
+		}
+		if len([]rune(t)) > MaxText {
+			f.Add("texts", "the text in %s has %d characters, the limit is %d", lang, len([]rune(t)), MaxText)
+		}
+	}
+	if len(texts) == 0 {
+		f.Add("texts", "enter the text in at least one language")
+	}
+	if err := f.Err(); err != nil {
+		return Incident{}, err
+	}
+	return s.change(ctx, by, id, "update.post", now, func(tx *journal.Tx, inc *Incident) error {
+		def, err := s.leading(tx, inc)
+		if err != nil {
+			return err
+		}
+		tlp := map[string]access.TLP{"partners": def.Audiences.Partners, "observers": def.Audiences.Observers, "public": def.Audiences.Public}[n.Audience]
+		if n.TLP != "" {
+			if tlp, err = access.ParseTLP(n.TLP); err != nil {
+				return fieldError("tlp", "use clear, green, amber, amber+strict or red")
+			}
+		}
+		aud := access.Audience{TLP: tlp, Origin: by.Partner, Partners: inc.Audience.Partners}
+		if n.Audience == "partners" && tlp.Wider(inc.Audience.TLP) {
+			aud.TLP = inc.Audience.TLP
+			if n.TLP != "" {
+				return fieldError("tlp", fmt.Sprintf("the incident is TLP:%s; choose that or a narrower label, or address observers or the public", strings.ToUpper(string(inc.Audience.TLP))))
+			}
+		}
+		if n.Corrects < 0 || n.Corrects > len(inc.Updates) {
+			return fieldError("corrects", fmt.Sprintf("there is no update %d", n.Corrects))
+		}
+		body := updated{Number: len(inc.Updates) + 1, Name: n.Audience, Texts: texts, Corrects: n.Corrects}
+		if err := s.append(tx, by, inc, now, "update.posted", "", "", aud, body); err != nil {
+			return err
+		}
+		for _, p := range inc.Running() {
+			d, err := s.defs.of(tx, inc.Activations[p])
+			if err != nil {
+				return err
+			}
+			events, err := protocol.Step(d, inc.Activations[p], protocol.Action{Verb: protocol.PostUpdate}, by, now)
+			if problem.KindOf(err) == problem.Conflict || problem.KindOf(err) == problem.Denied {
+				continue // the update is told all the same; it meets no clock of this protocol
+			}
+			if err != nil {
+				return err
+			}
+			if err := s.appendEvents(tx, by, inc, now, events); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// NewAsset describes a piece of content.
+type NewAsset struct {
+	Kind     string `json:"kind"`
+	Producer string `json:"producer,omitempty"` // empty: unknown
+	Where    string `json:"where,omitempty"`
+	Text     string `json:"text"`
+	SHA256   string `json:"sha256,omitempty"`
+}
+
+// AddAsset adds a piece of content to the incident.
+func (s *Service) AddAsset(ctx context.Context, by access.Actor, id string, n NewAsset) (Incident, error) {
+	now := s.o.Now()
+	if err := access.Allow(by, access.AddAsset, now); err != nil {
+		return Incident{}, err
+	}
+	var f problem.InvalidFields
+	n.Producer = cmp.Or(n.Producer, string(signal.Unknown))
+	n.Text, n.Where = strip(n.Text), line(n.Where)
+	if !slices.Contains(AssetKinds(), n.Kind) {
+		f.Add("kind", "choose one of %s", strings.Join(AssetKinds(), ", "))
+	}
+	if !slices.Contains(signal.Producers(), signal.Producer(n.Producer)) {
+		f.Add("producer", "choose perpetrator, accomplice, bystander, media or unknown")
+	}
+	if n.Text == "" || len([]rune(n.Text)) > MaxText {
+		f.Add("text", "describe the content in up to %d characters", MaxText)
+	}
+	if len(n.Where) > 2000 {
+		f.Add("where", "enter up to 2000 characters")
+	}
+	if n.SHA256 != "" && (len(n.SHA256) != 64 || strings.Trim(strings.ToLower(n.SHA256), "0123456789abcdef") != "") {
+		f.Add("sha256", "enter 64 characters: digits and a to f")
+	}
+	if err := f.Err(); err != nil {
+		return Incident{}, err
+	}
+	return s.change(ctx, by, id, "asset.add", now, func(tx *journal.Tx, inc *Incident) error {
+		if inc.Status.Phase == protocol.Closed {
+			return problem.Newf(problem.Conflict, "incident %s is closed", inc.ID).WithFix("reopen it first")
+		}
+		return s.append(tx, by, inc, now, "asset.added", "", "", inc.Audience, n)
+	})
+}
