@@ -61,7 +61,7 @@ func Lookup(name string) (*Definition, error) {
 		names = append(names, d.ID)
 	}
 	p := problem.Newf(problem.NotFound, "there is no built-in protocol %q", clip(name))
-	if near, ok := nearest(name, names); ok {
+	if near, ok := problem.Nearest(name, names); ok {
 		return nil, p.WithFix("did you mean %s?", near)
 	}
 	return nil, p.WithFix("use %s", orList(names))

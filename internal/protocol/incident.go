@@ -269,7 +269,7 @@ func (s IncidentState) assess(d *Definition, do IncidentAction, e IncidentEvent)
 		switch {
 		case !ok:
 			detail := fmt.Sprintf("%s does not ask %q", d.ID, clip(a.ID))
-			if n, ok := nearest(a.ID, criterionIDs(d)); ok {
+			if n, ok := problem.Nearest(a.ID, criterionIDs(d)); ok {
 				detail += "; did you mean " + n + "?"
 			}
 			f.Add("answers."+clip(a.ID), "%s", detail)

@@ -17,6 +17,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/siaga-crp/siaga/internal/access"
+	"github.com/siaga-crp/siaga/internal/problem"
 )
 
 // Limits of a definition file. They are far above what a protocol needs and
@@ -255,7 +256,7 @@ func (r *reader) object(n *yaml.Node, path string, known ...string) object {
 			r.add(k, at, "keep one of them", "%q stands here a second time", clip(k.Value))
 		case !slices.Contains(known, k.Value):
 			fix := "use one of " + strings.Join(known, ", ")
-			if near, ok := nearest(k.Value, known); ok {
+			if near, ok := problem.Nearest(k.Value, known); ok {
 				fix = "did you mean " + near + "?"
 				o.meant = append(o.meant, near)
 			}
@@ -342,7 +343,7 @@ func (r *reader) choice(n *yaml.Node, path string, allowed []string) string {
 	}
 	if !slices.Contains(allowed, s) {
 		fix := "use one of " + strings.Join(allowed, ", ")
-		if near, ok := nearest(s, allowed); ok {
+		if near, ok := problem.Nearest(s, allowed); ok {
 			fix = "did you mean " + near + "?"
 		}
 		r.add(n, path, fix, "%q is not known here", clip(s))

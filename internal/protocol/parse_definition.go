@@ -10,6 +10,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/siaga-crp/siaga/internal/access"
+	"github.com/siaga-crp/siaga/internal/problem"
 )
 
 var versionPattern = regexp.MustCompile(`^(0|[1-9][0-9]{0,5})\.(0|[1-9][0-9]{0,5})\.(0|[1-9][0-9]{0,5})$`)
@@ -521,7 +522,7 @@ func (r *reader) checkTemplate(path string, t Text) {
 				continue
 			}
 			fix := "use one of {" + strings.Join(placeholders(), "}, {") + "}"
-			if near, ok := nearest(m[1], placeholders()); ok {
+			if near, ok := problem.Nearest(m[1], placeholders()); ok {
 				fix = "did you mean {" + near + "}?"
 			}
 			r.add(r.where[path+"."+lang], path+"."+lang, fix, "there is no placeholder {%s}", clip(m[1]))

@@ -134,7 +134,7 @@ func (s *stepper) step() error {
 	do := s.do.Verb
 	if !slices.Contains(Verbs(), do) {
 		fix := "use one of " + joinVerbs(Verbs())
-		if v, ok := nearest(string(do), verbNames()); ok {
+		if v, ok := problem.Nearest(string(do), verbNames()); ok {
 			fix = "did you mean " + v + "?"
 		}
 		return problem.Newf(problem.Invalid, "%q is not something that can be done to an activation", do).WithFix("%s", fix)
