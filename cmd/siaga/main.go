@@ -19,6 +19,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/siaga-crp/siaga/internal/config"
 	"github.com/siaga-crp/siaga/internal/media"
 	"github.com/siaga-crp/siaga/internal/problem"
 )
@@ -147,21 +148,26 @@ are withdrawn as fast, and everyone can prove afterwards what was done.`,
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return useError{err} })
 	root.AddCommand(
 		initCommand(), serveCommand(), demoCommand(), hashCommand(), matchCommand(), edgeCommand(),
-		protocolCommand(), logCommand(), benchCommand(), tokenCommand(), versionCommand(),
+		protocolCommand(), logCommand(), benchCommand(), tokenCommand(), configCommand(), versionCommand(),
 	)
 	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error { return fromEnvironment(cmd) }
 	return root
 }
 
+// fromVariable marks a flag that the environment set.
+const fromVariable = "environment"
+
 // fromEnvironment sets each flag that the command line left from SIAGA_NAME.
 func fromEnvironment(cmd *cobra.Command) error {
 	var err error
 	cmd.Flags().VisitAll(func(f *pflag.Flag) {
-		name := "SIAGA_" + strings.ToUpper(strings.ReplaceAll(f.Name, "-", "_"))
-		if v, ok := os.LookupEnv(name); ok && !f.Changed && f.Name != "help" && err == nil {
+		name := config.Variable(strings.ReplaceAll(f.Name, "-", "_"))
+		if v, ok := os.LookupEnv(name); ok && v != "" && !f.Changed && f.Name != "help" && err == nil {
 			if e := cmd.Flags().Set(f.Name, v); e != nil {
 				err = useError{fmt.Errorf("the environment's %s: %w", name, e)}
+				return
 			}
+			err = cmd.Flags().SetAnnotation(f.Name, fromVariable, nil)
 		}
 	})
 	return err

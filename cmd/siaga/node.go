@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
 
 	"github.com/siaga-crp/siaga/internal/access"
 	"github.com/siaga-crp/siaga/internal/app"
@@ -23,11 +22,10 @@ import (
 	"github.com/siaga-crp/siaga/internal/problem"
 )
 
-const defaultData = "data"
-
 func initCommand() *cobra.Command {
 	var o app.InitOptions
-	var kind, database, databaseFile string
+	var node app.Options
+	var kind string
 	c := &cobra.Command{
 		Use:   "init",
 		Short: "Make a node: keys, database, first administrator",
@@ -38,11 +36,11 @@ twice: a folder that holds a node is left as it is.`,
   siaga init --data /var/lib/siaga --partner "Nusa" --country ID --kind government`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			o.Partner.Kind = access.PartnerKind(kind)
-			var err error
-			if o.Database, err = app.DatabaseAddress(database, databaseFile); err != nil {
+			address, err := store(cmd, &node)
+			if err != nil {
 				return err
 			}
+			o.Data, o.Database, o.Partner.Kind = node.Data, address, access.PartnerKind(kind)
 			done, err := app.Init(cmd.Context(), o)
 			if err != nil {
 				return err
@@ -58,8 +56,7 @@ twice: a folder that holds a node is left as it is.`,
 		},
 	}
 	f := c.Flags()
-	f.StringVar(&o.Data, "data", defaultData, "data folder; made if it is not there")
-	databaseFlags(f, &database, &databaseFile)
+	nodeFlags(f, &node)
 	f.StringVar(&o.Partner.Name, "partner", "Secretariat", "name of the first partner, whose node this is")
 	f.StringVar(&o.Partner.Country, "country", "ID", "its country, two letters")
 	f.StringVar(&kind, "kind", "intergovernmental", "its kind: government, intergovernmental, platform, civil_society or research")
@@ -68,12 +65,6 @@ twice: a folder that holds a node is left as it is.`,
 	f.StringVar(&o.Admin.Email, "email", "admin@siaga.local", "e-mail address with which the first administrator signs in")
 	f.StringVar(&o.Origin, "origin", "", "name of the journal, for example nusa.example/siaga (default: siaga.local/ and random digits)")
 	return c
-}
-
-// databaseFlags are those by which every command finds the node's store.
-func databaseFlags(f *pflag.FlagSet, database, file *string) {
-	f.StringVar(database, "database", "", "PostgreSQL address (default: SQLite in the data folder)")
-	f.StringVar(file, "database-file", "", "file that holds the address of --database, with its password")
 }
 
 func port(addr string) string { return addr[strings.LastIndexByte(addr, ':')+1:] }
@@ -88,7 +79,7 @@ func logger(cmd *cobra.Command, level string) (*slog.Logger, error) {
 
 func serveCommand() *cobra.Command {
 	var o app.Options
-	var level, database, databaseFile, nats, natsFile string
+	var nats, natsFile string
 	c := &cobra.Command{
 		Use:   "serve",
 		Short: "Run a node",
@@ -98,7 +89,10 @@ journal on one address. It stops at Ctrl-C, after answering what it has begun.`,
   siaga serve --data /var/lib/siaga --listen 127.0.0.1:7424 --public-url https://siaga.example`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			log, err := logger(cmd, level)
+			if err := settings(cmd, &o); err != nil {
+				return err
+			}
+			log, err := logger(cmd, o.Level)
 			if err != nil {
 				return err
 			}
@@ -106,9 +100,6 @@ journal on one address. It stops at Ctrl-C, after answering what it has begun.`,
 				if v != "" {
 					return problem.Newf(problem.Unavailable, "%s is not in this release", flag).WithFix("leave it out: the node delivers its feed itself")
 				}
-			}
-			if o.Database, err = app.DatabaseAddress(database, databaseFile); err != nil {
-				return err
 			}
 			o.Log = log
 			n, err := app.New(cmd.Context(), o)
@@ -121,13 +112,12 @@ journal on one address. It stops at Ctrl-C, after answering what it has begun.`,
 		},
 	}
 	f := c.Flags()
-	f.StringVar(&o.Data, "data", defaultData, "data folder, made by siaga init")
+	nodeFlags(f, &o)
 	f.StringVar(&o.Listen, "listen", app.DefaultListen, "address to listen on")
 	f.StringVar(&o.PublicURL, "public-url", "", "address by which people and edges reach the node (default: from --listen)")
-	databaseFlags(f, &database, &databaseFile)
 	f.StringVar(&nats, "nats", "", "NATS address, for several nodes")
 	f.StringVar(&natsFile, "nats-file", "", "file that holds the address of --nats, with its password")
-	f.StringVar(&level, "log", "info", "least level of the log on stderr: debug, info, warn or error")
+	f.StringVar(&o.Level, "log", "info", "least level of the log on stderr: debug, info, warn or error")
 	return c
 }
 
@@ -137,13 +127,14 @@ func tokenCommand() *cobra.Command {
 		Example: "  siaga token create --partner lensa --roles edge --name lensa-upload-1 > edge.token",
 		Args:    cobra.NoArgs, RunE: needsCommand,
 	}
-	var data, partnerID, name, expires, database, databaseFile string
-	withPartners := func(cmd *cobra.Command, data, id string, fn func(*partner.Service, partner.Partner) error) error {
-		address, err := app.DatabaseAddress(database, databaseFile)
+	var o app.Options
+	var partnerID, name, expires string
+	withPartners := func(cmd *cobra.Command, id string, fn func(*partner.Service, partner.Partner) error) error {
+		address, err := store(cmd, &o)
 		if err != nil {
 			return err
 		}
-		return withPartners(cmd, data, address, id, fn)
+		return withPartners(cmd, o.Data, address, id, fn)
 	}
 	var roles, scopes []string
 	create := &cobra.Command{
@@ -156,7 +147,7 @@ func tokenCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return withPartners(cmd, data, partnerID, func(s *partner.Service, p partner.Partner) error {
+			return withPartners(cmd, partnerID, func(s *partner.Service, p partner.Partner) error {
 				n := partner.NewToken{Partner: p.ID, Name: name, Life: life}
 				for _, r := range roles {
 					n.Roles = append(n.Roles, access.Role(strings.TrimSpace(r)))
@@ -175,7 +166,6 @@ func tokenCommand() *cobra.Command {
 		},
 	}
 	f := create.Flags()
-	f.StringVar(&data, "data", defaultData, "the node's data folder")
 	f.StringVar(&partnerID, "partner", "", "short name of the partner (default: the first one)")
 	f.StringSliceVar(&roles, "roles", nil, "roles, separated by commas: officer, analyst, approver, reviewer, observer, administrator, operator; or edge alone")
 	f.StringSliceVar(&scopes, "scopes", nil, "scopes, separated by commas: read, propose, decide, admin, feed (default: what the roles can use)")
@@ -184,7 +174,7 @@ func tokenCommand() *cobra.Command {
 	list := &cobra.Command{
 		Use: "list", Short: "List a partner's tokens", Example: "  siaga token list --partner lensa", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return withPartners(cmd, data, partnerID, func(s *partner.Service, p partner.Partner) error {
+			return withPartners(cmd, partnerID, func(s *partner.Service, p partner.Partner) error {
 				ts, err := s.Tokens(cmd.Context(), partner.Shell(p))
 				for _, t := range ts {
 					fmt.Fprintf(cmd.OutOrStdout(), "%s\t%s\t%s\t%s\t%s\n", t.ID, t.Name, t.State(time.Now()), joinRoles(t.Roles), t.Expires.Format(time.RFC3339))
@@ -193,12 +183,11 @@ func tokenCommand() *cobra.Command {
 			})
 		},
 	}
-	list.Flags().StringVar(&data, "data", defaultData, "the node's data folder")
 	list.Flags().StringVar(&partnerID, "partner", "", "short name of the partner (default: the first one)")
 	revoke := &cobra.Command{
 		Use: "revoke ID", Short: "End a token at once", Example: "  siaga token revoke t3", Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return withPartners(cmd, data, partnerID, func(s *partner.Service, p partner.Partner) error {
+			return withPartners(cmd, partnerID, func(s *partner.Service, p partner.Partner) error {
 				t, err := s.RevokeToken(cmd.Context(), partner.Shell(p), args[0])
 				if err == nil {
 					fmt.Fprintf(cmd.OutOrStdout(), "%s revoked\n", t.ID)
@@ -207,10 +196,9 @@ func tokenCommand() *cobra.Command {
 			})
 		},
 	}
-	revoke.Flags().StringVar(&data, "data", defaultData, "the node's data folder")
 	revoke.Flags().StringVar(&partnerID, "partner", "", "short name of the partner (default: the first one)")
 	for _, sub := range []*cobra.Command{create, list, revoke} {
-		databaseFlags(sub.Flags(), &database, &databaseFile)
+		nodeFlags(sub.Flags(), &o)
 	}
 	c.AddCommand(create, list, revoke)
 	return c
@@ -296,18 +284,18 @@ func logCommand() *cobra.Command {
 		Use: "log", Short: "Read and verify the journal",
 		Example: "  siaga log verify --data data", Args: cobra.NoArgs, RunE: needsCommand,
 	}
-	var data, database, databaseFile string
+	var o app.Options
 	var asJSON bool
 	open := func(cmd *cobra.Command, fn func(*journal.Log) error) error {
-		address, err := app.DatabaseAddress(database, databaseFile)
+		address, err := store(cmd, &o)
 		if err != nil {
 			return err
 		}
-		l, _, store, err := app.OpenLog(cmd.Context(), data, address, true)
+		l, _, db, err := app.OpenLog(cmd.Context(), o.Data, address, true)
 		if err != nil {
 			return err
 		}
-		return errors.Join(fn(l), store.Close())
+		return errors.Join(fn(l), db.Close())
 	}
 	head := &cobra.Command{
 		Use: "head", Short: "Print the signed checkpoint", Example: "  siaga log head", Args: cobra.NoArgs,
@@ -391,8 +379,7 @@ something was changed. Exit code 1 if anything was.`,
 		},
 	}
 	for _, sub := range []*cobra.Command{head, verify, prove} {
-		sub.Flags().StringVar(&data, "data", defaultData, "the node's data folder")
-		databaseFlags(sub.Flags(), &database, &databaseFile)
+		nodeFlags(sub.Flags(), &o)
 		c.AddCommand(sub)
 	}
 	return c

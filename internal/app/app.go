@@ -10,7 +10,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"net/url"
 	"path/filepath"
 	"runtime/debug"
 	"strings"
@@ -20,6 +19,7 @@ import (
 
 	"github.com/siaga-crp/siaga/edge"
 	"github.com/siaga-crp/siaga/internal/api"
+	"github.com/siaga-crp/siaga/internal/config"
 	"github.com/siaga-crp/siaga/internal/feed"
 	"github.com/siaga-crp/siaga/internal/incident"
 	"github.com/siaga-crp/siaga/internal/journal"
@@ -38,16 +38,21 @@ const DefaultListen = "127.0.0.1:7424"
 const databaseFile = "siaga.db"
 
 // Options are the settings of a node. The zero value of each but Data is
-// complete.
+// complete. A field with a yaml tag can stand in the settings file, in the
+// environment and on the command line (internal/config); its comment is its line
+// in docs/operate/settings.md, which a test keeps so.
 type Options struct {
-	Data      string // folder made by Init
-	Database  string // address of a PostgreSQL database; "": SQLite in the folder
-	Listen    string // address; "": DefaultListen
-	PublicURL string // by which people and edges reach the node; "": from Listen
-	Log       *slog.Logger
-	Now       func() time.Time
-	Notice    string // a line on every page
-	Cost      partner.Cost
+	Data         string `yaml:"data"`          // folder made by siaga init; "data" unless set
+	Database     string `yaml:"database"`      // address of a PostgreSQL database, without its password; SQLite in the data folder unless set
+	DatabaseFile string `yaml:"database_file"` // file that holds the address of the database, with its password
+	Listen       string `yaml:"listen"`        // address to listen on; 127.0.0.1:7424 unless set
+	PublicURL    string `yaml:"public_url"`    // address by which people and edges reach the node; from listen unless set
+	Level        string `yaml:"log"`           // least level of the log on stderr: debug, info, warn or error; info unless set
+
+	Log    *slog.Logger // nil: none
+	Now    func() time.Time
+	Notice string // a line on every page
+	Cost   partner.Cost
 }
 
 // Node is an assembled node. Its parts are ready to use before Run.
@@ -144,12 +149,12 @@ func New(ctx context.Context, o Options) (_ *Node, err error) {
 	if o.Listen == "" {
 		o.Listen = DefaultListen
 	}
-	if o.PublicURL != "" {
-		u, err := url.Parse(o.PublicURL)
-		if err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") || (u.Path != "" && u.Path != "/") {
-			return nil, problem.Newf(problem.Invalid, "the public URL %q is not an address such as https://siaga.example", o.PublicURL).WithFix("correct --public-url")
-		}
-		o.PublicURL = strings.TrimSuffix(o.PublicURL, "/")
+	if err := config.Problem(o.Check()); err != nil {
+		return nil, err
+	}
+	o.PublicURL = strings.TrimSuffix(o.PublicURL, "/")
+	if o.Database, err = DatabaseAddress(o.Database, o.DatabaseFile); err != nil {
+		return nil, err
 	}
 	set, err := keys.Load(filepath.Join(o.Data, "keys"))
 	if err != nil {

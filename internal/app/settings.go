@@ -1,0 +1,46 @@
+package app
+
+import (
+	"log/slog"
+	"net"
+	"net/url"
+	"strconv"
+	"strings"
+
+	"github.com/siaga-crp/siaga/internal/config"
+)
+
+// Check returns every setting that cannot be right, before anything is opened.
+// Whoever adds a setting checks it here.
+func (o *Options) Check() []config.Mistake {
+	var wrong []config.Mistake
+	add := func(key, fix, format string, args ...any) {
+		wrong = append(wrong, config.Mistakef(key, fix, format, args...))
+	}
+	if o.Listen != "" {
+		if _, port, err := net.SplitHostPort(o.Listen); err != nil || !isPort(port) {
+			add("listen", "write a host and a port, such as 127.0.0.1:7424", "%q is not an address to listen on", o.Listen)
+		}
+	}
+	if u := strings.TrimSuffix(o.PublicURL, "/"); u != "" {
+		p, err := url.Parse(u)
+		if err != nil || p.Host == "" || (p.Scheme != "http" && p.Scheme != "https") || p.Path != "" || p.RawQuery != "" || p.Fragment != "" || p.User != nil {
+			add("public_url", "write it as https://siaga.example, without a path", "the public URL %q is not an address of a node", o.PublicURL)
+		}
+	}
+	if o.Database != "" && o.DatabaseFile != "" {
+		add("database_file", "name one of them", "both database and database_file are set")
+	}
+	if o.Level != "" {
+		var l slog.Level
+		if err := l.UnmarshalText([]byte(o.Level)); err != nil {
+			add("log", "use debug, info, warn or error", "%q is not a level of the log", o.Level)
+		}
+	}
+	return wrong
+}
+
+func isPort(s string) bool {
+	n, err := strconv.ParseUint(s, 10, 16)
+	return err == nil && n <= 65535
+}
