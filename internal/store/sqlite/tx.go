@@ -195,32 +195,6 @@ func limit(n int) int {
 	return n
 }
 
-// ScanRows implements journal.StoreReader.
-func (t *tx) ScanRows(from, before int64, fn func(row *journal.Row) error) error {
-	var r journal.Row
-	var head, payload, salt, seal, commitment sql.RawBytes
-	return t.query(`SELECT `+rowColumns+` FROM entries WHERE number >= ? AND number < ? ORDER BY number`, []any{from, before}, func(rows *sql.Rows) error {
-		if err := rows.Scan(&r.Number, &r.Type, &r.AtMillis, &r.Partner, &head, &payload, &salt, &seal, &commitment); err != nil {
-			return err
-		}
-		r.Head, r.Payload, r.Salt = head, payload, salt
-		r.Seal, r.Commitment = hash32(seal), hash32(commitment)
-		return fn(&r)
-	})
-}
-
-// ScanAbout implements journal.StoreReader.
-func (t *tx) ScanAbout(fn func(number int64, about journal.Ref) error) error {
-	var number int64
-	var ref journal.Ref
-	return t.query(`SELECT kind, id, number FROM entry_about`, nil, func(rows *sql.Rows) error {
-		if err := rows.Scan(&ref.Kind, &ref.ID, &number); err != nil {
-			return err
-		}
-		return fn(number, ref)
-	})
-}
-
 // Hashes implements journal.StoreReader.
 func (t *tx) Hashes(indexes []int64) ([]tlog.Hash, error) {
 	out := make([]tlog.Hash, 0, len(indexes))
@@ -258,18 +232,6 @@ func (t *tx) Hashes(indexes []int64) ([]tlog.Hash, error) {
 		indexes = indexes[n:]
 	}
 	return out, nil
-}
-
-// ScanHashes implements journal.StoreReader.
-func (t *tx) ScanHashes(from, before int64, fn func(index int64, h tlog.Hash) error) error {
-	var index int64
-	var b sql.RawBytes
-	return t.query(`SELECT idx, hash FROM tree_hashes WHERE idx >= ? AND idx < ? ORDER BY idx`, []any{from, before}, func(rows *sql.Rows) error {
-		if err := rows.Scan(&index, &b); err != nil {
-			return err
-		}
-		return fn(index, hash32(b))
-	})
 }
 
 // Checkpoint implements journal.StoreReader.
