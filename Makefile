@@ -28,7 +28,7 @@ parts: ## install what tests need: ffmpeg, PostgreSQL, Chromium
 	scripts/parts.sh
 
 test: check parts wasm ## all tests, with real ffmpeg, PostgreSQL and Chromium
-	SIAGA_TEST_FFMPEG=1 SIAGA_TEST_POSTGRES=1 SIAGA_TEST_BROWSER=1 SIAGA_TEST_DISK=1 SIAGA_TEST_CONFINED=1 $(GO) test -timeout 20m ./...
+	SIAGA_TEST_LONG=1 SIAGA_TEST_FFMPEG=1 SIAGA_TEST_POSTGRES=1 SIAGA_TEST_BROWSER=1 SIAGA_TEST_DISK=1 SIAGA_TEST_CONFINED=1 $(GO) test -timeout 20m ./...
 	$(GO) test -tags purego ./fingerprint/pdq ./index
 	$(GO) test -run '^$$' -bench . -benchtime 1x -short ./fingerprint/... ./index ./edge ./internal/journal > /dev/null
 	$(GO) run ./cmd/siaga demo --once --edges 20 --listen 127.0.0.1:0

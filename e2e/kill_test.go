@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/http"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -12,7 +13,8 @@ import (
 	"time"
 )
 
-// TestKill kills the node twenty times while programs write to it. What it has
+// TestKill kills the node (twenty times under make test, else five times) while
+// programs write to it. What it has
 // acknowledged must be there afterwards, once; what it has not is sent again
 // with the same key and must be there once, too; and the journal must verify
 // after each start.
@@ -20,7 +22,11 @@ func TestKill(t *testing.T) {
 	if testing.Short() {
 		t.Skip("starts and kills processes for some 20 s")
 	}
-	const cycles, writers = 20, 4
+	cycles := 5
+	if os.Getenv("SIAGA_TEST_LONG") != "" {
+		cycles = 20
+	}
+	const writers = 4
 	data := filepath.Join(t.TempDir(), "data")
 	run(t, "init", "--data", data)
 	token := strings.TrimSpace(run(t, "token", "create", "--data", data, "--roles", "officer,observer"))

@@ -15,6 +15,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/siaga-crp/siaga/index"
+	"os"
 )
 
 // sorted returns the matches in one order, so that two answers compare.
@@ -249,7 +250,11 @@ func TestSearchIsScan(t *testing.T) {
 			}
 			found := 0
 			var hs []index.Hash
-			for i := range 30 {
+			queries := 8
+			if os.Getenv("SIAGA_TEST_LONG") != "" {
+				queries = 30
+			}
+			for i := range queries {
 				h := draw(r, 25*i)
 				if i%2 == 0 {
 					h = r.near(all[r.IntN(entries)].Hash, r.IntN(32))
