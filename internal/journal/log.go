@@ -32,6 +32,11 @@ type Options struct {
 	// Earlier ones stay, so that what they signed can be checked.
 	VerifierKeys []string
 
+	// Follow, if set, is called in its transaction for each entry that was
+	// appended and folded, so that work for later is enqueued with it. An error
+	// undoes the transaction.
+	Follow func(tx StoreTx, e Entry) error
+
 	Now  func() time.Time // default: time.Now
 	Rand io.Reader        // for salts; default: crypto/rand.Reader
 }
@@ -44,6 +49,7 @@ type Log struct {
 	signer    note.Signer
 	keys      []string
 	verifiers note.Verifiers
+	follow    func(tx StoreTx, e Entry) error
 	now       func() time.Time
 	rand      io.Reader
 }
@@ -52,7 +58,7 @@ type Log struct {
 func NewLog(o Options) (*Log, error) {
 	l := &Log{
 		store: o.Store, folds: make(map[string]Fold, len(o.Folds)), origin: o.Origin, signer: o.Signer,
-		keys: o.VerifierKeys, now: o.Now, rand: o.Rand,
+		keys: o.VerifierKeys, follow: o.Follow, now: o.Now, rand: o.Rand,
 	}
 	if l.store == nil || l.origin == "" {
 		return nil, errors.New("journal: Options need a Store and an Origin")
@@ -158,6 +164,11 @@ func (l *Log) append(tx StoreTx, e Entry) (Entry, error) {
 	}
 	if err := l.foldInto(tx, e); err != nil {
 		return Entry{}, err
+	}
+	if l.follow != nil {
+		if err := l.follow(tx, e); err != nil {
+			return Entry{}, fmt.Errorf("what follows from %s: %w", e.Type, err)
+		}
 	}
 	return e, nil
 }

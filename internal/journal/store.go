@@ -2,9 +2,14 @@ package journal
 
 import (
 	"context"
+	"encoding/json"
+	"fmt"
+	"regexp"
 	"time"
 
 	"golang.org/x/mod/sumdb/tlog"
+
+	"github.com/siaga-crp/siaga/internal/problem"
 )
 
 // Store keeps the journal and what is folded from it. There are two: SQLite
@@ -126,6 +131,49 @@ type StoreTx interface {
 	// PutFeed appends an operation; its Seq must be the head's plus one, or 1;
 	// anything else is a problem of kind Conflict.
 	PutFeed(row FeedRow) error
+
+	// Enqueue leaves work for later: the job exists if and only if the
+	// transaction commits. Package jobs runs it, once over all nodes, and again
+	// after a failure. An incomplete Job is a problem of kind Invalid.
+	Enqueue(j Job) error
+}
+
+// Job is work to be done after the transaction that enqueued it. A job says
+// only where to look, never what to do: whoever runs it reads the present
+// state, so that running it twice, late, or in vain does no harm. Jobs are not
+// part of what Copy copies: each follows from an object with Keys.DueMS, and
+// the services' Tick enqueues what is missing.
+type Job struct {
+	Kind string          // of the handler, for example "incident.clock"
+	Args json.RawMessage // an object; identifiers alone, no secrets and no personal data
+	At   time.Time       // not before; zero: at once
+	// Once leaves out a job whose Kind and Args are those of one that has not
+	// been done yet.
+	Once bool
+}
+
+// NewJob returns a job. It panics if args cannot be marshalled to an object,
+// which is a programmer's error.
+func NewJob(kind string, args any, at time.Time) Job {
+	b, err := json.Marshal(args)
+	if err != nil || len(b) == 0 || b[0] != '{' {
+		panic(fmt.Sprintf("journal: arguments of job %s: %s %v", kind, b, err))
+	}
+	return Job{Kind: kind, Args: b, At: at}
+}
+
+var jobKind = regexp.MustCompile(`^[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)+$`)
+
+// Check returns a problem of kind Invalid if the job is incomplete.
+func (j Job) Check() error {
+	var args map[string]json.RawMessage
+	switch {
+	case !jobKind.MatchString(j.Kind) || len(j.Kind) > 100:
+		return problem.Newf(problem.Invalid, "%q is not a kind of job", j.Kind)
+	case len(j.Args) > 16<<10 || json.Unmarshal(j.Args, &args) != nil || args == nil:
+		return problem.Newf(problem.Invalid, "the arguments of job %s are not an object", j.Kind)
+	}
+	return nil
 }
 
 // Row is a stored entry. Head, Payload, Salt, Seal and Commitment are defined

@@ -239,3 +239,7 @@ func (t *faultyTx) Next(counter string) (int64, error) {
 func (t *faultyTx) PutFeed(row journal.FeedRow) error {
 	return t.f.call("PutFeed", func() error { return t.tx.PutFeed(row) })
 }
+
+func (t *faultyTx) Enqueue(j journal.Job) error {
+	return t.f.call("Enqueue", func() error { return t.tx.Enqueue(j) })
+}

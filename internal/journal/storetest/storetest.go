@@ -59,6 +59,8 @@ func Run(t *testing.T, open Open) {
 		{"a closed store is unavailable", closed},
 		{"hostile text stays text", hostileText},
 		{"what cannot be text is not found", noText},
+		{"a job exists if its update does", enqueued},
+		{"jobs beside updates", jobsBesideUpdates},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s, reopen := open(t)

@@ -60,6 +60,8 @@ import (
 	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/pressly/goose/v3"
 	"github.com/pressly/goose/v3/lock"
+	"github.com/riverqueue/river"
+	"github.com/riverqueue/river/riverdriver/riverpgxv5"
 
 	"github.com/siaga-crp/siaga/internal/journal"
 	"github.com/siaga-crp/siaga/internal/problem"
@@ -86,13 +88,14 @@ type Options struct {
 
 // DB is an open database. It implements journal.Store.
 type DB struct {
-	name    string // to show: server and database, without secrets
-	config  *pgx.ConnConfig
-	o       Options
-	pool    *pgxpool.Pool
-	updates group.Queue
-	node    []byte // names this DB in journal_nodes
-	notify  bool   // the server has LISTEN and NOTIFY
+	name     string // to show: server and database, without secrets
+	config   *pgx.ConnConfig
+	o        Options
+	pool     *pgxpool.Pool
+	updates  group.Queue
+	node     []byte                // names this DB in journal_nodes
+	notify   bool                  // the server has LISTEN and NOTIFY
+	inserter *river.Client[pgx.Tx] // inserts jobs, runs none
 
 	// Owned by the goroutine that has the turn in updates.
 	writer *pgx.Conn // nil until first used and after a fault
@@ -101,6 +104,7 @@ type DB struct {
 	mu        sync.Mutex
 	committed chan struct{} // closed and replaced by each commit that appended
 	closed    bool
+	river     *pgxpool.Pool  // of River's client; nil until asked for
 	closing   chan struct{}  // closed by Close
 	active    sync.WaitGroup // Updates, Views and Watches under way; Add under mu
 }
@@ -157,6 +161,9 @@ func open(ctx context.Context, url string, o Options, create bool) (db *DB, err 
 		}
 	}()
 	if err := db.checkServer(ctx); err != nil {
+		return db, err
+	}
+	if db.inserter, err = river.NewClient(riverpgxv5.New(nil), &river.Config{}); err != nil {
 		return db, err
 	}
 	return db, db.migrate(ctx, create)
@@ -226,7 +233,8 @@ func (db *DB) migrate(ctx context.Context, create bool) error {
 	if err != nil {
 		return fmt.Errorf("preparing the migrations: %w", err)
 	}
-	p, err := goose.NewProvider(goose.DialectPostgres, pool, dir, goose.WithSessionLocker(locker))
+	p, err := goose.NewProvider(goose.DialectPostgres, pool, dir, goose.WithSessionLocker(locker),
+		goose.WithGoMigrations(db.riverMigrations()...), goose.WithDisableGlobalRegistry(true))
 	if err != nil {
 		return fmt.Errorf("reading the migrations: %w", err)
 	}
@@ -402,6 +410,9 @@ func (db *DB) Close() error {
 	db.active.Wait()
 	if db.writer != nil {
 		db.dropWriter()
+	}
+	if db.river != nil {
+		db.river.Close()
 	}
 	db.pool.Close()
 	return nil

@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/siaga-crp/siaga/internal/access"
+	"github.com/siaga-crp/siaga/internal/jobs"
 	"github.com/siaga-crp/siaga/internal/journal"
 	"github.com/siaga-crp/siaga/internal/journal/storetest"
 	"github.com/siaga-crp/siaga/internal/problem"
@@ -328,4 +329,65 @@ func TestErasedPayloadIsOutOfReach(t *testing.T) {
 		}
 	}
 	bodies(t, l)
+}
+
+// TestJobsOfTwoNodes lets two nodes run the jobs of one database: each job runs
+// on one of them.
+func TestJobsOfTwoNodes(t *testing.T) {
+	url := pgtest.Database(t)
+	stores := []*postgres.DB{create(t, url), node(t, url, postgres.Options{})}
+	const n = 100
+	type args struct {
+		N int `json:"n"`
+	}
+	var mu sync.Mutex
+	ran := make(map[int]int)
+	byNode := make([]int, len(stores))
+	all := make(chan struct{})
+	ctx, stop := context.WithCancel(background)
+	defer stop()
+	var wg sync.WaitGroup
+	for i, s := range stores {
+		j, err := jobs.New(jobs.Options{Store: s, Workers: 4, Handlers: []jobs.Handler{jobs.Handle("test.both", func(_ context.Context, a args) error {
+			mu.Lock()
+			defer mu.Unlock()
+			ran[a.N]++
+			byNode[i]++
+			if len(ran) == n {
+				select {
+				case <-all:
+				default:
+					close(all)
+				}
+			}
+			return nil
+		})}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		wg.Go(func() {
+			if err := j.Run(ctx); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	for i := range n {
+		err := stores[i%2].Update(background, func(tx journal.StoreTx) error { return tx.Enqueue(journal.NewJob("test.both", args{i}, time.Time{})) })
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	select {
+	case <-all:
+	case <-time.After(20 * time.Second):
+		t.Error("not all ran")
+	}
+	stop()
+	wg.Wait()
+	t.Logf("by node: %v", byNode)
+	for i := range n {
+		if ran[i] != 1 {
+			t.Errorf("job %d ran %d times", i, ran[i])
+		}
+	}
 }

@@ -34,6 +34,7 @@ import (
 	"time"
 
 	"github.com/pressly/goose/v3"
+	"github.com/riverqueue/river"
 	_ "modernc.org/sqlite" // the driver "sqlite"
 
 	"github.com/siaga-crp/siaga/internal/journal"
@@ -70,6 +71,8 @@ type DB struct {
 	pool     *sql.DB
 	readers  chan *conn // idle ones; cap is the number of readers
 	updates  group.Queue
+	river    *sql.DB                // what River's client works with; see river.go
+	inserter *river.Client[*sql.Tx] // inserts jobs, runs none
 
 	// Owned by the goroutine that has the turn in updates.
 	writer   *conn // nil until first used and after a fault
@@ -151,7 +154,7 @@ func open(ctx context.Context, path string, o Options, created bool) (db *DB, er
 	for range cap(db.readers) {
 		db.readers <- nil // opened when first used
 	}
-	return db, nil
+	return db, db.openRiver()
 }
 
 // dsn returns the name under which the driver opens the file: never creating
@@ -213,7 +216,7 @@ func (db *DB) migrate(ctx context.Context, created bool) error {
 	if err != nil {
 		return err
 	}
-	p, err := goose.NewProvider(goose.DialectSQLite3, db.pool, dir)
+	p, err := goose.NewProvider(goose.DialectSQLite3, db.pool, dir, goose.WithGoMigrations(riverMigrations()...), goose.WithDisableGlobalRegistry(true))
 	if err != nil {
 		return fmt.Errorf("reading the migrations: %w", err)
 	}
@@ -373,6 +376,9 @@ func (db *DB) release() error {
 	}
 	if db.writer != nil {
 		db.writer.close()
+	}
+	if db.river != nil {
+		errs = append(errs, db.river.Close())
 	}
 	if db.pool != nil {
 		errs = append(errs, db.pool.Close())

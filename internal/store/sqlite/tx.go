@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/riverqueue/river"
 	"golang.org/x/mod/sumdb/tlog"
 
 	"github.com/siaga-crp/siaga/internal/journal"
@@ -17,10 +18,11 @@ import (
 
 // tx reads and writes within one transaction. It implements journal.StoreTx.
 type tx struct {
-	*conn          // nil once the transaction has ended
-	appended bool  // an entry or a feed operation
-	erased   bool  // a payload
-	fault    error // first error of SQLite: nothing of the transaction may be kept
+	*conn                           // nil once the transaction has ended
+	inserter *river.Client[*sql.Tx] // of an update
+	appended bool                   // an entry or a feed operation
+	erased   bool                   // a payload
+	fault    error                  // first error of SQLite: nothing of the transaction may be kept
 }
 
 var _ journal.StoreTx = (*tx)(nil)

@@ -76,7 +76,7 @@ func (db *DB) savepoint(fn func(tx journal.StoreTx) error, spoiled *error, erase
 		*spoiled = err
 		return err
 	}
-	t := &tx{conn: c}
+	t := &tx{conn: c, inserter: db.inserter}
 	kept := false
 	defer func() {
 		t.conn = nil // a transaction that outlives fn must not touch the next one's
