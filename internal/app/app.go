@@ -22,6 +22,7 @@ import (
 	"github.com/siaga-crp/siaga/internal/config"
 	"github.com/siaga-crp/siaga/internal/feed"
 	"github.com/siaga-crp/siaga/internal/incident"
+	"github.com/siaga-crp/siaga/internal/jobs"
 	"github.com/siaga-crp/siaga/internal/journal"
 	"github.com/siaga-crp/siaga/internal/keys"
 	"github.com/siaga-crp/siaga/internal/partner"
@@ -63,6 +64,7 @@ type Node struct {
 	Log       *journal.Log
 	Hub       *feed.Hub
 	Keys      *keys.Set
+	Jobs      *jobs.Jobs
 	URL       string // by which people reach it
 
 	store    journal.Store
@@ -99,7 +101,7 @@ func OpenLog(ctx context.Context, data, database string, readOnly bool) (*journa
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	log, err := newLog(db, set, time.Now)
+	log, err := newLog(db, set, time.Now, nil)
 	if err != nil {
 		return nil, nil, nil, errors.Join(err, db.Close())
 	}
@@ -116,9 +118,9 @@ func OpenPartners(ctx context.Context, data, database string) (*partner.Service,
 	return p, log, db.Close, nil
 }
 
-func newLog(store journal.Store, set *keys.Set, now func() time.Time) (*journal.Log, error) {
+func newLog(store journal.Store, set *keys.Set, now func() time.Time, follow func(journal.StoreTx, journal.Entry) error) (*journal.Log, error) {
 	return journal.NewLog(journal.Options{
-		Store: store, Folds: Folds(), Origin: set.Origin, Signer: set.Signer, VerifierKeys: []string{set.VKey}, Now: now,
+		Store: store, Folds: Folds(), Origin: set.Origin, Signer: set.Signer, VerifierKeys: []string{set.VKey}, Now: now, Follow: follow,
 	})
 }
 
@@ -130,7 +132,7 @@ func assemble(store journal.Store, set *keys.Set, o Options) (*Node, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	log, err := newLog(store, set, o.Now)
+	log, err := newLog(store, set, o.Now, incident.Follow)
 	if err != nil {
 		return nil, err
 	}
@@ -142,6 +144,14 @@ func assemble(store journal.Store, set *keys.Set, o Options) (*Node, error) {
 	})
 	n.Incidents.SetSignals(n.Signals)
 	return n, nil
+}
+
+// newJobs returns the runner of what the services leave for later.
+func (n *Node) newJobs() (*jobs.Jobs, error) {
+	return jobs.New(jobs.Options{
+		Store: n.store, Log: n.o.Log,
+		Handlers: []jobs.Handler{jobs.Handle(incident.JobClock, n.Incidents.Clock)},
+	})
 }
 
 // New opens the data folder and binds the address; it serves nothing yet.
@@ -171,6 +181,9 @@ func New(ctx context.Context, o Options) (_ *Node, err error) {
 	}()
 	n, err := assemble(db, set, o)
 	if err != nil {
+		return nil, err
+	}
+	if n.Jobs, err = n.newJobs(); err != nil {
 		return nil, err
 	}
 	n.listener, err = net.Listen("tcp", o.Listen)
@@ -282,6 +295,9 @@ func (n *Node) ready(w http.ResponseWriter, r *http.Request) {
 // tickEvery is how often the node's clock looks for what is due.
 const tickEvery = time.Second
 
+// sweepTicks is the number of ticks between two looks for work without a job.
+const sweepTicks = 30
+
 // Run serves until ctx ends, then drains in bounded time and closes the store.
 func (n *Node) Run(ctx context.Context) error {
 	server := &http.Server{
@@ -311,6 +327,7 @@ func (n *Node) Run(ctx context.Context) error {
 		return n.Log.Run(gctx, time.Second, func(err error) { n.o.Log.WarnContext(gctx, "checkpoint not signed", "err", err) })
 	})
 	g.Go(func() error { return n.clock(gctx) })
+	g.Go(func() error { return n.Jobs.Run(gctx) })
 	err := g.Wait()
 	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
 		err = nil
@@ -328,7 +345,11 @@ func (n *Node) clock(ctx context.Context) error {
 			return nil
 		case <-tick.C:
 		}
-		for name, do := range map[string]func(context.Context) error{"incidents": n.Incidents.Tick, "signals": n.Signals.Tick} {
+		due := map[string]func(context.Context) error{"signals": n.Signals.Tick}
+		if i%sweepTicks == 0 {
+			due["incidents"] = n.Incidents.Tick // jobs look at clocks in time; this finds those without one
+		}
+		for name, do := range due {
 			if err := do(ctx); err != nil && ctx.Err() == nil {
 				n.o.Log.ErrorContext(ctx, "clock failed", "part", name, "err", err)
 			}

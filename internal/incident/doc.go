@@ -7,6 +7,8 @@
 // signals follow in the same transaction. An activation keeps the definition
 // that it began with: its file is recorded in the journal at the proposal.
 //
-// Time acts through Tick, which the node's clock calls; it appends what became
-// due since, at the instants at which it was due, and does nothing twice.
+// Time acts through Clock, a durable job that each entry enqueues for the next
+// moment at which something is due; it appends what became due since, at the
+// instants at which it was due, and does nothing twice. Tick finds what has no
+// job.
 package incident

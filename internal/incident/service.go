@@ -574,61 +574,6 @@ func (s *Service) Standing(r journal.StoreReader, by access.Actor, id string, no
 	}, nil
 }
 
-// Tick appends what time has brought about. It is called by the node's clock,
-// may be called by several nodes at once, and does nothing twice.
-func (s *Service) Tick(ctx context.Context) error {
-	now := s.o.Now()
-	var due []string
-	err := s.o.Log.View(ctx, func(r journal.StoreReader) error {
-		watched, err := r.Objects(journal.ObjectQuery{Kind: KindIncident, DueBy: now.UnixMilli(), Limit: 1000})
-		if err != nil {
-			return err
-		}
-		for _, o := range watched {
-			inc, err := load(r, o.ID)
-			if err != nil {
-				return err
-			}
-			for _, p := range activationNames(inc) {
-				def, err := s.defs.of(r, inc.Activations[p])
-				if err != nil {
-					return err
-				}
-				if len(protocol.Tick(def, inc.Activations[p], now)) > 0 {
-					due = append(due, inc.ID)
-					break
-				}
-			}
-		}
-		return nil
-	})
-	if err != nil {
-		return err
-	}
-	for _, id := range due {
-		err := s.o.Log.Update(ctx, func(tx *journal.Tx) error {
-			inc, err := load(tx, id)
-			if err != nil {
-				return err
-			}
-			for _, p := range activationNames(inc) {
-				def, err := s.defs.of(tx, inc.Activations[p])
-				if err != nil {
-					return err
-				}
-				if err := s.appendEvents(tx, access.Actor{System: true}, &inc, now, protocol.Tick(def, inc.Activations[p], now)); err != nil {
-					return err
-				}
-			}
-			return nil
-		})
-		if err != nil {
-			return fmt.Errorf("bringing incident %s up to date: %w", id, err)
-		}
-	}
-	return nil
-}
-
 func activationNames(inc Incident) []string { return slices.Sorted(maps.Keys(inc.Activations)) }
 
 // Allowed returns, by protocol, what the actor's partner may do to each
