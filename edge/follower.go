@@ -2,8 +2,6 @@ package edge
 
 import (
 	"bufio"
-	"bytes"
-	"cmp"
 	"context"
 	"encoding/base64"
 	"encoding/json"
@@ -72,6 +70,8 @@ type Follower struct {
 	nodeAt   time.Time // node's time in its hello
 	ackEvery time.Duration
 	beat     time.Duration
+	ping     time.Duration // interval of the node's signs of life; 0: it sends none
+	cert     *Certificate  // of the relay that we are connected to; nil: the node itself
 	freshPut time.Time
 
 	pending TallyBatch // sent, not acknowledged; owned by the reporter
@@ -321,6 +321,9 @@ func (f *Follower) refused(resp *http.Response) error {
 	return fmt.Errorf("the node answers %s: %s; %s", resp.Status, p.Detail, p.Fix)
 }
 
+// features are those that this package understands (see FeaturePing).
+const features = FeaturePing + "," + FeatureRelay
+
 // errAgain means: connect again at once, as something was mended.
 var errAgain = errors.New("connecting again")
 
@@ -340,10 +343,16 @@ func (f *Follower) connect(ctx context.Context) error {
 	defer cancel()
 	nonce := newID()
 	f.sent = f.o.Now()
-	// A node answers at once; a line that swallows the question is left.
-	mute := time.AfterFunc(5*time.Second, cancel)
+	f.cert, f.ping = nil, 0
+	// A node answers at once; a line that swallows the question is left, sooner
+	// if there is another one.
+	patience := 5 * time.Second
+	if len(f.o.Upstream) > 1 {
+		patience = 2 * time.Second
+	}
+	mute := time.AfterFunc(patience, cancel)
 	defer mute.Stop()
-	resp, err := f.get(ctx, "/api/v1/feed", url.Values{"cursor": {f.m.Cursor().String()}, "nonce": {nonce}, "features": {""}})
+	resp, err := f.get(ctx, "/api/v1/feed", url.Values{"cursor": {f.m.Cursor().String()}, "nonce": {nonce}, "features": {features}})
 	if err != nil {
 		return err
 	}
@@ -401,227 +410,6 @@ func (f *Follower) takeKeys(wire []byte) error {
 		f.persist()
 	}
 	return nil
-}
-
-// stream reads events until the stream ends. stop aborts the request.
-func (f *Follower) stream(ctx context.Context, body io.Reader, nonce string, stop func()) error {
-	r := newEventReader(body)
-	// Three missed heartbeats end a stream that may be cut without our being
-	// told.
-	dead := time.AfterFunc(3*f.beat, stop)
-	defer dead.Stop()
-	var (
-		name, data []byte
-		err        error
-		ops        []Sealed
-		have       bool // name and data are still to be handled
-		greeted    bool
-	)
-	for {
-		if !have {
-			if name, data, err = r.next(); err != nil {
-				return err
-			}
-		}
-		have = false
-		switch {
-		case bytes.Equal(name, []byte("keys")):
-			if err := f.takeKeys(bytes.Clone(data)); err != nil {
-				return err
-			}
-			continue
-		case bytes.Equal(name, []byte("hello")):
-			if err := f.hello(data, nonce); err != nil {
-				return err
-			}
-			greeted = true
-		case !greeted:
-			return f.refuse(AlarmSignature, fmt.Errorf("%w: the stream does not begin with a hello", ErrSyntax), "")
-		case bytes.Equal(name, []byte("op")):
-			// All that has arrived is taken together: one signature and one
-			// sync for many operations.
-			var bad, cut error
-			ops = ops[:0]
-			for {
-				op, err := ParseOperation(bytes.Clone(data))
-				if err != nil {
-					bad = f.refuse(AlarmSignature, err, "an operation from the node cannot be read; it was refused, and asked for again")
-					break
-				}
-				ops = append(ops, op)
-				if len(ops) >= 512 || !r.more() {
-					break
-				}
-				if name, data, cut = r.next(); cut != nil {
-					break
-				}
-				if have = !bytes.Equal(name, []byte("op")); have {
-					break
-				}
-			}
-			if err := cmp.Or(f.take(ops), bad, cut); err != nil {
-				return err
-			}
-		case bytes.Equal(name, []byte("heartbeat")):
-			fresh, err := f.heartbeat(data)
-			if err != nil {
-				return err
-			}
-			if !fresh {
-				continue
-			}
-		default:
-			if err := f.other(ctx, name, data); err != nil {
-				return err
-			}
-			continue
-		}
-		dead.Reset(3 * f.beat)
-	}
-}
-
-// other handles the events that are not signed: they can do no more than make
-// the edge ask again.
-func (f *Follower) other(ctx context.Context, name, data []byte) error {
-	switch string(name) {
-	case "reset":
-		if err := f.fetchSnapshot(ctx); err != nil {
-			return err
-		}
-		return errAgain
-	case "bye":
-		var p struct{ Reason, Detail string }
-		_ = json.Unmarshal(data, &p) // only for the message
-		if p.Reason == "revoked" {
-			f.alarm(AlarmToken, "the node ended the stream: this edge's token was revoked or has expired; make a new one on the node")
-		}
-		return fmt.Errorf("the node ended the stream: %.200s", p.Detail)
-	}
-	return nil // of a later version
-}
-
-// hello checks the first event: it answers our nonce, so it is of now.
-func (f *Follower) hello(data []byte, nonce string) error {
-	h, err := f.keys.ParseHello(data)
-	if err != nil {
-		return f.refuse(AlarmSignature, err, "the node's greeting is not signed by it")
-	}
-	if h.Nonce != nonce {
-		return f.refuse(AlarmSignature, fmt.Errorf("%w: the hello answers another request", ErrRollback), "an old greeting was replayed")
-	}
-	f.partner, f.name = h.Partner, h.Edge
-	if h.HeartbeatMS >= 10 && h.HeartbeatMS <= 600_000 {
-		f.beat = time.Duration(h.HeartbeatMS) * time.Millisecond
-	}
-	if h.AckMS >= 0 && h.AckMS <= 60_000 {
-		f.ackEvery = time.Duration(h.AckMS) * time.Millisecond
-	}
-	now := f.o.Now()
-	f.nodeAt = h.At
-	f.m.NodeTime(h.At, now)
-	// This answer is of now, so its time is the one to count from, even if the
-	// node's clock was set back.
-	f.lastBeat = h.At
-	skew := now.Round(0).Sub(h.At) // wall clocks
-	f.mu.Lock()
-	f.skew, f.heard, f.ackMS = skew, now, f.ackEvery
-	f.mu.Unlock()
-	if max(skew, -skew) > 30*time.Second+now.Sub(f.sent) {
-		f.alarm(AlarmClock, fmt.Sprintf("this machine's clock differs from the node's by %s; set it", skew.Round(time.Second)))
-	}
-	if err := f.heads(h.Epoch, h.Heads, h.Checkpoint, h.At, f.sent, false); err != nil {
-		return err
-	}
-	f.epoch = h.Epoch // it took our cursor, so nothing of ours is lost there
-	f.setConnected(f.o.Upstream[f.url])
-	f.tell()
-	return nil
-}
-
-// heartbeat: nothing may be missing, and its time may not be one we had. It
-// returns false for an old one, which proves nothing.
-func (f *Follower) heartbeat(data []byte) (fresh bool, err error) {
-	h, err := f.keys.ParseHeartbeat(data)
-	if err != nil {
-		return false, f.refuse(AlarmSignature, err, "a heartbeat is not signed by the node")
-	}
-	if !h.At.After(f.lastBeat) {
-		f.mu.Lock()
-		f.stats.Refused++
-		f.mu.Unlock()
-		return false, nil
-	}
-	// The local moment at which the node said so. Its delay since the hello is
-	// known whatever the clocks say.
-	at := f.sent.Add(h.At.Sub(f.nodeAt))
-	if now := f.o.Now(); at.After(now) {
-		at = now
-	}
-	if err := f.heads(h.Epoch, h.Heads, h.Checkpoint, h.At, at, true); err != nil {
-		return false, err
-	}
-	now := f.o.Now()
-	f.m.NodeTime(h.At, now)
-	f.mu.Lock()
-	f.heard = now
-	retry := f.dir != nil && !f.writable && now.Sub(f.tried) > 10*time.Second
-	f.mu.Unlock()
-	if retry {
-		f.persist()
-	}
-	f.tell()
-	return true, nil
-}
-
-// heads compares what the node says its newest operations are with ours.
-func (f *Follower) heads(epoch uint64, heads Cursor, note string, nodeAt, local time.Time, all bool) error {
-	mine := f.m.Cursor()
-	if epoch < f.epoch {
-		return f.refuse(AlarmRollback, fmt.Errorf("%w: the node is in epoch %d, it was in %d", ErrRollback, epoch, f.epoch), "the node went back to an earlier epoch; this edge keeps what it has. Tell the node's operator")
-	}
-	for chain, p := range mine {
-		h := heads[chain]
-		switch {
-		case h.Seq < p.Seq:
-			return f.refuse(AlarmRollback, fmt.Errorf("%w: the node's chain %s is at %d, ours at %d", ErrRollback, chain, h.Seq, p.Seq),
-				fmt.Sprintf("the node went back: its chain %s ends at operation %d, this edge has %d. It may have been restored from a backup; this edge keeps what it has", chain, h.Seq, p.Seq))
-		case h.Seq == p.Seq && h.Hash != p.Hash:
-			return f.refuse(AlarmFork, fmt.Errorf("%w: operation %d of chain %s", ErrFork, p.Seq, chain),
-				fmt.Sprintf("the node shows another history: its operation %d of chain %s is not the one that this edge has. This edge keeps what it has; tell the node's operator and an observer", p.Seq, chain))
-		case all && h.Seq > p.Seq:
-			return f.refuse(AlarmGap, fmt.Errorf("%w: %d to %d of chain %s", ErrGap, p.Seq+1, h.Seq, chain), "operations did not arrive; they were asked for again")
-		}
-	}
-	if err := f.checkpoint(note); err != nil {
-		return err
-	}
-	if nodeAt.After(f.lastBeat) {
-		f.lastBeat = nodeAt
-	}
-	f.want, f.wantAt = heads, local
-	f.reached()
-	return nil
-}
-
-// reached notes how fresh the matcher is, once it has all that the node named.
-func (f *Follower) reached() {
-	if f.want == nil {
-		return
-	}
-	mine := f.m.Cursor()
-	for chain, h := range f.want {
-		if p := mine[chain]; p.Seq < h.Seq || (p.Seq == h.Seq && p != h) {
-			return
-		}
-	}
-	f.m.FreshAt(f.wantAt)
-	f.want = nil
-	if now := f.o.Now(); f.dir != nil && now.Sub(f.freshPut) > 30*time.Second {
-		f.freshPut = now
-		if err := f.dir.put("fresh", []byte(f.wantAt.UTC().Round(0).Format(time.RFC3339Nano))); err != nil {
-			f.alarm(AlarmDisk, "the edge's folder cannot be written to; it goes on from memory. Free space or check the disk")
-		}
-	}
 }
 
 // take stores and applies operations that arrived together.
@@ -732,7 +520,7 @@ func (f *Follower) fetchSnapshot(ctx context.Context) error {
 	mine := f.m.Cursor()
 	nonce := newID()
 	sent := f.o.Now()
-	resp, err := f.get(ctx, "/api/v1/feed/snapshot", url.Values{"cursor": {mine.String()}, "nonce": {nonce}})
+	resp, err := f.get(ctx, "/api/v1/feed/snapshot", url.Values{"cursor": {mine.String()}, "nonce": {nonce}, "features": {features}})
 	if err != nil {
 		return err
 	}
@@ -744,7 +532,17 @@ func (f *Follower) fetchSnapshot(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("%w: the snapshot has no header Siaga-Hello", ErrSyntax)
 	}
-	h, err := f.keys.ParseHello(sealed)
+	f.cert = nil
+	if text := resp.Header.Get("Siaga-Relay"); text != "" {
+		wire, err := base64.RawURLEncoding.DecodeString(text)
+		if err != nil {
+			return fmt.Errorf("%w: the header Siaga-Relay cannot be read", ErrSyntax)
+		}
+		if f.cert, err = f.certificate(wire); err != nil {
+			return err
+		}
+	}
+	h, err := f.greeter().ParseHello(sealed)
 	if err != nil {
 		return f.refuse(AlarmSignature, err, "the node's greeting is not signed by it")
 	}
@@ -752,6 +550,11 @@ func (f *Follower) fetchSnapshot(ctx context.Context) error {
 		return f.refuse(AlarmSignature, fmt.Errorf("%w: the hello answers another request", ErrRollback), "an old snapshot was replayed; it was refused")
 	}
 	newEpoch, known := h.Epoch > f.epoch && f.epoch > 0, true
+	if newEpoch && f.cert != nil {
+		// That a node was restored is for the node itself to say.
+		return f.refuse(AlarmRollback, fmt.Errorf("%w: a relay speaks of epoch %d, this edge is in %d", ErrFork, h.Epoch, f.epoch),
+			"the relay says that the node began a new epoch; this edge keeps what it has until it can ask the node: let it follow the node once")
+	}
 	if h.Epoch < f.epoch {
 		return f.refuse(AlarmRollback, fmt.Errorf("%w: the node is in epoch %d, it was in %d", ErrRollback, h.Epoch, f.epoch), "the node went back to an earlier epoch; this edge keeps what it has. Tell the node's operator")
 	}
@@ -810,7 +613,9 @@ func (f *Follower) fetchSnapshot(ctx context.Context) error {
 	f.stats.Snapshots++
 	f.mu.Unlock()
 	f.partner, f.name, f.lastBeat, f.epoch = h.Partner, h.Edge, h.At, h.Epoch
-	f.m.NodeTime(h.At, f.o.Now())
+	if f.cert == nil {
+		f.m.NodeTime(h.At, f.o.Now())
+	}
 	f.m.FreshAt(sent.Add(asOf.Sub(h.At)))
 	if f.dir == nil {
 		f.mu.Lock()

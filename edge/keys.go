@@ -147,9 +147,60 @@ type Hello struct {
 	Heads       Cursor    `json:"heads"`   // last operation of each chain that is followed
 	Known       Cursor    `json:"known,omitempty"`
 	Checkpoint  string    `json:"checkpoint,omitempty"`
-	Features    []string  `json:"features"`     // that the node grants of those that were asked for
-	HeartbeatMS int64     `json:"heartbeat_ms"` // interval of heartbeats
-	AckMS       int64     `json:"ack_ms"`       // least interval between two acknowledgements
+	Features    []string  `json:"features"`          // that the node grants of those that were asked for
+	HeartbeatMS int64     `json:"heartbeat_ms"`      // interval of heartbeats
+	AckMS       int64     `json:"ack_ms"`            // least interval between two acknowledgements
+	PingMS      int64     `json:"ping_ms,omitempty"` // interval of comments, if FeaturePing was granted
+}
+
+// Features of the feed. An edge names those that it understands when it asks
+// for a stream, and the hello names those that the node grants: so an earlier
+// edge works with a later node, and the other way round.
+const (
+	// FeaturePing: the node sends an empty comment every PingMS, so that an edge
+	// which can turn to another node notices soon that this one is gone.
+	FeaturePing = "ping"
+	// FeatureRelay: the edge takes greetings from a relay that the node has
+	// certified. A relay refuses edges that do not name it.
+	FeatureRelay = "relay"
+	// FeatureGrant: the stream is for a relay, which is told whom it may serve.
+	FeatureGrant = "grant"
+)
+
+// Certificate is a node's word that a relay may greet a partner's edges in its
+// place: its hellos, and nothing else, may be signed by Relay until Until.
+type Certificate struct {
+	Key     KeyID             `json:"key"` // of the feed, that signed
+	Relay   ed25519.PublicKey `json:"relay"`
+	Partner string            `json:"partner"` // whose edges
+	Name    string            `json:"name"`    // of the relay
+	At      time.Time         `json:"at"`
+	Until   time.Time         `json:"until"`
+}
+
+// Grant is what a relay is told: which edges of its partner it may serve. A
+// later one replaces it.
+type Grant struct {
+	Key     KeyID       `json:"key"`
+	Partner string      `json:"partner"`
+	At      time.Time   `json:"at"`
+	Edges   []EdgeGrant `json:"edges"`
+}
+
+// EdgeGrant is one edge's token, without its text.
+type EdgeGrant struct {
+	Hash  string    `json:"hash"`  // SHA-256 of the token's text, 64 hex digits
+	Token string    `json:"token"` // its ID
+	Edge  string    `json:"edge"`  // name of the edge
+	Until time.Time `json:"until"`
+}
+
+// TokenHash is the SHA-256 of "siaga secret v1", a zero byte and a token's
+// text, in 64 lower-case hex digits. The text has 160 random bits, so that its
+// hash gives nothing away.
+func TokenHash(text string) string {
+	sum := sha256.Sum256([]byte("siaga secret v1\x00" + text))
+	return hex.EncodeToString(sum[:])
 }
 
 // Heartbeat says that nothing is missing: at this moment, the heads of the
@@ -166,6 +217,18 @@ type Heartbeat struct {
 func (h Hello) Seal(s Signer) ([]byte, error) {
 	h.Key, h.At = IDOf(s.Public()), h.At.UTC().Truncate(time.Millisecond)
 	return sealJSON(s, domainHello, h)
+}
+
+// Seal signs the certificate and returns its wire form.
+func (c Certificate) Seal(s Signer) ([]byte, error) {
+	c.Key, c.At, c.Until = IDOf(s.Public()), c.At.UTC().Truncate(time.Millisecond), c.Until.UTC().Truncate(time.Millisecond)
+	return sealJSON(s, domainRelay, c)
+}
+
+// Seal signs the grant and returns its wire form.
+func (g Grant) Seal(s Signer) ([]byte, error) {
+	g.Key, g.At = IDOf(s.Public()), g.At.UTC().Truncate(time.Millisecond)
+	return sealJSON(s, domainGrant, g)
 }
 
 // Seal signs the heartbeat and returns its wire form.
@@ -192,6 +255,26 @@ func (k *Keys) ParseHello(wire []byte) (h Hello, err error) {
 func (k *Keys) ParseHeartbeat(wire []byte) (h Heartbeat, err error) {
 	err = parseSigned(k, domainHeartbeat, wire, &h, func() (KeyID, time.Time) { return h.Key, h.At })
 	return h, err
+}
+
+// ParseCertificate reads a relay's certificate and checks its signature.
+func (k *Keys) ParseCertificate(wire []byte) (c Certificate, err error) {
+	err = parseSigned(k, domainRelay, wire, &c, func() (KeyID, time.Time) { return c.Key, c.At })
+	if err == nil && len(c.Relay) != ed25519.PublicKeySize {
+		err = fmt.Errorf("%w: a relay's key has %d bytes, not %d", ErrSyntax, len(c.Relay), ed25519.PublicKeySize)
+	}
+	return c, err
+}
+
+// ParseGrant reads a grant and checks its signature.
+func (k *Keys) ParseGrant(wire []byte) (g Grant, err error) {
+	err = parseSigned(k, domainGrant, wire, &g, func() (KeyID, time.Time) { return g.Key, g.At })
+	return g, err
+}
+
+// keys are what a relay's hello is checked with.
+func (c *Certificate) keys() *Keys {
+	return &Keys{Serial: 1, Root: c.Relay, Feed: []FeedKey{{Public: c.Relay, Until: c.Until}}}
 }
 
 func parseSigned(k *Keys, domain string, wire []byte, into any, who func() (KeyID, time.Time)) error {

@@ -147,6 +147,8 @@ const (
 	domainHello     = "siaga-feed v1 hello\n"
 	domainHeartbeat = "siaga-feed v1 heartbeat\n"
 	domainKeys      = "siaga-feed v1 keys\n"
+	domainRelay     = "siaga-feed v1 relay\n"
+	domainGrant     = "siaga-feed v1 grant\n"
 	domainSnapshot  = "siaga-feed v1 snapshot\n"
 )
 

@@ -10,9 +10,10 @@ import (
 // eventReader reads server-sent events (WHATWG HTML, section 9.2.6) as far as
 // the feed uses them: event, data and comments.
 type eventReader struct {
-	r    *bufio.Reader
-	name []byte
-	data []byte
+	r     *bufio.Reader
+	name  []byte
+	data  []byte
+	heard func() // called after each line; nil: nobody
 }
 
 func newEventReader(r io.Reader) *eventReader {
@@ -27,6 +28,9 @@ func (e *eventReader) next() (name, data []byte, err error) {
 		line, err := e.line()
 		if err != nil {
 			return nil, nil, err
+		}
+		if e.heard != nil && len(line) <= 1 {
+			e.heard()
 		}
 		switch {
 		case len(line) == 0:

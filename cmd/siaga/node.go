@@ -167,7 +167,7 @@ func tokenCommand() *cobra.Command {
 	}
 	f := create.Flags()
 	f.StringVar(&partnerID, "partner", "", "short name of the partner (default: the first one)")
-	f.StringSliceVar(&roles, "roles", nil, "roles, separated by commas: officer, analyst, approver, reviewer, observer, administrator, operator; or edge alone")
+	f.StringSliceVar(&roles, "roles", nil, "roles, separated by commas: officer, analyst, approver, reviewer, observer, administrator, operator; or edge alone; or relay alone")
 	f.StringSliceVar(&scopes, "scopes", nil, "scopes, separated by commas: read, propose, decide, admin, feed (default: what the roles can use)")
 	f.StringVar(&name, "name", "", "name; for an edge, the edge's name")
 	f.StringVar(&expires, "expires", "30d", "how long it lives: 12h, 30d; at most 400d")

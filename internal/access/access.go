@@ -44,11 +44,16 @@ const (
 	Observer      Role = "observer"      // reads and verifies in its scope
 	Operator      Role = "operator"      // health, backup, peers; no incident content
 	Edge          Role = "edge"          // a machine: feed and tallies
+	Relay         Role = "relay"         // a machine: feed, passed on to its partner's edges
 )
+
+// Machine reports whether the role is one of programs, which no member has and
+// which a token has alone.
+func (r Role) Machine() bool { return r == Edge || r == Relay }
 
 // Roles lists every role.
 func Roles() []Role {
-	return []Role{Administrator, Officer, Analyst, Approver, Reviewer, Observer, Operator, Edge}
+	return []Role{Administrator, Officer, Analyst, Approver, Reviewer, Observer, Operator, Edge, Relay}
 }
 
 // TokenScope limits what an API token may be used for, besides the roles of

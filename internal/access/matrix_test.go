@@ -39,7 +39,8 @@ partner.add           at       admin    GIPCR  fresh
 member.manage         a        admin    GIPCR  fresh
 token.manage          a        admin    GIPCR  fresh
 edge.read             aonprbt  read     GIPCR  -
-feed.follow           e        feed     GIPCR  -
+feed.follow           ey       feed     GIPCR  -
+feed.relay            y        feed     GIPCR  -
 feed.tally            e        feed     GIPCR  -
 journal.read          aonprb   read     GIPCR  -
 journal.erase         a        admin    GIPCR  fresh
@@ -48,7 +49,7 @@ health.read           at       read     GIPCR  -
 
 var letterOfRole = map[access.Role]string{
 	access.Administrator: "a", access.Officer: "o", access.Analyst: "n", access.Approver: "p",
-	access.Reviewer: "r", access.Observer: "b", access.Operator: "t", access.Edge: "e",
+	access.Reviewer: "r", access.Observer: "b", access.Operator: "t", access.Edge: "e", access.Relay: "y",
 }
 
 var letterOfKind = map[access.PartnerKind]string{
@@ -116,7 +117,7 @@ func TestMatrix(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("actions (-matrix +table):\n%s", diff)
 	}
-	if checks != 24*8*5*10 {
+	if checks != 25*9*5*10 {
 		t.Errorf("%d checks were made", checks)
 	}
 }

@@ -22,6 +22,7 @@ const (
 	ManageTokens  Action = "token.manage"
 	ReadEdges     Action = "edge.read"
 	FollowFeed    Action = "feed.follow"
+	ServeEdges    Action = "feed.relay"
 	ReportTallies Action = "feed.tally"
 	ReadJournal   Action = "journal.read"
 	ErasePayload  Action = "journal.erase"
@@ -55,7 +56,8 @@ var table = []Rule{
 	{ManageMembers, []Role{Administrator}, ScopeAdmin, nil, true, "manage members"},
 	{ManageTokens, []Role{Administrator}, ScopeAdmin, nil, true, "manage tokens"},
 	{ReadEdges, append([]Role{Operator}, people...), ScopeRead, nil, false, "read the state of edges"},
-	{FollowFeed, []Role{Edge}, ScopeFeed, nil, false, "follow the feed"},
+	{FollowFeed, []Role{Edge, Relay}, ScopeFeed, nil, false, "follow the feed"},
+	{ServeEdges, []Role{Relay}, ScopeFeed, nil, false, "serve its partner's edges"},
 	{ReportTallies, []Role{Edge}, ScopeFeed, nil, false, "report tallies"},
 	{ReadJournal, people, ScopeRead, nil, false, "read the journal"},
 	{ErasePayload, []Role{Administrator}, ScopeAdmin, nil, true, "erase a payload"},

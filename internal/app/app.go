@@ -71,6 +71,7 @@ type Node struct {
 	o        Options
 	listener net.Listener
 	handler  http.Handler
+	tokens   tokenCache
 }
 
 // Version is the program's version, from the build.
@@ -230,7 +231,7 @@ func (n *Node) mount() error {
 	}
 	n.Hub = feed.New(feed.Options{
 		Store: n.store, Signer: edge.KeySigner(n.Keys.Feed), Keys: sealed, Log: o.Log, Now: o.Now,
-		Authenticate: n.authenticateEdge, Valid: n.validEdge, Error: api.WriteProblem(o.Log),
+		Authenticate: n.authenticateEdge, Valid: n.validEdges, Grants: n.grants, Error: api.WriteProblem(o.Log),
 		Known: n.knownEdges, Tallies: tallies{n.Signals}, Tripped: n.tripped,
 	})
 	mux := http.NewServeMux()

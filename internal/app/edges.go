@@ -6,6 +6,7 @@ import (
 	"hash/fnv"
 	"net/http"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/siaga-crp/siaga/edge"
@@ -43,31 +44,99 @@ func (p publisher) Publish(tx journal.StoreTx, entry int64, at time.Time, ops []
 	return err
 }
 
+// tokenFor is how long a report of an edge may go by an earlier look at its
+// token: a thousand edges report a thousand times a second. Streams and
+// snapshots always look.
+const tokenFor = 500 * time.Millisecond
+
+// tokenCache remembers tokens of edges by their text's hash.
+type tokenCache struct {
+	mu    sync.Mutex
+	known map[string]cachedToken
+	swept time.Time
+}
+
+type cachedToken struct {
+	who feed.Subscriber
+	at  time.Time
+}
+
+func (c *tokenCache) get(hash string, now time.Time) (feed.Subscriber, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	t, ok := c.known[hash]
+	return t.who, ok && now.Sub(t.at) >= 0 && now.Sub(t.at) < tokenFor
+}
+
+func (c *tokenCache) put(hash string, who feed.Subscriber, now time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.known == nil || now.Sub(c.swept) > time.Minute {
+		c.known, c.swept = map[string]cachedToken{}, now
+	}
+	c.known[hash] = cachedToken{who, now}
+}
+
 func (n *Node) authenticateEdge(r *http.Request) (feed.Subscriber, error) {
 	scheme, text, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 	if !strings.EqualFold(scheme, "bearer") {
 		return feed.Subscriber{}, problem.New(problem.SignIn, "the feed needs an edge's token", `send it as "Authorization: Bearer siaga_edge_…"; make one with siaga token create --roles edge`)
 	}
-	a, t, err := n.Partners.ByToken(r.Context(), strings.TrimSpace(text))
+	text = strings.TrimSpace(text)
+	hash, now := edge.TokenHash(text), n.o.Now()
+	if r.Method == http.MethodPost {
+		if who, ok := n.tokens.get(hash, now); ok {
+			return who, nil
+		}
+	}
+	a, t, err := n.Partners.ByToken(r.Context(), text)
 	if err != nil {
 		return feed.Subscriber{}, err
 	}
-	if err := access.Allow(a, access.FollowFeed, n.o.Now()); err != nil {
+	if err := access.Allow(a, access.FollowFeed, now); err != nil {
 		return feed.Subscriber{}, err
 	}
-	return feed.Subscriber{Partner: a.Partner, Edge: t.Name, Token: t.ID}, nil
+	who := feed.Subscriber{Partner: a.Partner, Edge: t.Name, Token: t.ID, Relay: t.Relay()}
+	n.tokens.put(hash, who, now)
+	return who, nil
 }
 
-func (n *Node) validEdge(ctx context.Context, s feed.Subscriber) error {
-	var t partner.Token
-	err := n.Log.View(ctx, func(r journal.StoreReader) (err error) {
-		t, _, err = journal.Load[partner.Token](r, partner.KindToken, s.Token)
-		return err
+// validEdges looks at the tokens of open streams.
+func (n *Node) validEdges(ctx context.Context, subs []feed.Subscriber) ([]feed.Validity, error) {
+	var out []feed.Validity
+	now := n.o.Now()
+	err := n.Log.View(ctx, func(r journal.StoreReader) error {
+		out = make([]feed.Validity, len(subs))
+		for i, s := range subs {
+			t, _, err := journal.Load[partner.Token](r, partner.KindToken, s.Token)
+			switch {
+			case problem.KindOf(err) == problem.NotFound:
+				out[i].Err = err
+			case err != nil:
+				return err
+			case t.State(now) != "active":
+				out[i].Err = problem.Newf(problem.SignIn, "the token of edge %s is %s", s.Edge, t.State(now)).WithFix("make a new one with siaga token create --roles edge")
+			default:
+				out[i].Until = t.Expires
+			}
+		}
+		return nil
 	})
-	if err == nil && t.State(n.o.Now()) != "active" {
-		err = problem.Newf(problem.SignIn, "the token of edge %s is %s", s.Edge, t.State(n.o.Now())).WithFix("make a new one with siaga token create --roles edge")
+	return out, err
+}
+
+// grants lists the edges that a relay may serve.
+func (n *Node) grants(ctx context.Context, s feed.Subscriber) ([]edge.EdgeGrant, error) {
+	by := access.Actor{Partner: s.Partner, Name: s.Edge, Token: s.Token, Roles: []access.Role{access.Relay}, Scopes: []access.TokenScope{access.ScopeFeed}}
+	ts, err := n.Partners.EdgeTokens(ctx, by)
+	if err != nil {
+		return nil, err
 	}
-	return err
+	out := make([]edge.EdgeGrant, 0, len(ts))
+	for _, t := range ts {
+		out = append(out, edge.EdgeGrant{Hash: t.Hash, Token: t.ID, Edge: t.Name, Until: t.Expires})
+	}
+	return out, nil
 }
 
 func (n *Node) knownEdges(ctx context.Context) ([]feed.Subscriber, error) {

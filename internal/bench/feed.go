@@ -169,7 +169,9 @@ func newFeedBench(o FeedOptions, dir string) (*feedBench, error) {
 			n, _ := strconv.Atoi(name)
 			return feed.Subscriber{Partner: fmt.Sprintf("p%d", n%30), Edge: name, Token: name}, nil
 		},
-		Valid: func(context.Context, feed.Subscriber) error { return nil },
+		Valid: func(_ context.Context, subs []feed.Subscriber) ([]feed.Validity, error) {
+			return make([]feed.Validity, len(subs)), nil
+		},
 		Error: func(w http.ResponseWriter, _ *http.Request, err error) {
 			http.Error(w, err.Error(), http.StatusServiceUnavailable)
 		},

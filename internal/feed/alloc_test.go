@@ -35,7 +35,7 @@ func fan(t testing.TB, subs int) (*Hub, *chain, []*subscriber, func() []*frame) 
 		h.mu.Lock()
 		defer h.mu.Unlock()
 		head := edge.Position{Epoch: 1, Seq: c.head.Seq + 1}
-		f := []*frame{{wire: event("op", wire), seq: head.Seq}}
+		f := []*frame{{wire: event("op", wire), at: head}}
 		c.extend(f, []opStat{{seq: head.Seq}}, head, h.o.Ring, h.o.RingBytes)
 		for s := range h.subs {
 			s.notify()

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"slices"
+	"strconv"
 	"sync"
 	"time"
 
@@ -19,6 +20,7 @@ type Subscriber struct {
 	Partner string // ID
 	Edge    string // name of the edge, unique for its partner
 	Token   string // ID of the token, not its text
+	Relay   bool   // the token is a relay's
 }
 
 // Options configure a Hub.
@@ -32,9 +34,13 @@ type Options struct {
 
 	// Authenticate says who sends a request, or returns a problem.
 	Authenticate func(r *http.Request) (Subscriber, error)
-	// Valid returns nil while a token may go on being used. It is asked once a
-	// second for each token with an open stream.
-	Valid func(ctx context.Context, s Subscriber) error
+	// Valid says, for each of the subscribers, until when its token may go on
+	// being used (zero: no end), or why it may not. It is asked within a second
+	// of each commit and of the earliest of those ends, for one subscriber of
+	// each token with an open stream. An error of its own ends no stream.
+	Valid func(ctx context.Context, subs []Subscriber) ([]Validity, error)
+	// Grants lists the edges that a relay may serve. Nil: no relays.
+	Grants func(ctx context.Context, relay Subscriber) ([]edge.EdgeGrant, error)
 	// Error answers a request with a problem.
 	Error func(w http.ResponseWriter, r *http.Request, err error)
 	// Known lists the edges that exist, whether they ever connected or not, so
@@ -46,7 +52,17 @@ type Options struct {
 	// there. Nil: it is only shown in the edge's state.
 	Tripped func(ctx context.Context, by Subscriber, trip edge.Trip) error
 
+	// Line carries operations to and from other nodes faster than the store
+	// does. Nil: the store alone.
+	Line Line
+	// Drafts notes what this node's own Publisher appended, so that it is
+	// looked for at once and handed to the line. Nil without a line.
+	Drafts *Drafts
+	// Relayed makes the hub serve what another node has signed. Nil: a node's.
+	Relayed *Relayed
+
 	Heartbeat time.Duration // interval; 0 means 5 s
+	Ping      time.Duration // interval of comments that show that the node lives, to edges that ask for them; 0 means 750 ms
 	Ring      int           // operations of a chain that are kept ready; 0 means 8192
 	RingBytes int           // bytes of the same; 0 means 16 MiB a chain
 	MaxTail   uint64        // operations that a cursor may be behind; beyond it, the snapshot; 0 means 50,000
@@ -58,14 +74,18 @@ type Options struct {
 // Hub delivers operations to edges. Make one with New, run it with Run, and
 // mount its routes. All methods may be called concurrently.
 type Hub struct {
-	o    Options
-	kick chan struct{} // a chain was opened: look again; capacity 1
+	o      Options
+	kick   chan struct{} // look again; capacity 1
+	keyset *edge.Keys    // of Options.Keys, to check what the line brings; nil without a line
 
 	mu     sync.Mutex
+	polled chan struct{} // closed and replaced when Run has looked at the store
 	chains map[string]*chain
 	subs   map[*subscriber]struct{}
 	keys   *frame // event "keys"
-	note   string // last checkpoint
+	note   string // newest checkpoint seen
+	noteAt int64  // its size
+	pings  uint64 // counts them
 	edges  map[edgeKey]*edgeState
 	beats  map[string]*frame // last heartbeat, by partner
 	closed bool              // Run has ended
@@ -74,12 +94,16 @@ type Hub struct {
 // chain is one chain as the hub follows it.
 type chain struct {
 	name string
+	base edge.Position // where a relay's store begins; zero on a node
 
 	// Owned by Hub.mu.
 	head  edge.Position
-	ring  []*frame // operations head.Seq-len(ring)+1 … head.Seq
-	bytes int      // of their frames
-	stats []opStat // of the same operations
+	seen  edge.Position   // up to here, operations were seen in the store
+	early []edge.Position // those of the ring after it: they came by the line
+	since time.Time       // when the first of them came
+	ring  []*frame        // operations head.Seq-len(ring)+1 … head.Seq
+	bytes int             // of their frames
+	stats []opStat        // of the same operations
 
 	snap snapshots
 }
@@ -87,8 +111,10 @@ type chain struct {
 // frame is one event as it is sent, made once and shared by all subscribers.
 type frame struct {
 	wire []byte
-	seq  uint64       // of an operation
-	head []chainStand // of a heartbeat: where its chains stood
+	at   edge.Position // after it, of an operation
+	head []chainStand  // of a heartbeat: where its chains stood
+	// Of a heartbeat, as it was signed.
+	sealed []byte
 }
 
 type chainStand struct {
@@ -101,6 +127,9 @@ func New(o Options) *Hub {
 	o.Epoch = max(o.Epoch, 1)
 	if o.Heartbeat == 0 {
 		o.Heartbeat = 5 * time.Second
+	}
+	if o.Ping == 0 {
+		o.Ping = 750 * time.Millisecond
 	}
 	if o.Ring == 0 {
 		o.Ring = 8192
@@ -126,7 +155,7 @@ func New(o Options) *Hub {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	h := &Hub{o: o, kick: make(chan struct{}, 1), chains: map[string]*chain{}, subs: map[*subscriber]struct{}{}, edges: map[edgeKey]*edgeState{}, beats: map[string]*frame{}}
+	h := &Hub{o: o, kick: make(chan struct{}, 1), polled: make(chan struct{}), chains: map[string]*chain{}, subs: map[*subscriber]struct{}{}, edges: map[edgeKey]*edgeState{}, beats: map[string]*frame{}}
 	h.keys = &frame{wire: event("keys", o.Keys)}
 	return h
 }
@@ -158,48 +187,92 @@ func (h *Hub) SetKeys(sealed []byte) {
 	}
 }
 
+// lazyPoll is how long a commit of another node may wait to be looked for in
+// the store while the line, which is faster, works.
+const lazyPoll = 200 * time.Millisecond
+
 // Run follows the store until ctx ends, then closes every stream and returns.
 func (h *Hub) Run(ctx context.Context) error {
 	defer h.closeAll("restart", "the node is stopping; connect again")
+	var checks sync.WaitGroup
+	checks.Go(func() { h.watchTokens(ctx) })
+	defer checks.Wait()
 
 	beat := time.NewTicker(h.o.Heartbeat)
 	defer beat.Stop()
-	check := time.NewTicker(time.Second)
-	defer check.Stop()
+	ping := time.NewTicker(h.o.Ping)
+	defer ping.Stop()
+	var later <-chan time.Time // a look at the store that was put off
+	look := true
 	for {
 		commit := h.o.Store.Committed()
-		if err := h.poll(ctx); err != nil && ctx.Err() == nil {
-			h.o.Log.ErrorContext(ctx, "feed stands still: reading operations", "err", err)
+		if look {
+			later, look = nil, false
+			if err := h.poll(ctx); err != nil && ctx.Err() == nil {
+				h.o.Log.ErrorContext(ctx, "feed stands still: reading operations", "err", err)
+				later = time.After(lazyPoll)
+			}
+			h.relayBeats()
+			h.tellPolled()
 		}
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-commit:
+			// What this node wrote is wanted at once; what others wrote comes by
+			// the line, and the store is looked at a little later to be sure.
+			if h.o.Line == nil || !h.o.Line.Up() || h.o.Drafts.waiting() {
+				look = true
+			} else if later == nil {
+				later = time.After(lazyPoll)
+			}
+		case <-later:
+			look = true
 		case <-h.kick:
+			look = true
 		case <-beat.C:
+			look = true
 			h.heartbeat(ctx)
-		case <-check.C:
-			h.checkTokens(ctx)
+		case <-ping.C:
+			h.ping()
 		}
 	}
 }
 
+func (h *Hub) look() {
+	select {
+	case h.kick <- struct{}{}:
+	default:
+	}
+}
+
+func (h *Hub) tellPolled() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	close(h.polled)
+	h.polled = make(chan struct{})
+}
+
 // poll reads new operations of all open chains and wakes their subscribers.
 func (h *Hub) poll(ctx context.Context) error {
+	if err := h.openDrafted(ctx); err != nil {
+		return err
+	}
 	h.mu.Lock()
 	open := make([]*chain, 0, len(h.chains))
 	heads := make([]edge.Position, 0, len(h.chains))
 	for _, c := range h.chains {
-		open, heads = append(open, c), append(heads, c.head)
+		open, heads = append(open, c), append(heads, c.seen)
 	}
 	h.mu.Unlock()
 	for {
 		more := false
 		type news struct {
-			c  *chain
-			fs []*frame
-			st []opStat
-			to edge.Position
+			c    *chain
+			rows []journal.FeedRow
+			fs   []*frame
+			st   []opStat
+			to   edge.Position
 		}
 		var all []news
 		var note []byte
@@ -217,7 +290,7 @@ func (h *Hub) poll(ctx context.Context) error {
 				if len(rows) == 0 {
 					continue
 				}
-				n := news{c: c, to: heads[i]}
+				n := news{c: c, rows: rows, to: heads[i]}
 				now := h.o.Now()
 				for _, row := range rows {
 					op, err := edge.ParseOperation(row.Op)
@@ -228,7 +301,7 @@ func (h *Hub) poll(ctx context.Context) error {
 						return err
 					}
 					n.to = op.Position()
-					n.fs = append(n.fs, &frame{wire: event("op", row.Op), seq: op.Seq})
+					n.fs = append(n.fs, &frame{wire: event("op", row.Op), at: n.to})
 					n.st = append(n.st, opStat{seq: op.Seq, signal: op.Number, do: op.Do, at: now})
 				}
 				more = more || len(rows) == pollLimit
@@ -240,25 +313,59 @@ func (h *Hub) poll(ctx context.Context) error {
 			return err
 		}
 		h.mu.Lock()
-		h.note = string(note)
+		h.observe(note)
+		some := false
 		for _, n := range all {
-			n.c.extend(n.fs, n.st, n.to, h.o.Ring, h.o.RingBytes)
+			fs, st, ok := n.c.confirm(n.fs, n.st)
+			if !ok {
+				h.disown(ctx, n.c)
+				continue
+			}
+			if len(fs) > 0 {
+				n.c.extend(fs, st, n.to, h.o.Ring, h.o.RingBytes)
+				some = true
+			}
+			n.c.seen = n.to
 			for i, c := range open {
 				if c == n.c {
 					heads[i] = n.to
 				}
 			}
 		}
-		if len(all) > 0 {
+		if some {
 			for s := range h.subs {
 				s.notify()
 			}
 		}
 		h.mu.Unlock()
+		for _, n := range all {
+			h.o.Drafts.send(n.rows, h.o.Line)
+		}
 		if !more {
 			return nil
 		}
 	}
+}
+
+// observe keeps the newest checkpoint: with several nodes, an edge that comes
+// from another one must not be shown an older one. The caller holds h.mu.
+func (h *Hub) observe(note []byte) {
+	size := noteSize(note)
+	if size >= h.noteAt {
+		h.note, h.noteAt = string(note), size
+	}
+}
+
+// noteSize is the size that a checkpoint names (C2SP tlog-checkpoint); 0 if
+// there is none.
+func noteSize(note []byte) int64 {
+	_, rest, _ := bytes.Cut(note, []byte("\n"))
+	line, _, _ := bytes.Cut(rest, []byte("\n"))
+	n, err := strconv.ParseInt(string(line), 10, 64)
+	if err != nil {
+		return 0
+	}
+	return n
 }
 
 const pollLimit = 500
@@ -299,12 +406,16 @@ func (h *Hub) open(ctx context.Context, name string) (*chain, error) {
 	}
 	c = &chain{name: name}
 	err := h.o.Store.View(ctx, func(r journal.StoreReader) error {
-		*c = chain{name: name}
+		*c = chain{name: name} // the store may run this again
+		if h.o.Relayed != nil {
+			c.base = h.o.Relayed.Base(name)
+			c.head = c.base
+		}
 		row, ok, err := r.FeedHead(name)
 		if err != nil || !ok {
 			return err
 		}
-		after := row.Seq - min(row.Seq, uint64(h.o.Ring)/2) //nolint:gosec // positive
+		after := max(c.base.Seq, row.Seq-min(row.Seq, uint64(h.o.Ring)/2)) //nolint:gosec // positive
 		var last edge.Position
 		for {
 			rows, err := r.Feed(name, after, pollLimit)
@@ -322,7 +433,7 @@ func (h *Hub) open(ctx context.Context, name string) (*chain, error) {
 					}
 				}
 				last = op.Position()
-				c.extend([]*frame{{wire: event("op", row.Op), seq: op.Seq}}, []opStat{{seq: op.Seq, signal: op.Number, do: op.Do}}, last, h.o.Ring, h.o.RingBytes)
+				c.extend([]*frame{{wire: event("op", row.Op), at: last}}, []opStat{{seq: op.Seq, signal: op.Number, do: op.Do}}, last, h.o.Ring, h.o.RingBytes)
 				after = row.Seq
 			}
 			if len(rows) < pollLimit {
@@ -333,16 +444,14 @@ func (h *Hub) open(ctx context.Context, name string) (*chain, error) {
 	if err != nil {
 		return nil, fmt.Errorf("opening chain %s: %w", name, err)
 	}
+	c.seen = c.head
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if other := h.chains[name]; other != nil {
 		return other, nil
 	}
 	h.chains[name] = c
-	select {
-	case h.kick <- struct{}{}: // what was committed meanwhile is read now
-	default:
-	}
+	h.look() // what was committed meanwhile is read now
 	return c, nil
 }
 
@@ -350,8 +459,16 @@ func (h *Hub) open(ctx context.Context, name string) (*chain, error) {
 // stream. It runs in Run's goroutine, as poll does, so the heads are those that
 // are in the rings.
 func (h *Hub) heartbeat(ctx context.Context) {
+	if h.o.Relayed != nil {
+		return // a relay passes on the node's
+	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	for _, c := range h.chains {
+		if len(c.early) > 0 && h.o.Now().Sub(c.since) > earlyFor {
+			h.disown(ctx, c)
+		}
+	}
 	now := h.o.Now()
 	made := map[string]*frame{}
 	for s := range h.subs {
@@ -370,30 +487,28 @@ func (h *Hub) heartbeat(ctx context.Context) {
 			}
 			// What a client that knows nothing but server-sent events resumes
 			// from: all that the heartbeat counts was sent before it.
+			f.sealed = wire
 			f.wire = append([]byte("id: "+beat.Heads.String()+"\n"), event("heartbeat", wire)...)
 			made[s.who.Partner] = f
 		}
 		s.notify()
 	}
 	h.beats = made
+	if h.o.Line != nil {
+		for partner, f := range made {
+			h.o.Line.Beat(partner, f.sealed)
+		}
+	}
 }
 
-// checkTokens ends streams whose token may no longer be used.
-func (h *Hub) checkTokens(ctx context.Context) {
-	if h.o.Valid == nil {
-		return
-	}
+// ping wakes the streams that asked for signs of life.
+func (h *Hub) ping() {
 	h.mu.Lock()
-	by := map[string][]*subscriber{}
+	defer h.mu.Unlock()
+	h.pings++
 	for s := range h.subs {
-		by[s.who.Token] = append(by[s.who.Token], s)
-	}
-	h.mu.Unlock()
-	for _, subs := range by {
-		if err := h.o.Valid(ctx, subs[0].who); err != nil && ctx.Err() == nil {
-			for _, s := range subs {
-				s.end("revoked", "this token was revoked or has expired; ask for a new one")
-			}
+		if s.pings > 0 {
+			s.notify()
 		}
 	}
 }

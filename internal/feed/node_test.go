@@ -63,13 +63,16 @@ func (n *node) start(change func(*feed.Options)) {
 	o := feed.Options{
 		Store: n.store, Signer: signer, Keys: keys, Heartbeat: 200 * time.Millisecond,
 		Authenticate: n.authenticate,
-		Valid: func(_ context.Context, s feed.Subscriber) error {
+		Valid: func(_ context.Context, subs []feed.Subscriber) ([]feed.Validity, error) {
 			n.mu.Lock()
 			defer n.mu.Unlock()
-			if n.revoked[s.Token] {
-				return errors.New("revoked")
+			out := make([]feed.Validity, len(subs))
+			for i, s := range subs {
+				if n.revoked[s.Token] {
+					out[i].Err = errors.New("revoked")
+				}
 			}
-			return nil
+			return out, nil
 		},
 		Error: func(w http.ResponseWriter, _ *http.Request, err error) {
 			code := map[problem.Kind]int{problem.Invalid: 400, problem.SignIn: 401, problem.Conflict: 409, problem.Unavailable: 503, problem.TooLarge: 413}[problem.KindOf(err)]

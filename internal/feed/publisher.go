@@ -11,6 +11,7 @@ import (
 // Publisher makes operations. It has no state of its own and may be used
 // concurrently.
 type Publisher struct {
+	Drafts *Drafts     // of the node's hub, if it has a line to others; nil without
 	Signer edge.Signer // the feed's key
 	Epoch  uint64      // of this node's history, from 1; 0 means 1
 }
@@ -62,6 +63,7 @@ func (p Publisher) Publish(tx journal.StoreTx, entry int64, at time.Time, drafts
 		if err := tx.PutFeed(journal.FeedRow{Chain: op.Chain, Seq: op.Seq, Entry: entry, Op: wire}); err != nil {
 			return nil, fmt.Errorf("storing operation %d of chain %s: %w", op.Seq, op.Chain, err)
 		}
+		p.Drafts.note(op.Chain, op.Seq, at)
 		heads[d.Chain] = edge.Position{Epoch: epoch, Seq: op.Seq, Hash: hash}
 		op.Key = edge.IDOf(p.Signer.Public())
 		ops = append(ops, op)

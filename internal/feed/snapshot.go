@@ -29,6 +29,9 @@ type snapshots struct {
 // snapshot returns a signed snapshot of the chain that is not older than the
 // position and whose tail is still served.
 func (h *Hub) snapshot(ctx context.Context, c *chain, atLeast uint64) ([]byte, edge.Position, error) {
+	if h.o.Relayed != nil {
+		return h.o.Relayed.Snapshot(c.name)
+	}
 	s := &c.snap
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -97,7 +100,12 @@ func (h *Hub) serveSnapshot(w http.ResponseWriter, r *http.Request) {
 		h.fail(w, r, errNonce)
 		return
 	}
-	hello := edge.Hello{Nonce: nonce, Partner: who.Partner, Edge: who.Edge, Epoch: h.o.Epoch, Heads: edge.Cursor{}, Known: cursor, Features: []string{},
+	granted, err := h.features(r.URL.Query().Get("features"))
+	if err != nil {
+		h.fail(w, r, err)
+		return
+	}
+	hello := edge.Hello{Nonce: nonce, Partner: who.Partner, Edge: who.Edge, Epoch: h.o.Epoch, Heads: edge.Cursor{}, Known: cursor, Features: granted,
 		HeartbeatMS: h.o.Heartbeat.Milliseconds(), AckMS: h.o.AckEvery.Milliseconds()}
 	var parts [][]byte
 	size := 0
@@ -112,6 +120,11 @@ func (h *Hub) serveSnapshot(w http.ResponseWriter, r *http.Request) {
 			h.fail(w, r, err)
 			return
 		}
+		if !known && h.o.Relayed != nil {
+			// Only the node has all of its history.
+			h.o.Relayed.Above.ServeHTTP(w, r)
+			return
+		}
 		if !known {
 			hello.Known = nil
 		}
@@ -120,8 +133,16 @@ func (h *Hub) serveSnapshot(w http.ResponseWriter, r *http.Request) {
 			h.fail(w, r, err)
 			return
 		}
+		if pos.Seq < cursor[name].Seq && h.o.Relayed != nil {
+			h.o.Relayed.Above.ServeHTTP(w, r)
+			return
+		}
 		hello.Heads[name] = pos
 		parts, size = append(parts, b), size+len(b)
+	}
+	if err := h.reach(r.Context(), nil); err != nil { // another node may have shown a newer checkpoint
+		h.fail(w, r, err)
+		return
 	}
 	h.mu.Lock()
 	hello.Checkpoint = h.note
@@ -131,6 +152,9 @@ func (h *Hub) serveSnapshot(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		h.fail(w, r, err)
 		return
+	}
+	if h.o.Relayed != nil {
+		w.Header().Set("Siaga-Relay", base64.RawURLEncoding.EncodeToString(h.o.Relayed.Certificate(who.Partner)))
 	}
 	w.Header().Set("Siaga-Hello", base64.RawURLEncoding.EncodeToString(sealed))
 	w.Header().Set("Content-Type", "application/vnd.siaga.snapshot")

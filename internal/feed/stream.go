@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -26,8 +27,10 @@ type subscriber struct {
 	reason string // set before over is closed
 	detail string
 
-	keys *frame // last sent
-	beat *frame // last sent
+	keys  *frame       // last sent
+	beat  *frame       // last sent
+	relay *relayStream // nil for an edge
+	pings uint64       // last sent of Hub.pings, and one more; 0: not asked for. Owned by Hub.mu
 }
 
 // follow is a subscriber's place in one chain.
@@ -54,6 +57,9 @@ func (s *subscriber) end(reason, detail string) {
 // errBehind: the subscriber fell out of the ring.
 var errBehind = errors.New("feed: behind the ring")
 
+// pingFrame is a comment, which readers of server-sent events skip.
+var pingFrame = &frame{wire: []byte(":\n\n")}
+
 // batch is how many frames are written before looking for news.
 const batch = 64
 
@@ -64,6 +70,10 @@ func (h *Hub) take(s *subscriber, dst []*frame) ([]*frame, error) {
 	dst = dst[:0]
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	if s.relay != nil && s.relay.sent != s.relay.current {
+		s.relay.sent = s.relay.current
+		dst = append(dst, s.relay.current)
+	}
 	if s.keys != h.keys {
 		s.keys = h.keys
 		dst = append(dst, h.keys)
@@ -93,6 +103,12 @@ func (h *Hub) take(s *subscriber, dst []*frame) ([]*frame, error) {
 		var err error
 		if dst, err = s.follows[i].take(dst, s.follows[i].chain.head.Seq, batch); err != nil {
 			return nil, err
+		}
+	}
+	if s.pings > 0 && s.pings <= h.pings {
+		s.pings = h.pings + 1
+		if len(dst) == 0 {
+			dst = append(dst, pingFrame)
 		}
 	}
 	return dst, nil
@@ -187,7 +203,15 @@ func (h *Hub) subscribe(r *http.Request, who Subscriber) (*subscriber, []byte, e
 			return nil, nil, refusal{"foreign", problem.New(problem.Conflict, "this cursor is of another partner's feed", "start from the snapshot with an empty folder, or use the token that belongs to it")}
 		}
 	}
-	s := &subscriber{who: who, wake: make(chan struct{}, 1), over: make(chan struct{})}
+	granted, err := h.features(q.Get("features"))
+	if err != nil {
+		return nil, nil, err
+	}
+	relay, err := h.relayRequest(r, who, granted)
+	if err != nil {
+		return nil, nil, err
+	}
+	s := &subscriber{who: who, wake: make(chan struct{}, 1), over: make(chan struct{}), relay: relay}
 	for _, name := range names {
 		c, err := h.open(r.Context(), name)
 		if err != nil {
@@ -198,11 +222,20 @@ func (h *Hub) subscribe(r *http.Request, who Subscriber) (*subscriber, []byte, e
 		}
 		s.follows = append(s.follows, follow{c, cursor[name].Seq})
 	}
-	hello := edge.Hello{Nonce: nonce, Partner: who.Partner, Edge: who.Edge, Epoch: h.o.Epoch, Heads: edge.Cursor{}, Known: cursor, Features: []string{}, HeartbeatMS: h.o.Heartbeat.Milliseconds()}
+	if err := h.reach(r.Context(), s.follows); err != nil {
+		return nil, nil, err
+	}
+	hello := edge.Hello{Nonce: nonce, Partner: who.Partner, Edge: who.Edge, Epoch: h.o.Epoch, Heads: edge.Cursor{}, Known: cursor, Features: granted, HeartbeatMS: h.o.Heartbeat.Milliseconds()}
+	if slices.Contains(granted, edge.FeaturePing) {
+		hello.PingMS = h.o.Ping.Milliseconds()
+	}
 	h.mu.Lock()
 	if h.closed || len(h.subs) >= h.o.MaxEdges {
 		h.mu.Unlock()
 		return nil, nil, problem.New(problem.Unavailable, "this node takes no further streams now", "connect again in a few seconds, or to another node")
+	}
+	if slices.Contains(granted, edge.FeaturePing) {
+		s.pings = h.pings + 1
 	}
 	h.subs[s] = struct{}{}
 	for _, f := range s.follows {
@@ -220,7 +253,81 @@ func (h *Hub) subscribe(r *http.Request, who Subscriber) (*subscriber, []byte, e
 		h.leave(s)
 		return nil, nil, err
 	}
-	return s, event("hello", wire), nil
+	first := event("hello", wire)
+	if h.o.Relayed != nil {
+		first = append(event("relay", h.o.Relayed.Certificate(who.Partner)), first...)
+		h.look() // its first heartbeat is what shows how fresh all this is
+	}
+	return s, first, nil
+}
+
+// features returns those of the features that an edge asks for which this hub
+// has. What it does not know it does not grant, so that a later edge works
+// with this hub; what an edge does not ask for it does not send, so that an
+// earlier edge does.
+func (h *Hub) features(asked string) ([]string, error) {
+	granted := []string{}
+	for f := range strings.SplitSeq(asked, ",") {
+		switch f {
+		case edge.FeaturePing:
+		case edge.FeatureGrant:
+			if h.o.Grants == nil {
+				continue
+			}
+		case edge.FeatureRelay:
+			if h.o.Relayed == nil {
+				continue
+			}
+		default:
+			continue
+		}
+		if !slices.Contains(granted, f) {
+			granted = append(granted, f)
+		}
+	}
+	if h.o.Relayed != nil && !slices.Contains(granted, edge.FeatureRelay) {
+		return nil, problem.New(problem.Invalid, "this is a relay, and the edge is of a release that knows none", "update the edge, or let it follow the node itself")
+	}
+	return granted, nil
+}
+
+// reach waits until the rings have what the subscriber has: it may come from
+// another node that was a little ahead. It also looks for the newest
+// checkpoint, for the same reason.
+func (h *Hub) reach(ctx context.Context, follows []follow) error {
+	var note []byte
+	if err := h.o.Store.View(ctx, func(r journal.StoreReader) (err error) {
+		note, _, err = r.Checkpoint()
+		return err
+	}); err != nil {
+		return fmt.Errorf("reading the checkpoint: %w", err)
+	}
+	var late *time.Timer
+	for {
+		h.mu.Lock()
+		h.observe(note)
+		behind := false
+		for _, f := range follows {
+			behind = behind || f.chain.head.Seq < f.seq
+		}
+		polled, closed := h.polled, h.closed
+		h.mu.Unlock()
+		if !behind || closed {
+			return nil
+		}
+		if late == nil {
+			late = time.NewTimer(5 * time.Second)
+			defer late.Stop()
+		}
+		h.look()
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-polled:
+		case <-late.C:
+			return problem.New(problem.Unavailable, "this node is behind another one and cannot catch up", "connect again in a few seconds, or to another node")
+		}
+	}
 }
 
 // check refuses a position that is not one of this history's, or too far back.
@@ -236,6 +343,12 @@ func (h *Hub) check(ctx context.Context, c *chain, p edge.Position) error {
 	h.mu.Lock()
 	head := c.head
 	h.mu.Unlock()
+	if p == c.base {
+		return nil
+	}
+	if p.Seq <= c.base.Seq && p.Seq > 0 {
+		return refusal{"behind", problem.New(problem.Conflict, "this cursor is older than what this relay keeps", "start from the snapshot")}
+	}
 	future := refusal{"future", problem.Newf(problem.Conflict, "this cursor is ahead of this node: operation %d of chain %s, the newest here is %d; the node may have been restored from a backup", p.Seq, c.name, head.Seq).
 		WithFix("keep what the edge has and tell the operator of the node")}
 	if p.Seq == 0 {
@@ -281,8 +394,8 @@ func (h *Hub) at(ctx context.Context, c *chain, seq uint64) (edge.Position, bool
 
 // knows reports whether the position is one of this chain's history.
 func (h *Hub) knows(ctx context.Context, c *chain, p edge.Position) (bool, error) {
-	if p.Seq == 0 {
-		return p == edge.Position{}, nil
+	if p == c.base || p.Seq == 0 {
+		return p == c.base || p == edge.Position{}, nil
 	}
 	at, ok, err := h.at(ctx, c, p.Seq)
 	return ok && at == p, err
@@ -321,7 +434,7 @@ func (h *Hub) pump(ctx context.Context, w http.ResponseWriter, s *subscriber, he
 	if err := rc.Flush(); err != nil {
 		return err
 	}
-	frames := make([]*frame, 0, 2*batch+2)
+	frames := make([]*frame, 0, 2*batch+3)
 	for {
 		var err error
 		if frames, err = h.take(s, frames); err != nil {

@@ -267,7 +267,7 @@ func (m *NewMember) check() error {
 		f.Add("roles", "choose at least one role")
 	}
 	for _, r := range m.Roles {
-		if !slices.Contains(access.Roles(), r) || r == access.Edge {
+		if !slices.Contains(access.Roles(), r) || r.Machine() {
 			f.Add("roles", "choose from administrator, officer, analyst, approver, reviewer, observer and operator; %q is none of them", r)
 		}
 	}
@@ -373,7 +373,7 @@ func (s *Service) ChangeMember(ctx context.Context, by access.Actor, id string, 
 		return Member{}, err
 	}
 	for _, r := range c.Roles {
-		if !slices.Contains(access.Roles(), r) || r == access.Edge {
+		if !slices.Contains(access.Roles(), r) || r.Machine() {
 			return Member{}, problem.Newf(problem.Invalid, "%q is not a member's role", r).WithFix("choose from administrator, officer, analyst, approver, reviewer, observer and operator")
 		}
 	}
@@ -471,8 +471,8 @@ func (s *Service) CreateToken(ctx context.Context, by access.Actor, n NewToken) 
 			f.Add("roles", "%q is not a role: use %s", r, join(access.Roles()))
 		}
 	}
-	if slices.Contains(n.Roles, access.Edge) && len(n.Roles) > 1 {
-		f.Add("roles", "a token for an edge has the role edge alone")
+	if slices.ContainsFunc(n.Roles, access.Role.Machine) && len(n.Roles) > 1 {
+		f.Add("roles", "a token for an edge has the role edge alone, and one for a relay the role relay")
 	}
 	for _, c := range n.Scopes {
 		if !slices.Contains(access.TokenScopes(), c) {
@@ -488,7 +488,7 @@ func (s *Service) CreateToken(ctx context.Context, by access.Actor, n NewToken) 
 	if err := f.Err(); err != nil {
 		return Token{}, "", err
 	}
-	edge := slices.Contains(n.Roles, access.Edge)
+	edge := slices.ContainsFunc(n.Roles, access.Role.Machine)
 	if len(n.Scopes) == 0 {
 		n.Scopes = []access.TokenScope{access.ScopeRead, access.ScopePropose, access.ScopeDecide, access.ScopeAdmin}
 		if edge {

@@ -507,6 +507,42 @@ func (s *Service) ByToken(ctx context.Context, text string) (access.Actor, Token
 	return a, t, err
 }
 
+// EdgeToken is what a relay knows a token of an edge by.
+type EdgeToken struct {
+	Token
+	Hash string // of its text
+}
+
+// EdgeTokens returns the tokens of the edges that the actor, a relay, may
+// serve: those of its own partner that are active, by ID.
+func (s *Service) EdgeTokens(ctx context.Context, by access.Actor) ([]EdgeToken, error) {
+	now := s.o.Now()
+	if err := access.Allow(by, access.ServeEdges, now); err != nil {
+		return nil, err
+	}
+	var out []EdgeToken
+	err := s.o.Log.View(ctx, func(r journal.StoreReader) error {
+		out = nil
+		err := journal.Each(r, journal.ObjectQuery{Kind: KindToken, States: []string{"active"}, Partner: by.Partner}, func(t Token, _ journal.Object) error {
+			if t.Edge() && t.State(now) == "active" {
+				out = append(out, EdgeToken{Token: t})
+			}
+			return nil
+		})
+		for i := range out {
+			secrets, perr := r.Privates(privateToken, out[i].ID)
+			if perr != nil {
+				return perr
+			}
+			for _, p := range secrets {
+				out[i].Hash = p.ID
+			}
+		}
+		return err
+	})
+	return out, err
+}
+
 // Expire removes sessions, codes and records whose time is over.
 func (s *Service) Expire(ctx context.Context) error {
 	return s.o.Log.Update(ctx, func(tx *journal.Tx) error {

@@ -72,6 +72,9 @@ func (t Token) State(now time.Time) string {
 // Edge reports whether the token is an edge's.
 func (t Token) Edge() bool { return slices.Contains(t.Roles, access.Edge) }
 
+// Relay reports whether the token is a relay's.
+func (t Token) Relay() bool { return slices.Contains(t.Roles, access.Relay) }
+
 func location(zone string) *time.Location {
 	if l, err := time.LoadLocation(zone); err == nil && zone != "" {
 		return l
