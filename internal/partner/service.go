@@ -122,7 +122,7 @@ func (n *NewPartner) check() error {
 	n.Country = strings.ToUpper(strings.TrimSpace(n.Country))
 	if !countryForm.MatchString(n.Country) {
 		f.Add("country", "enter the country's two letters, for example ID")
-	} else if _, err := language.ParseRegion(n.Country); err != nil {
+	} else if r, err := language.ParseRegion(n.Country); err != nil || !r.IsCountry() {
 		f.Add("country", "enter the country's two letters, for example ID; %s is no country", n.Country)
 	}
 	if n.Zone == "" {
@@ -493,6 +493,16 @@ func (s *Service) CreateToken(ctx context.Context, by access.Actor, n NewToken) 
 		n.Scopes = []access.TokenScope{access.ScopeRead, access.ScopePropose, access.ScopeDecide, access.ScopeAdmin}
 		if edge {
 			n.Scopes = []access.TokenScope{access.ScopeFeed}
+		}
+	}
+	if by.Token != "" && !edge {
+		// A token has no presence to prove: it makes none that decides, nor any
+		// that can do more than itself.
+		for _, c := range n.Scopes {
+			if c == access.ScopeDecide || !slices.Contains(by.Scopes, c) {
+				return Token{}, "", problem.Newf(problem.Denied, "a token cannot make a token with the scope %s", c).
+					WithFix("sign in as an administrator and make it there, or name fewer scopes")
+			}
 		}
 	}
 	secret := TokenPrefix + random(32)
