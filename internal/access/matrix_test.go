@@ -28,6 +28,7 @@ activation.vote       o        decide   GIP    fresh
 update.post           o        propose  GIPCR  -
 incident.acknowledge  aonprb   propose  GIPCR  -
 task.do               onr      propose  GIPCR  -
+question.ask          onprb    propose  GIPCR  -
 signal.read           aonprb   read     GIPCR  -
 asset.add             on       propose  GIPCR  -
 signal.propose        on       propose  GIPCR  -
@@ -117,7 +118,7 @@ func TestMatrix(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("actions (-matrix +table):\n%s", diff)
 	}
-	if checks != 25*9*5*10 {
+	if checks != 26*9*5*10 {
 		t.Errorf("%d checks were made", checks)
 	}
 }

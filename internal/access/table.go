@@ -10,6 +10,7 @@ const (
 	PostUpdate    Action = "update.post"
 	Acknowledge   Action = "incident.acknowledge"
 	DoTask        Action = "task.do"
+	Ask           Action = "question.ask" // ask, answer
 	ReadSignals   Action = "signal.read"
 	AddAsset      Action = "asset.add"
 	Propose       Action = "signal.propose"
@@ -45,6 +46,7 @@ var table = []Rule{
 	{PostUpdate, []Role{Officer}, ScopePropose, nil, false, "post a situation update"},
 	{Acknowledge, []Role{Officer, Analyst, Approver, Reviewer, Administrator, Observer}, ScopePropose, nil, false, "acknowledge"},
 	{DoTask, []Role{Officer, Analyst, Reviewer}, ScopePropose, nil, false, "report a task"},
+	{Ask, []Role{Officer, Analyst, Approver, Reviewer, Observer}, ScopePropose, nil, false, "ask or answer a question"},
 	{ReadSignals, people, ScopeRead, nil, false, "read signals"},
 	{AddAsset, []Role{Analyst, Officer}, ScopePropose, nil, false, "add an asset"},
 	{Propose, []Role{Analyst, Officer}, ScopePropose, nil, false, "propose a signal"},

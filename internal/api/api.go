@@ -18,6 +18,7 @@ import (
 	"log/slog"
 	"net/http"
 	"reflect"
+	"strconv"
 	"strings"
 	"time"
 
@@ -45,6 +46,7 @@ type Options struct {
 	Incidents *incident.Service
 	Signals   *signal.Service
 	Edges     Edges
+	Journal   *journal.Log
 	Log       *slog.Logger
 	Now       func() time.Time
 }
@@ -118,6 +120,14 @@ func (s *server) gate(next http.Handler) http.Handler {
 				return
 			}
 			ctx = context.WithValue(ctx, actorKey{}, a)
+		}
+		if tag := strings.Trim(r.Header.Get("If-Match"), `"`); tag != "" && tag != "*" {
+			n, err := strconv.ParseInt(tag, 10, 64)
+			if err != nil || n <= 0 {
+				s.write(w, r, problem.New(problem.Invalid, "If-Match is not a version of an incident", "send the member version that you read, in quotation marks"))
+				return
+			}
+			ctx = incident.Seen(ctx, n)
 		}
 		if r.Method != http.MethodGet && r.Method != http.MethodHead {
 			body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))

@@ -44,10 +44,12 @@ type Incident struct {
 	Missing      []string               `json:"not_acknowledged"`
 	Updates      []incident.Update      `json:"updates"`
 	Assets       []incident.Asset       `json:"assets"`
-	Version      int64                  `json:"version" doc:"Number of the latest entry about it"`
+	Questions    []incident.Question    `json:"questions"`
+	Handovers    []incident.Offer       `json:"handovers"`
+	Version      int64                  `json:"version" doc:"Number of the latest entry about it; send it as If-Match to be refused if somebody decided meanwhile"`
 }
 
-func (s *server) incidentView(i incident.Incident) Incident {
+func (s *server) incidentView(ctx context.Context, i incident.Incident) Incident {
 	v := Incident{
 		ID: i.ID, Title: i.Title, Description: i.Description, Where: i.Where, Country: i.Country, SeenAt: i.SeenAt,
 		URLs: i.URLs, Live: i.Live, MoreExpected: i.MoreExpected, Exercise: i.Exercise, State: i.Status.Phase,
@@ -57,8 +59,9 @@ func (s *server) incidentView(i incident.Incident) Incident {
 		Updates: i.Updates, Assets: i.Assets, Version: i.Last.Entry,
 	}
 	v.Answers, v.Missing = list(v.Answers), list(v.Missing)
+	v.Questions, v.Handovers = list(i.Questions), list(i.Offers)
 	v.Updates, v.Assets, v.URLs = list(v.Updates), list(v.Assets), list(v.URLs)
-	v.Advice, _ = s.Incidents.Advice(i, "") // of the default protocol, which is always there
+	v.Advice, _ = s.Incidents.Advice(ctx, i, "") // of the default protocol, which is always there
 	for _, p := range slices.Sorted(maps.Keys(i.Activations)) {
 		v.Activations = append(v.Activations, i.Activations[p])
 	}
@@ -74,6 +77,14 @@ func list[T any](l []T) []T {
 }
 
 type incidentOutput struct{ Body Incident }
+
+// one answers with an incident.
+func (s *server) one(ctx context.Context, i incident.Incident, err error) (*incidentOutput, error) {
+	if err != nil {
+		return nil, err
+	}
+	return &incidentOutput{s.incidentView(ctx, i)}, nil
+}
 
 // Entry is a journal entry as a timeline shows it.
 type Entry struct {
@@ -145,19 +156,15 @@ type ActivationInput struct {
 
 func (s *server) incidentRoutes() {
 	const base = "/api/v1/incidents"
-	one := func(i incident.Incident, err error) (*incidentOutput, error) {
-		if err != nil {
-			return nil, err
-		}
-		return &incidentOutput{s.incidentView(i)}, nil
-	}
+	one := s.one
 	add(s, op{"notify-incident", http.MethodPost, base, "Notify an incident", access.Notify, http.StatusCreated},
 		func(ctx context.Context, in *struct{ Body Notice }) (*incidentOutput, error) {
 			n := in.Body
-			return one(s.Incidents.Notify(ctx, actor(ctx), incident.Notice{
+			i, err := s.Incidents.Notify(ctx, actor(ctx), incident.Notice{
 				Title: n.Title, Description: n.Description, Where: n.Where, Country: n.Country, SeenAt: n.SeenAt, URLs: n.URLs,
 				Live: incident.Truth(n.Live), MoreExpected: incident.Truth(n.MoreExpected), Exercise: n.Exercise, TLP: n.TLP, Partners: n.Partners,
-			}))
+			})
+			return one(ctx, i, err)
 		})
 	add(s, op{"list-incidents", http.MethodGet, base, "List incidents, newest first", access.ReadIncidents, http.StatusOK},
 		func(ctx context.Context, in *struct {
@@ -175,13 +182,14 @@ func (s *server) incidentRoutes() {
 			}
 			out := &struct{ Body Page[Incident] }{Page[Incident]{Items: []Incident{}, Next: cursor(next)}}
 			for _, i := range page {
-				out.Body.Items = append(out.Body.Items, s.incidentView(i))
+				out.Body.Items = append(out.Body.Items, s.incidentView(ctx, i))
 			}
 			return out, nil
 		})
 	add(s, op{"get-incident", http.MethodGet, base + "/{id}", "Read an incident", access.ReadIncidents, http.StatusOK},
 		func(ctx context.Context, in *IDInput) (*incidentOutput, error) {
-			return one(s.Incidents.Get(ctx, actor(ctx), in.ID))
+			i, err := s.Incidents.Get(ctx, actor(ctx), in.ID)
+			return one(ctx, i, err)
 		})
 	add(s, op{"incident-timeline", http.MethodGet, base + "/{id}/timeline", "Read the incident's entries, newest first", access.ReadIncidents, http.StatusOK},
 		func(ctx context.Context, in *struct {
@@ -221,11 +229,13 @@ func (s *server) incidentRoutes() {
 			}
 		},
 		) (*incidentOutput, error) {
-			return one(s.Incidents.Assess(ctx, actor(ctx), in.ID, in.Body.Protocol, in.Body.Answers))
+			i, err := s.Incidents.Assess(ctx, actor(ctx), in.ID, in.Body.Protocol, in.Body.Answers)
+			return one(ctx, i, err)
 		})
 	add(s, op{"acknowledge-incident", http.MethodPost, base + "/{id}/acknowledgements", "Say that your partner has seen it", access.Acknowledge, http.StatusOK},
 		func(ctx context.Context, in *IDInput) (*incidentOutput, error) {
-			return one(s.Incidents.Acknowledge(ctx, actor(ctx), in.ID))
+			i, err := s.Incidents.Acknowledge(ctx, actor(ctx), in.ID)
+			return one(ctx, i, err)
 		})
 	add(s, op{"close-incident", http.MethodPost, base + "/{id}/close", "Close an incident on which nothing runs any more", access.Assess, http.StatusOK},
 		func(ctx context.Context, in *struct {
@@ -233,7 +243,8 @@ func (s *server) incidentRoutes() {
 			Body Reason
 		},
 		) (*incidentOutput, error) {
-			return one(s.Incidents.Close(ctx, actor(ctx), in.ID, in.Body.Reason))
+			i, err := s.Incidents.Close(ctx, actor(ctx), in.ID, in.Body.Reason)
+			return one(ctx, i, err)
 		})
 	add(s, op{"reopen-incident", http.MethodPost, base + "/{id}/reopen", "Open a closed incident again", access.Assess, http.StatusOK},
 		func(ctx context.Context, in *struct {
@@ -241,7 +252,8 @@ func (s *server) incidentRoutes() {
 			Body Reason
 		},
 		) (*incidentOutput, error) {
-			return one(s.Incidents.Reopen(ctx, actor(ctx), in.ID, in.Body.Reason))
+			i, err := s.Incidents.Reopen(ctx, actor(ctx), in.ID, in.Body.Reason)
+			return one(ctx, i, err)
 		})
 	add(s, op{"post-update", http.MethodPost, base + "/{id}/updates", "Post a situation update", access.PostUpdate, http.StatusCreated},
 		func(ctx context.Context, in *struct {
@@ -249,7 +261,8 @@ func (s *server) incidentRoutes() {
 			Body incident.NewUpdate
 		},
 		) (*incidentOutput, error) {
-			return one(s.Incidents.PostUpdate(ctx, actor(ctx), in.ID, in.Body))
+			i, err := s.Incidents.PostUpdate(ctx, actor(ctx), in.ID, in.Body)
+			return one(ctx, i, err)
 		})
 	add(s, op{"add-asset", http.MethodPost, base + "/{id}/assets", "Describe a piece of content", access.AddAsset, http.StatusCreated},
 		func(ctx context.Context, in *struct {
@@ -257,7 +270,8 @@ func (s *server) incidentRoutes() {
 			Body incident.NewAsset
 		},
 		) (*incidentOutput, error) {
-			return one(s.Incidents.AddAsset(ctx, actor(ctx), in.ID, in.Body))
+			i, err := s.Incidents.AddAsset(ctx, actor(ctx), in.ID, in.Body)
+			return one(ctx, i, err)
 		})
 	add(s, op{"propose-activation", http.MethodPost, base + "/{id}/activations", "Propose an activation, which counts as your yes, or use emergency authority", access.Vote, http.StatusCreated},
 		func(ctx context.Context, in *struct {
@@ -272,7 +286,8 @@ func (s *server) incidentRoutes() {
 			if in.Body.Protocol == "" {
 				in.Body.Protocol = incident.DefaultProtocol
 			}
-			return one(s.Incidents.Act(ctx, actor(ctx), in.ID, in.Body.Protocol, do))
+			i, err := s.Incidents.Act(ctx, actor(ctx), in.ID, in.Body.Protocol, do)
+			return one(ctx, i, err)
 		})
 	add(s, op{"vote", http.MethodPost, base + "/{id}/activations/{protocol}/votes", "Vote on an activation", access.Vote, http.StatusOK},
 		func(ctx context.Context, in *struct {
@@ -280,7 +295,8 @@ func (s *server) incidentRoutes() {
 			Body Vote
 		},
 		) (*incidentOutput, error) {
-			return one(s.Incidents.Act(ctx, actor(ctx), in.ID, in.Protocol, protocol.Action{Verb: protocol.CastVote, Vote: in.Body.Vote, Reason: in.Body.Reason}))
+			i, err := s.Incidents.Act(ctx, actor(ctx), in.ID, in.Protocol, protocol.Action{Verb: protocol.CastVote, Vote: in.Body.Vote, Reason: in.Body.Reason})
+			return one(ctx, i, err)
 		})
 	add(s, op{"stand-down-vote", http.MethodPost, base + "/{id}/activations/{protocol}/stand-down/votes", "Vote on standing down", access.Vote, http.StatusOK},
 		func(ctx context.Context, in *struct {
@@ -288,11 +304,12 @@ func (s *server) incidentRoutes() {
 			Body Vote
 		},
 		) (*incidentOutput, error) {
-			return one(s.Incidents.Act(ctx, actor(ctx), in.ID, in.Protocol, protocol.Action{Verb: protocol.VoteStandDown, Vote: in.Body.Vote, Reason: in.Body.Reason}))
+			i, err := s.Incidents.Act(ctx, actor(ctx), in.ID, in.Protocol, protocol.Action{Verb: protocol.VoteStandDown, Vote: in.Body.Vote, Reason: in.Body.Reason})
+			return one(ctx, i, err)
 		})
 	// Every other step that the state machine knows has the step's own name.
 	for _, v := range []protocol.Verb{
-		protocol.ProposeStandDown, protocol.Renew, protocol.Conclude, protocol.SetLevel, protocol.HandOver, protocol.CallPartners,
+		protocol.ProposeStandDown, protocol.Renew, protocol.Conclude, protocol.SetLevel, protocol.CallPartners,
 		protocol.WithdrawProposal, protocol.EndEmergency, protocol.ReportTask, protocol.MeetClock, protocol.FileReview,
 	} {
 		name := strings.ReplaceAll(string(v), "_", "-")
@@ -302,7 +319,8 @@ func (s *server) incidentRoutes() {
 				Body Step
 			},
 			) (*incidentOutput, error) {
-				return one(s.Incidents.Act(ctx, actor(ctx), in.ID, in.Protocol, in.Body.action(v)))
+				i, err := s.Incidents.Act(ctx, actor(ctx), in.ID, in.Protocol, in.Body.action(v))
+				return one(ctx, i, err)
 			})
 	}
 }
@@ -313,7 +331,6 @@ type Step struct {
 	Reason   string                 `json:"reason,omitempty"`
 	Level    string                 `json:"level,omitempty"`
 	Vote     protocol.VoteValue     `json:"vote,omitempty" enum:"yes,no,abstain"`
-	Partner  string                 `json:"partner,omitempty" doc:"Hand-over: who leads from now on"`
 	Partners []protocol.Participant `json:"partners,omitempty" maxItems:"500"`
 	Clock    string                 `json:"clock,omitempty"`
 	Task     string                 `json:"task,omitempty"`
@@ -323,7 +340,7 @@ type Step struct {
 
 func (st Step) action(v protocol.Verb) protocol.Action {
 	a := protocol.Action{
-		Verb: v, Reason: st.Reason, Level: st.Level, Vote: st.Vote, To: st.Partner, Partners: st.Partners,
+		Verb: v, Reason: st.Reason, Level: st.Level, Vote: st.Vote, Partners: st.Partners,
 		Clock: st.Clock, Task: st.Task, Progress: st.Progress,
 	}
 	for _, ans := range st.Answers {

@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/siaga-crp/siaga/internal/access"
-	"github.com/siaga-crp/siaga/internal/protocol"
 )
 
 // routes is all of the interface. Each line is a group that stands in the file
@@ -17,6 +16,7 @@ func (s *server) routes() {
 	s.partnerRoutes()
 	s.edgeRoutes()
 	s.protocolRoutes()
+	s.togetherRoutes()
 }
 
 // Edge is an edge that follows this node's feed, as the node knows it.
@@ -46,15 +46,5 @@ func (s *server) edgeRoutes() {
 				list = []Edge{}
 			}
 			return &struct{ Body Page[Edge] }{Page[Edge]{Items: list}}, err
-		})
-}
-
-func (s *server) protocolRoutes() {
-	add(s, op{"list-protocols", http.MethodGet, "/api/v1/protocols", "List the protocols that can be activated", access.ReadIncidents, http.StatusOK},
-		func(ctx context.Context, _ *struct{}) (*struct{ Body Page[*protocol.Definition] }, error) {
-			if err := access.Allow(actor(ctx), access.ReadIncidents, s.Now()); err != nil {
-				return nil, err
-			}
-			return &struct{ Body Page[*protocol.Definition] }{Page[*protocol.Definition]{Items: protocol.Builtin()}}, nil
 		})
 }

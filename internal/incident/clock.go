@@ -97,6 +97,9 @@ const sweepAhead = 2 * time.Minute
 // earlier release has no jobs.
 func (s *Service) Tick(ctx context.Context) error {
 	now := s.o.Now()
+	if err := s.tickVersions(ctx, now); err != nil {
+		return err
+	}
 	var soon []string
 	err := s.o.Log.View(ctx, func(r journal.StoreReader) error {
 		watched, err := r.Objects(journal.ObjectQuery{Kind: KindIncident, DueBy: now.UnixMilli(), Limit: 1000})

@@ -30,9 +30,18 @@ func newDefinitions() *definitions {
 	return &definitions{parsed: make(map[string]*protocol.Definition)}
 }
 
-// current returns the definition under which a new activation begins.
-func (d *definitions) current(id string) (*protocol.Definition, error) {
-	return protocol.Lookup(strings.TrimSpace(id))
+// current returns the definition under which a new activation begins: the
+// version adopted last, or the one that comes with the program.
+func (d *definitions) current(r journal.StoreReader, id string) (*protocol.Definition, error) {
+	id = strings.TrimSpace(id)
+	adopted, err := r.Objects(journal.ObjectQuery{Kind: KindVersion, Parent: id, States: []string{string(Adopted)}, Newest: true, Limit: 1})
+	if err != nil {
+		return nil, err
+	}
+	if len(adopted) > 0 {
+		return d.byHash(r, adopted[0].ID)
+	}
+	return protocol.Lookup(id)
 }
 
 // of returns the definition that an activation began with.
@@ -40,20 +49,31 @@ func (d *definitions) of(r journal.StoreReader, a protocol.Activation) (*protoco
 	if def, err := protocol.Lookup(a.Protocol); err == nil && def.Hash == a.Hash {
 		return def, nil
 	}
+	def, err := d.byHash(r, a.Hash)
+	if err != nil {
+		return nil, fmt.Errorf("finding the definition of an activation of %s: %w", a.Protocol, err)
+	}
+	return def, nil
+}
+
+// byHash returns a definition that the journal has recorded.
+func (d *definitions) byHash(r journal.StoreReader, hash string) (*protocol.Definition, error) {
 	d.mu.Lock()
-	defer d.mu.Unlock()
-	if def, ok := d.parsed[a.Hash]; ok {
+	def, ok := d.parsed[hash]
+	d.mu.Unlock()
+	if ok {
 		return def, nil
 	}
-	rec, _, err := journal.Load[recorded](r, KindDefinition, a.Hash)
+	rec, _, err := journal.Load[recorded](r, KindDefinition, hash)
 	if err != nil {
-		return nil, fmt.Errorf("finding the definition %s of an activation: %w", a.Hash, err)
+		return nil, err
 	}
-	def, err := protocol.Recall([]byte(rec.Source))
-	if err != nil {
+	if def, err = protocol.Recall([]byte(rec.Source)); err != nil {
 		return nil, fmt.Errorf("reading the recorded definition %s@%s: %w", rec.ID, rec.Version, err)
 	}
-	d.parsed[a.Hash] = def
+	d.mu.Lock()
+	d.parsed[hash] = def
+	d.mu.Unlock()
 	return def, nil
 }
 
@@ -72,7 +92,7 @@ func (d *definitions) record(tx *journal.Tx, by access.Actor, def *protocol.Defi
 
 func foldDefinition() journal.Fold {
 	return journal.FoldOf(KindDefinition, func(r *recorded, e journal.Entry) error {
-		if e.Type == "protocol.recorded" {
+		if e.Type == "protocol.recorded" || e.Type == "protocol.proposed" {
 			return e.Decode(r)
 		}
 		return nil

@@ -12,7 +12,7 @@ import (
 
 // Folds returns the folds of incidents and of recorded definitions.
 func Folds() []journal.Fold {
-	return []journal.Fold{journal.FoldOf(KindIncident, apply, keys), foldDefinition()}
+	return []journal.Fold{journal.FoldOf(KindIncident, apply, keys), foldDefinition(), foldVersion()}
 }
 
 func keys(i *Incident) journal.Keys {
@@ -104,6 +104,42 @@ func apply(i *Incident, e journal.Entry) error {
 			return err
 		}
 		i.Assets = append(i.Assets, Asset{Number: len(i.Assets) + 1, By: act, Kind: a.Kind, Producer: a.Producer, Where: a.Where, Text: a.Text, SHA256: a.SHA256})
+	case e.Type == "question.asked":
+		q := asked{Number: len(i.Questions) + 1}
+		if err := e.Decode(&q); err != nil {
+			return err
+		}
+		i.Questions = append(i.Questions, Question{Number: q.Number, By: act, To: q.To, Text: q.Text})
+	case e.Type == "question.answered":
+		var a answered
+		if err := e.Decode(&a); err != nil {
+			return err
+		}
+		for n := range i.Questions {
+			if q := &i.Questions[n]; q.Number == a.Number {
+				q.Answers = append(q.Answers, Reply{By: act, Text: a.Text})
+				q.Settled = q.Settled || a.Settles
+			}
+		}
+	case e.Type == "handover.offered":
+		o := offered{Number: len(i.Offers) + 1}
+		if err := e.Decode(&o); err != nil {
+			return err
+		}
+		i.Offers = append(i.Offers, Offer{Number: o.Number, Protocol: o.Protocol, To: o.To, Note: o.Note, Kind: o.Kind, By: act, Ended: e.Erased})
+	case e.Type == "handover.accepted" || e.Type == "handover.taken_back":
+		var a accepted
+		if err := e.Decode(&a); err != nil {
+			return err
+		}
+		for n := range i.Offers {
+			if o := &i.Offers[n]; o.Number == a.Number {
+				o.Ended = true
+				if !a.Back {
+					o.Accepted = act
+				}
+			}
+		}
 	default:
 		return nil // signals and others: they are about the incident and change nothing of it
 	}

@@ -69,11 +69,11 @@ func (s *Service) Notify(ctx context.Context, by access.Actor, n Notice) (Incide
 	if err != nil {
 		return Incident{}, err
 	}
-	def, err := s.defs.current(s.o.Protocol)
-	if err != nil {
-		return Incident{}, err
-	}
 	return journal.Do(ctx, s.o.Log, by, "incident.notify", now, func(tx *journal.Tx) (Incident, error) {
+		def, err := s.defs.current(tx, s.o.Protocol)
+		if err != nil {
+			return Incident{}, err
+		}
 		events, err := protocol.StepIncident(def, protocol.IncidentState{}, protocol.IncidentAction{Verb: protocol.Notify, MoreExpected: body.MoreExpected}, by, now)
 		if err != nil {
 			return Incident{}, err
@@ -120,6 +120,9 @@ func (s *Service) Notify(ctx context.Context, by access.Actor, n Notice) (Incide
 		return inc, nil
 	})
 }
+
+// directory returns all partners.
+func (s *Service) directory(r journal.StoreReader) ([]partner.Partner, error) { return partner.All(r) }
 
 func acts(k access.PartnerKind) bool {
 	return k == access.Government || k == access.Intergovernmental || k == access.Platform
@@ -242,10 +245,6 @@ func (s *Service) Assess(ctx context.Context, by access.Actor, id, proto string,
 	if err := access.Allow(by, access.Assess, now); err != nil {
 		return Incident{}, err
 	}
-	def, err := s.defs.current(cmp.Or(proto, s.o.Protocol))
-	if err != nil {
-		return Incident{}, err
-	}
 	do := protocol.IncidentAction{Verb: protocol.Assess}
 	for _, a := range answers {
 		ev := strip(a.Evidence)
@@ -255,6 +254,10 @@ func (s *Service) Assess(ctx context.Context, by access.Actor, id, proto string,
 		do.Answers = append(do.Answers, protocol.Answer{ID: strings.TrimSpace(a.Criterion), Answer: strings.ToLower(strings.TrimSpace(a.Answer)), Evidence: ev})
 	}
 	return s.change(ctx, by, id, "incident.assess", now, func(tx *journal.Tx, inc *Incident) error {
+		def, err := s.defs.current(tx, cmp.Or(proto, s.o.Protocol))
+		if err != nil {
+			return err
+		}
 		events, err := protocol.StepIncident(def, inc.Status, do, by, now)
 		if err != nil {
 			return err
@@ -279,11 +282,11 @@ func (s *Service) verb(ctx context.Context, by access.Actor, id string, v protoc
 	if err := access.Allow(by, access.Assess, now); err != nil {
 		return Incident{}, err
 	}
-	def, err := s.defs.current(s.o.Protocol)
-	if err != nil {
-		return Incident{}, err
-	}
 	return s.change(ctx, by, id, "incident."+string(v), now, func(tx *journal.Tx, inc *Incident) error {
+		def, err := s.defs.current(tx, s.o.Protocol)
+		if err != nil {
+			return err
+		}
 		events, err := protocol.StepIncident(def, inc.Status, protocol.IncidentAction{Verb: v, Reason: strip(reason), Running: inc.Running()}, by, now)
 		if err != nil {
 			return err
@@ -300,6 +303,9 @@ func (s *Service) change(ctx context.Context, by access.Actor, id, operation str
 	return journal.Do(ctx, s.o.Log, by, operation+" "+id, now, func(tx *journal.Tx) (Incident, error) {
 		inc, err := visible(tx, by, id)
 		if err != nil {
+			return inc, err
+		}
+		if err := s.unchanged(ctx, tx, by, &inc); err != nil {
 			return inc, err
 		}
 		if err := fn(tx, &inc); err != nil {
@@ -356,6 +362,9 @@ func (s *Service) Act(ctx context.Context, by access.Actor, id, proto string, do
 	if do.Verb == protocol.PostUpdate {
 		return Incident{}, problem.New(problem.Invalid, "an update needs its text", "post it as a situation update")
 	}
+	if do.Verb == protocol.HandOver {
+		return Incident{}, problem.New(problem.Invalid, "a hand-over needs both sides", "offer it; the other partner accepts it")
+	}
 	if err := access.Allow(by, right, now); err != nil {
 		return Incident{}, err
 	}
@@ -374,7 +383,7 @@ func (s *Service) act(tx *journal.Tx, by access.Actor, inc *Incident, proto stri
 	var def *protocol.Definition
 	var err error
 	if begins || a.State == protocol.None {
-		def, err = s.defs.current(proto)
+		def, err = s.defs.current(tx, proto)
 	} else {
 		def, err = s.defs.of(tx, a)
 	}
@@ -514,31 +523,47 @@ func (s *Service) leading(r journal.StoreReader, inc *Incident) (*protocol.Defin
 			}
 		}
 	}
-	return s.defs.current(s.o.Protocol)
+	return s.defs.current(r, s.o.Protocol)
 }
 
 // Definition returns the definition that an activation of the incident began
 // with, or the current one if there is none yet.
 func (s *Service) Definition(ctx context.Context, inc Incident, proto string) (*protocol.Definition, error) {
 	a, ok := inc.Activations[proto]
-	if !ok || a.State == protocol.None {
-		return s.defs.current(proto)
-	}
 	var def *protocol.Definition
 	err := s.o.Log.View(ctx, func(r journal.StoreReader) (err error) {
-		def, err = s.defs.of(r, a)
+		if !ok || a.State == protocol.None {
+			def, err = s.defs.current(r, proto)
+		} else {
+			def, err = s.defs.of(r, a)
+		}
+		return err
+	})
+	return def, err
+}
+
+// Leading returns the definition that leads the incident: of the gravest
+// running activation, else the default one.
+func (s *Service) Leading(ctx context.Context, inc Incident) (*protocol.Definition, error) {
+	var def *protocol.Definition
+	err := s.o.Log.View(ctx, func(r journal.StoreReader) (err error) {
+		def, err = s.leading(r, &inc)
 		return err
 	})
 	return def, err
 }
 
 // Advice returns what the incident's answers amount to under a protocol.
-func (s *Service) Advice(inc Incident, proto string) (protocol.Advice, error) {
-	def, err := s.defs.current(cmp.Or(proto, s.o.Protocol))
-	if err != nil {
-		return protocol.Advice{}, err
-	}
-	return protocol.Advise(def, inc.Status.Answers), nil
+func (s *Service) Advice(ctx context.Context, inc Incident, proto string) (protocol.Advice, error) {
+	var out protocol.Advice
+	err := s.o.Log.View(ctx, func(r journal.StoreReader) error {
+		def, err := s.defs.current(r, cmp.Or(proto, s.o.Protocol))
+		if err == nil {
+			out = protocol.Advise(def, inc.Status.Answers)
+		}
+		return err
+	})
+	return out, err
 }
 
 // runs returns the incident's activations with their definitions.

@@ -73,11 +73,14 @@ func (s *Service) PostUpdate(ctx context.Context, by access.Actor, id string, n 
 				return fieldError("tlp", fmt.Sprintf("the incident is TLP:%s; choose that or a narrower label, or address observers or the public", strings.ToUpper(string(inc.Audience.TLP))))
 			}
 		}
-		if n.Corrects < 0 || n.Corrects > len(inc.Updates) {
+		if n.Corrects != 0 && !slices.ContainsFunc(inc.VisibleUpdates(by), func(u Update) bool { return u.Number == n.Corrects }) {
 			return fieldError("corrects", fmt.Sprintf("there is no update %d", n.Corrects))
 		}
 		body := updated{Number: len(inc.Updates) + 1, Name: n.Audience, Texts: texts, Corrects: n.Corrects}
 		if err := s.append(tx, by, inc, now, "update.posted", "", "", aud, body); err != nil {
+			return err
+		}
+		if err := tx.DeletePrivate(privateDraft, inc.ID+"/"+by.Partner); err != nil {
 			return err
 		}
 		for _, p := range inc.Running() {

@@ -69,7 +69,9 @@ type Incident struct {
 	Acks        map[string]Act                 `json:"acks,omitempty"`        // by partner
 	Updates     []Update                       `json:"updates,omitempty"`
 	Assets      []Asset                        `json:"assets,omitempty"`
-	Last        Act                            `json:"last"` // the latest entry about it
+	Questions   []Question                     `json:"questions,omitempty"`
+	Offers      []Offer                        `json:"offers,omitempty"` // hand-overs
+	Last        Act                            `json:"last"`             // the latest entry about it
 }
 
 // Running returns the protocols whose activation has begun and not ended, in
@@ -115,6 +117,18 @@ func (i Incident) Missing() []string {
 	for _, p := range i.Called {
 		if _, ok := i.Acks[p]; !ok {
 			out = append(out, p)
+		}
+	}
+	return out
+}
+
+// Corrected returns the numbers of the updates that a later one corrects, with
+// the number of the latest correction.
+func (i Incident) Corrected() map[int]int {
+	out := map[int]int{}
+	for _, u := range i.Updates {
+		if u.Corrects > 0 {
+			out[u.Corrects] = u.Number
 		}
 	}
 	return out

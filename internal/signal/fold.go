@@ -97,6 +97,11 @@ func apply(s *Signal, e journal.Entry) error {
 			break
 		}
 		s.end(Withdrawn, act)
+	case "signal.renewed":
+		s.ExpiresAt = d.Expire
+		if d.Count { // while a protocol stood down: it outlives the conclusion
+			s.Renewed = e.At
+		}
 	case "signal.expired":
 		s.end(Expired, act)
 	case "signal.action_changed":

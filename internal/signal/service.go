@@ -369,7 +369,7 @@ type decided struct {
 	Reach  Reach              `json:"reach"`
 	Kind   access.PartnerKind `json:"kind,omitempty"` // of the partner that approved
 	Does   Action             `json:"does,omitempty"`
-	Count  bool               `json:"count,omitempty"` // an approval that does not complete the quorum
+	Count  bool               `json:"count,omitempty"` // an approval that does not complete the quorum; a renewal that outlives the conclusion
 	Cause  string             `json:"cause,omitempty"`
 	Expire time.Time          `json:"expire,omitzero"`
 }
@@ -641,11 +641,11 @@ func (s *Service) Reconsider(tx *journal.Tx, incident string, now time.Time, end
 	for _, sig := range live {
 		top := protocol.MaxAction(st.Runs, sig.ruleCase(), now)
 		switch does := sig.effective(top); {
-		case ended && sig.State != Proposed:
+		case ended && sig.State != Proposed && sig.Renewed.IsZero():
 			if _, err := s.append(tx, by, "signal.expired", sig, "the activation was concluded and the signal was not renewed", top.Under, now, decided{Reach: Everywhere}); err != nil {
 				return err
 			}
-		case ended:
+		case ended && sig.State == Proposed:
 			if _, err := s.append(tx, by, "signal.refused", sig, "the activation was concluded before anybody approved the signal", top.Under, now, decided{Reach: Everywhere}); err != nil {
 				return err
 			}

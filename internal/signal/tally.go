@@ -160,3 +160,20 @@ func (s *Service) Counts(ctx context.Context, by access.Actor, from time.Time) (
 	slices.SortFunc(out, func(a, b Count) int { return int(a.Minute - b.Minute) })
 	return out, err
 }
+
+// CountsOf returns the counts of one incident's signals, in the manner of
+// Counts.
+func (s *Service) CountsOf(ctx context.Context, by access.Actor, incident string, from time.Time) ([]Count, error) {
+	all, err := s.Counts(ctx, by, from)
+	if err != nil {
+		return nil, err
+	}
+	of := map[string]bool{}
+	err = s.o.Log.View(ctx, func(r journal.StoreReader) error {
+		return journal.Each(r, journal.ObjectQuery{Kind: KindSignal, Parent: incident}, func(sig Signal, _ journal.Object) error {
+			of[sig.ID] = true
+			return nil
+		})
+	})
+	return slices.DeleteFunc(all, func(c Count) bool { return !of[c.Signal] }), err
+}

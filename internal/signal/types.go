@@ -139,8 +139,9 @@ type Signal struct {
 	Active    time.Time      `json:"active_at,omitzero"`
 	Ended     time.Time      `json:"ended_at,omitzero"`
 	ExpiresAt time.Time      `json:"expires_at,omitzero"`
-	Own       map[string]Own `json:"own,omitempty"`  // by platform
-	Sent      []string       `json:"sent,omitempty"` // feed chains that have carried it
+	Renewed   time.Time      `json:"renewed_at,omitzero"` // while a protocol stood down: it outlives the conclusion
+	Own       map[string]Own `json:"own,omitempty"`       // by platform
+	Sent      []string       `json:"sent,omitempty"`      // feed chains that have carried it
 }
 
 // Quality returns the fingerprint's quality and whether it has one.

@@ -43,7 +43,7 @@ func (s *Site) activateForm(w http.ResponseWriter, r *http.Request, f *Frame, st
 			p.Defs = append(p.Defs, d)
 		}
 	}
-	adv, err := s.o.Incidents.Advice(inc, "")
+	adv, err := s.o.Incidents.Advice(r.Context(), inc, "")
 	if err != nil {
 		return err
 	}

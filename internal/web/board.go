@@ -56,7 +56,7 @@ func (s *Site) asksOf(ctx context.Context, f *Frame, inc incident.Incident) (out
 		out = append(out, Ask{Title: f.T("ask.assess"), Detail: inc.Title, Incident: inc.ID, Href: base + "/assess", Verb: f.T("ask.assess.do"), Primary: true})
 	}
 	if inc.Status.Phase == protocol.Assessing && len(inc.Activations) == 0 && f.Can(string(access.Vote)) {
-		if adv, err := s.o.Incidents.Advice(inc, ""); err == nil && adv.Level != "" {
+		if adv, err := s.o.Incidents.Advice(ctx, inc, ""); err == nil && adv.Level != "" {
 			out = append(out, Ask{Title: f.T("ask.activate"), Detail: f.T("ask.activate.why", "Level", adv.Level), Incident: inc.ID, Href: base + "/activate", Verb: f.T("ask.activate.do"), Primary: true})
 		}
 	}

@@ -223,7 +223,7 @@ func (s *Site) assessForm(w http.ResponseWriter, r *http.Request, f *Frame, stat
 			p.Given[a.ID] = a
 		}
 	}
-	if p.Advice, err = s.o.Incidents.Advice(inc, ""); err != nil {
+	if p.Advice, err = s.o.Incidents.Advice(r.Context(), inc, ""); err != nil {
 		return err
 	}
 	if l, ok := def.Level(p.Advice.Level); ok {

@@ -146,7 +146,7 @@ func (s *Site) room(w http.ResponseWriter, r *http.Request, f *Frame) error {
 	if n := len(inc.Updates); n > 0 {
 		p.Update = &inc.Updates[n-1]
 	}
-	if p.Advice, err = s.o.Incidents.Advice(inc, ""); err != nil {
+	if p.Advice, err = s.o.Incidents.Advice(r.Context(), inc, ""); err != nil {
 		return err
 	}
 	p.Unknown = s.unknowns(r.Context(), f, inc, p)
