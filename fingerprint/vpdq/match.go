@@ -49,14 +49,25 @@ func (m Match) Found() bool {
 // acted on without a person who looks.
 func (m Match) Weak() bool { return m.Pictures < MinPictures }
 
-// Score is the greatest of both shares, from 0 to 1, for ranking.
-func (m Match) Score() float64 { return max(m.QueryShare, m.KnownShare) }
+// Score says how sure the match is, from 0 to 1, for ranking: the greatest of
+// both shares or, for a stretch in step of n seconds, n/(n+3) if that is more.
+func (m Match) Score() float64 {
+	s := max(m.QueryShare, m.KnownShare)
+	if m.Seconds >= MatchSeconds && m.Pictures >= MinPictures {
+		s = max(s, float64(m.Seconds)/float64(m.Seconds+3))
+	}
+	return s
+}
 
 // Compare compares two videos frame by frame, in a few milliseconds for a
 // million pairs of frames. Where many videos are known, look the query's frames
-// up in an index and give what it finds to a Tally. It may be called
-// concurrently.
-func Compare(query, known Video) Match {
+// up in an index and compare with those it names, or give what it finds to a
+// Tally. It may be called concurrently.
+func Compare(query, known Video) Match { return CompareWithin(query, known, MatchDistance) }
+
+// CompareWithin is Compare with another greatest distance of two frames that
+// are the same, from 0 to MatchDistance bits.
+func CompareWithin(query, known Video, maxDistance int) Match {
 	t := NewTally(query, known)
 	theirs := pack(known)
 	for _, q := range pack(query) {
@@ -64,10 +75,10 @@ func Compare(query, known Video) Match {
 			// Unrelated hashes are 128 apart, so half of the words nearly always
 			// tells.
 			n := bits.OnesCount64(q.words[0]^k.words[0]) + bits.OnesCount64(q.words[1]^k.words[1])
-			if n > MatchDistance {
+			if n > maxDistance {
 				continue
 			}
-			if n+bits.OnesCount64(q.words[2]^k.words[2])+bits.OnesCount64(q.words[3]^k.words[3]) <= MatchDistance {
+			if n+bits.OnesCount64(q.words[2]^k.words[2])+bits.OnesCount64(q.words[3]^k.words[3]) <= maxDistance {
 				t.Hit(q.at, k.at)
 			}
 		}
