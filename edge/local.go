@@ -27,7 +27,7 @@ func (l *localPass) Insert(id uint64, value string, _ int) error {
 func (l *localPass) Delete(id uint64) { l.x.Remove(id) }
 
 func (l *localPass) Run(p *Probe) {
-	if p.Found() || l.x.Len() == 0 {
+	if l.x.Len() == 0 {
 		return
 	}
 	look := func(b []byte, quality int, pass string) {
@@ -43,7 +43,7 @@ func (l *localPass) Run(p *Probe) {
 			if m.Weak || quality < pdq.MinQuality {
 				limit = Review
 			}
-			p.Hit(m.ID, 0, float64(m.Score)/float64(m.Score+10), limit, pass)
+			p.Hit(m.ID, 0, localScore(m.Score), limit, pass)
 		}
 	}
 	if pic := p.Set.Picture; pic != nil {
@@ -52,10 +52,13 @@ func (l *localPass) Run(p *Probe) {
 			look(pic.Trims[i].Local, pic.Trims[i].PDQ.Quality, "local:trim")
 		}
 	}
-	for i := range p.Set.Frames {
-		look(p.Set.Frames[i].Local, p.Set.Frames[i].PDQ.Quality, "local:frame")
+	if len(p.Set.Frames) > 0 && !p.settled() {
+		l.frames(p)
 	}
 }
+
+// localScore turns a match's evidence into a score from 0 to 1.
+func localScore(evidence int) float64 { return float64(evidence) / float64(evidence+10) }
 
 // refuseKind is returned for a kind that is looked for in files only.
 func refuseKind(k fingerprint.Kind) error {

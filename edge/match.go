@@ -14,6 +14,7 @@ import (
 	"github.com/siaga-crp/siaga/fingerprint/payment"
 	"github.com/siaga-crp/siaga/fingerprint/pdq"
 	"github.com/siaga-crp/siaga/fingerprint/variant"
+	"github.com/siaga-crp/siaga/fingerprint/vpdq"
 	"github.com/siaga-crp/siaga/index"
 )
 
@@ -67,8 +68,9 @@ func (r *Result) Blocked() bool { return len(r.Matches) > 0 && r.Matches[0].Acti
 
 // Pass is one way to look for what was computed from a file. Built in are, in
 // this order: digests; PDQ (stored and upright form, eight orientations; then,
-// when nothing was found, trimmed candidates and negatives); equal TLSH; and
-// keypoints (package local) when nothing was found. A Pass must be safe for concurrent use.
+// when nothing was found, trimmed candidates and negatives); equal TLSH; and,
+// when nothing was found, the frames of videos (see docs/design/0020) and
+// keypoints (package local). A Pass must be safe for concurrent use.
 type Pass interface {
 	// Run looks for the probe's set. Costly passes ask p.Found first.
 	Run(p *Probe)
@@ -96,8 +98,15 @@ type Probe struct {
 	age time.Duration
 }
 
-// Found reports whether any earlier pass found something.
-func (p *Probe) Found() bool { return len(p.r.Matches)+len(p.r.Exercise) > 0 }
+// Found reports whether any earlier pass found something that is no practice:
+// an exercise must not hide what is real.
+func (p *Probe) Found() bool { return len(p.r.Matches) > 0 }
+
+// settled reports whether a match was found that needs no better evidence: all
+// others are for review only because the way they were found is weak.
+func (p *Probe) settled() bool {
+	return slices.ContainsFunc(p.r.Matches, func(m Match) bool { return m.Why != whyWeak })
+}
 
 // PDQ looks for signals near to h. limit caps the action of what is found;
 // pass names the way in answers.
@@ -155,7 +164,7 @@ func (p *Probe) hit(id uint64, distance int, score float64, limit Action, pass s
 	}
 	// One match a signal: the nearest, whatever form it was found in.
 	i := slices.IndexFunc(*list, func(m Match) bool { return m.slot == slot })
-	if i >= 0 && (*list)[i].Distance <= distance {
+	if i >= 0 && (*list)[i].Distance < distance {
 		return
 	}
 	m := Match{
@@ -182,14 +191,17 @@ func (p *Probe) hit(id uint64, distance int, score float64, limit Action, pass s
 		}
 	}
 	if rank(limit) < rank(m.Action) {
-		m.Action, m.Why = limit, "weak"
+		m.Action, m.Why = limit, whyWeak
 	}
-	if i >= 0 {
+	switch {
+	case i < 0:
+		*list = append(*list, m)
+	case distance < (*list)[i].Distance || rank(m.Action) > rank((*list)[i].Action):
 		(*list)[i] = m
-		return
 	}
-	*list = append(*list, m)
 }
+
+const whyWeak = "weak"
 
 func rank(a Action) int {
 	switch a {
@@ -274,7 +286,7 @@ func (m *Matcher) PDQ(r *Result, h *pdq.Hash, quality int) bool {
 func (m *Matcher) Value(r *Result, v fingerprint.Value, quality int) (ready bool, err error) {
 	p, ready := m.begin(r)
 	defer m.end(p)
-	if v.Kind == fingerprint.VPDQ || v.Kind == fingerprint.Local {
+	if v.Kind == fingerprint.Local {
 		return ready, refuseKind(v.Kind)
 	}
 	given := v.Text
@@ -288,6 +300,13 @@ func (m *Matcher) Value(r *Result, v fingerprint.Value, quality int) (ready bool
 			return ready, err
 		}
 		p.PDQ(&h, quality, Block, "pdq")
+		return ready, nil
+	case v.Kind == fingerprint.VPDQ:
+		frames, err := vpdq.Parse(v.Text)
+		if err != nil {
+			return ready, err
+		}
+		m.video.value(p, frames)
 		return ready, nil
 	}
 	b, _, text, err := packValue(v.Kind, v.Text)

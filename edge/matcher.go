@@ -21,6 +21,7 @@ import (
 type Matcher struct {
 	o       MatcherOptions
 	passes  []Pass
+	video   *videoPass // one of passes
 	keepers map[fingerprint.Kind]Keeper
 
 	apply sync.Mutex // one change at a time
@@ -100,7 +101,8 @@ func NewMatcher(o MatcherOptions) *Matcher {
 		o.BreakerDistance = pdq.MatchDistance
 	}
 	m := &Matcher{o: o, keepers: map[fingerprint.Kind]Keeper{}, trips: map[uint64]Trip{}}
-	m.passes = append([]Pass{digestPass{}, pdqPass{}, textPass{}, new(localPass)}, o.Passes...)
+	m.video = newVideoPass()
+	m.passes = append([]Pass{digestPass{}, pdqPass{}, textPass{}, m.video, new(localPass)}, o.Passes...)
 	for _, p := range m.passes {
 		if k, ok := p.(Keeper); ok {
 			m.keepers[k.Kind()] = k

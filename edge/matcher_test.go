@@ -379,7 +379,8 @@ func TestValueKinds(t *testing.T) {
 		want error
 	}{
 		{fingerprint.Value{Kind: "nonsense", Text: "x"}, fingerprint.ErrKind},
-		{fingerprint.Value{Kind: fingerprint.VPDQ, Text: "x"}, fingerprint.ErrKind},
+		{fingerprint.Value{Kind: fingerprint.Local, Text: "x"}, fingerprint.ErrKind},
+		{fingerprint.Value{Kind: fingerprint.VPDQ, Text: "x"}, fingerprint.ErrSyntax},
 		{fingerprint.Value{Kind: fingerprint.PDQ, Text: "x"}, fingerprint.ErrSyntax},
 		{fingerprint.Value{Kind: fingerprint.SHA256, Text: "\x00"}, fingerprint.ErrSyntax},
 	} {

@@ -34,7 +34,7 @@ func genSignal(numbers *rapid.Generator[uint64]) *rapid.Generator[edge.Signal] {
 		case 3:
 			s.Kind, s.Value, s.MaxDistance = fingerprint.URL, fmt.Sprintf("https://example.org/%d", n%4), 0
 		case 4:
-			s.Kind, s.Value, s.MaxDistance = fingerprint.VPDQ, "not looked for here", 0
+			s.Kind, s.Value, s.MaxDistance = "later", "of a later version", 0
 		}
 		s.ID = rapid.SampledFrom([]string{s.ID, fmt.Sprintf("S-%d", n), fmt.Sprintf("%d", n), "Ω-" + fmt.Sprint(n), "name", "x-007-y", fmt.Sprintf("S-%04d", n+3)}).Draw(t, "id")
 		s.Group = rapid.SampledFrom([]string{"", s.Group, "A-1", "group of its own", "A-0009"}).Draw(t, "group")

@@ -66,6 +66,7 @@ type Frame struct {
 	Dihedral [8]pdq.Hash
 
 	Local []byte // on key frames only
+	Trims []Trim // on key frames only: the frame without bars, borders or captions
 }
 
 // VPDQ returns the frames as a video's fingerprint, in form i of

@@ -105,6 +105,7 @@ func (m *Matcher) Add(e ListEntry) error {
 
 // AddKnown adds all fingerprints of a known file, as a proposal of it would.
 func (m *Matcher) AddKnown(name string, set *fingerprint.Set) error {
+	group := fmt.Sprintf("known-file-%d", m.pos.Seq+1)
 	for _, p := range ProposalsOf(set) {
 		id := fmt.Sprintf("known-%d", m.pos.Seq+1)
 		m.known[id] = name
@@ -112,7 +113,7 @@ func (m *Matcher) AddKnown(name string, set *fingerprint.Set) error {
 		if p.Quality != nil && *p.Quality < pdq.MinQuality {
 			action = edge.Review
 		}
-		if err := m.add(edge.Signal{ID: id, Kind: p.Value.Kind, Value: p.Value.Text, MaxDistance: p.MaxDistance, Action: action, List: "known"}); err != nil {
+		if err := m.add(edge.Signal{ID: id, Kind: p.Value.Kind, Value: p.Value.Text, MaxDistance: p.MaxDistance, Action: action, List: "known", Group: group}); err != nil {
 			return fmt.Errorf("adding %s of %s: %w", p.Value.Kind, name, err)
 		}
 	}
@@ -204,10 +205,29 @@ func richer(set *fingerprint.Set) []Proposed {
 			out = append(out, Proposed{Value: fingerprint.Value{Kind: fingerprint.VPDQ, Text: v.String()}, MaxDistance: pdq.MatchDistance})
 		}
 	}
-	if set.Picture != nil && len(set.Picture.Local) > 0 {
-		if f, err := local.Decode(set.Picture.Local); err == nil {
+	keypoints := func(b []byte) {
+		if f, err := local.Decode(b); err == nil && len(b) > 0 {
 			out = append(out, Proposed{Value: fingerprint.Value{Kind: fingerprint.Local, Text: f.Asset().String()}})
 		}
 	}
+	if set.Picture != nil {
+		keypoints(set.Picture.Local)
+		return out
+	}
+	// Of a video, keypoints of key frames, evenly spread over it.
+	var keys [][]byte
+	for i := range set.Frames {
+		if b := set.Frames[i].Local; len(b) > 0 {
+			keys = append(keys, b)
+		}
+	}
+	n := min(len(keys), maxKeyProposals)
+	for i := range n {
+		keypoints(keys[i*len(keys)/n])
+	}
 	return out
 }
+
+// maxKeyProposals bounds the key frames of a video that are proposed: a copy
+// that only keypoints find is found if it shows one of them.
+const maxKeyProposals = 32

@@ -341,15 +341,15 @@ func (s *frameSink) key(i int, h y4m) {
 				continue
 			}
 			if drop {
-				s.frames[k].Local = nil
+				s.frames[k].Local, s.frames[k].Trims = nil, nil
 			} else {
 				s.keys++
 			}
 			drop = !drop
 		}
 	}
-	if p := s.compute(h, picture.Options{NoTrims: true}); p != nil {
-		f.Local = p.Local
+	if p := s.compute(h, picture.Options{}); p != nil {
+		f.Local, f.Trims = p.Local, p.Trims
 	}
 	s.keys++
 	s.last, s.lastAt = f.PDQ.Hash, i

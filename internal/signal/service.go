@@ -137,6 +137,9 @@ func (s *Service) check(p Proposal) (proposed, access.TLP, error) {
 		}
 		out.MaxDistance = pdq.MatchDistance
 	}
+	if v.Kind == fingerprint.VPDQ {
+		out.MaxDistance = pdq.MatchDistance
+	}
 	if p.MaxDistance != nil {
 		if *p.MaxDistance < 0 || *p.MaxDistance > pdq.MatchDistance {
 			f.Add("max_distance", "enter a distance from 0 to %d bits", pdq.MatchDistance)
