@@ -50,8 +50,8 @@ type MatchCount struct {
 func (s *Service) AddCounts(ctx context.Context, partner, edge, batch string, counts []MatchCount) error {
 	now := s.o.Now()
 	for _, c := range counts {
-		at := time.Unix(c.Minute*60, 0)
-		if at.After(now.Add(24*time.Hour)) || at.Before(now.Add(-tallyKept)) {
+		// In minutes, as an edge may send any number: in seconds it could overflow.
+		if c.Minute > now.Add(24*time.Hour).Unix()/60 || c.Minute < now.Add(-tallyKept).Unix()/60 {
 			return problem.New(problem.Invalid, "a count is of a minute that is not within the last 30 days", "check the edge's clock")
 		}
 	}
