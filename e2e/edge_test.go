@@ -154,7 +154,7 @@ func TestEdge(t *testing.T) {
 	if !blocks(e, 2, signals[1]) {
 		t.Error("the edge forgot its signals with its node")
 	}
-	node = serve()
+	serve()
 	must[object](t, http.MethodPost, api+"/signals/"+signals[1]+"/suspend", nusa, map[string]any{"reach": "everywhere", "reason": "a doubt"})
 	within(t, 20*time.Second, "the edge follows the node that is back", func() bool { return ask(e, 2).Answer == "no_match" && ofEdge(e).Connected })
 

@@ -1,7 +1,6 @@
 package edge
 
 import (
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -187,8 +186,6 @@ func (v *view) remask(num uint64) {
 		}
 	}
 }
-
-var errDegenerate = errors.New("its hash is degenerate")
 
 // index makes a slot findable. The caller holds v.mu.
 func (m *Matcher) index(v *view, slot uint32) error {

@@ -388,7 +388,7 @@ func (t *table) readRecords(r *hashReader, c *chain, signals int) error {
 	// Room for what is announced, but no more than what could have been sent
 	// by then; the rest grows as it arrives.
 	room := min(signals, 1<<12)
-	if c.by == nil || len(c.by) == 0 {
+	if len(c.by) == 0 {
 		c.by = make(map[uint64]uint32, room)
 	}
 	t.recs = slices.Grow(t.recs, room)

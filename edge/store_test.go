@@ -31,7 +31,6 @@ type smallNode struct {
 	keys   []byte
 	serial uint64
 	change chan struct{} // closed at the next change
-	acked  edge.Cursor
 }
 
 func newSmallNode(t *testing.T) *smallNode {

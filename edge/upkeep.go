@@ -192,9 +192,6 @@ func (f *Follower) saver(ctx context.Context) {
 // reporter acknowledges and reports to the node, at most as often as it asked
 // for, and sends tallies.
 func (f *Follower) reporter(ctx context.Context) {
-	f.mu.Lock()
-	every := f.ackMS
-	f.mu.Unlock()
 	var last Report
 	var lastAt time.Time
 	idle := time.NewTicker(5 * time.Second)
@@ -207,8 +204,7 @@ func (f *Follower) reporter(ctx context.Context) {
 		case <-idle.C:
 		}
 		f.mu.Lock()
-		every = f.ackMS
-		up := f.connected
+		every, up := f.ackMS, f.connected
 		f.mu.Unlock()
 		if up == "" {
 			continue

@@ -46,12 +46,11 @@ func (d *direct) set(h http.Handler) {
 }
 
 type directWriter struct {
-	head   http.Header
-	code   int
-	once   sync.Once
-	ready  chan struct{}
-	pipe   *io.PipeWriter
-	closed context.Context
+	head  http.Header
+	code  int
+	once  sync.Once
+	ready chan struct{}
+	pipe  *io.PipeWriter
 }
 
 func (w *directWriter) Header() http.Header { return w.head }

@@ -21,7 +21,7 @@ import (
 func breakWorker(j job) {
 	switch j.Format {
 	case "hang":
-		for {
+		for { //nolint:staticcheck // SA5002: a decoder that never ends, which is what is tested
 		}
 	case "sleep":
 		select {}

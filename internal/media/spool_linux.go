@@ -59,7 +59,7 @@ func memoryFile(b []byte) (*os.File, func(), error) {
 // name, so that nothing is left behind however the program ends.
 func namelessFile(r io.Reader) (*os.File, func(), error) {
 	var f *os.File
-	done := func() {}
+	var done func()
 	fd, err := unix.Open(os.TempDir(), unix.O_TMPFILE|unix.O_RDWR|unix.O_CLOEXEC, 0o600)
 	if err == nil {
 		f = os.NewFile(uintptr(fd), "input")

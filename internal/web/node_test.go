@@ -2,7 +2,6 @@ package web_test
 
 import (
 	"context"
-	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
@@ -248,7 +247,7 @@ func (w *world) paths(patterns []string) []string {
 	}
 	for _, p := range out {
 		if strings.Contains(p, "{") {
-			w.t.Fatal(fmt.Sprintf("the test does not know what to put into %s", p))
+			w.t.Fatalf("the test does not know what to put into %s", p)
 		}
 	}
 	return append(out, "/no-such-page", "/incidents?all=1&q=attack", "/signals?state=active", "/incidents/"+w.incident+"/timeline?show=authority", "/incidents/"+w.incident+"/activate?emergency=1")
