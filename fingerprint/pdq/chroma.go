@@ -22,37 +22,46 @@ func chromaToRGB(cb, cr int32) (dr, dg, db int32) {
 func clamp(v int32) int32 { return max(0, min(v, 255)) }
 
 // chromaLuma says, for a pair of chroma values, how the luma of the converted
-// colour follows from y: for count values of y from first on, nothing is
+// colour follows from y: for values of y from first to last, nothing is
 // clamped, and it is 1,000 y + extra in units of 1/1000 (the three
-// coefficients cancel but for rounding). Packed as extra<<17 | count<<8 | first.
+// coefficients cancel but for rounding, so that extra is within ±500). Packed
+// as (extra + chromaBias)<<18 | (256 + last)<<9 | (256 - first), so that adding
+// y*lumaStep turns the three fields into luma + chromaBias, 256 + last - y and
+// 256 + y - first: of nine bits each, whose highest is set where y is within.
 type chromaLuma uint32
+
+const (
+	chromaBias = 512
+	lumaStep   = white<<18 - 1<<9 + 1
+	unclamped  = 1<<17 | 1<<8
+)
+
+type lumaTable [1 << 16]chromaLuma
 
 // chromaLumas holds the entry of cb<<8 | cr: 256 KiB, of which a picture uses a
 // little.
-var chromaLumas = sync.OnceValue(func() *[1 << 16]chromaLuma {
-	var t [1 << 16]chromaLuma
+var chromaLumas = sync.OnceValue(func() *lumaTable {
+	var t lumaTable
 	for i := range t {
 		dr, dg, db := chromaToRGB(int32(i>>8), int32(i&255))
 		first := max(0, -min(dr, dg, db))
 		last := min(255, 255-max(dr, dg, db))
-		count := max(0, last-first+1)
+		if first > last {
+			first, last = 256, 0 // always clamped: no y is within both
+		}
 		extra := red*dr + green*dg + blue*db
-		t[i] = chromaLuma(extra<<17 | count<<8 | min(first, 255))
+		t[i] = chromaLuma((extra+chromaBias)<<18 | (256+last)<<9 | (256 - first))
 	}
 	return &t
 })
 
-// luma returns what luma of brightness y would be without clamping, times
-// 1,000, and whether it is that. (One function with the other case would not be
-// inlined.)
-func (c chromaLuma) luma(y uint8) (luma int32, ok bool) {
-	return white*int32(y) + int32(c)>>17, uint32(y)-uint32(c&255) < uint32(c>>8&511)
-}
+// at is the three fields for y.
+func (c chromaLuma) at(y uint8) uint64 { return uint64(c) + uint64(y)*lumaStep }
 
 // clampedLuma is luma, times 1,000, of y and a pair of chroma values cb<<8 | cr.
-func clampedLuma(y uint8, i uint16) int32 {
+func clampedLuma(y uint8, i uint16) uint64 {
 	r, g, b := rgb(int32(y), int32(i>>8), int32(i&255))
-	return red*r + green*g + blue*b
+	return uint64(red*r + green*g + blue*b)
 }
 
 // chroma is the two chroma planes of a picture, possibly of fewer samples than
@@ -136,11 +145,15 @@ func (c *chroma) read(y int, dst []uint16, buf *chromaBuffer) {
 		return
 	}
 	near, far := c.pack(n, len(dst), buf), c.pack(f, len(dst), buf)
+	filter(dst, near, far, c.x&1, c.rounding())
+}
+
+// rounding is what filterPair adds to a left and to a right pixel.
+func (c *chroma) rounding() uint64 {
 	if c.shiftY == 0 {
-		filter(dst, near, far, c.x&1, 4, 8) // a row and itself: four times 1 and 2
-	} else {
-		filter(dst, near, far, c.x&1, 8, 7)
+		return 4*0x10001 | 8*0x10001<<32 // a row and itself: four times 1 and 2
 	}
+	return 8*0x10001 | 7*0x10001<<32
 }
 
 // pack returns the samples from one before the first of width pixels to one
@@ -170,33 +183,46 @@ func (c *chroma) pack(offset, width int, buf *chromaBuffer) []uint32 {
 }
 
 // filter makes two pixels of each sample, 3/4 of the near row and 1/4 of the
-// far one; left and right are their roundings of 16. The first pixel is a right
-// one if odd is 1. A pair is filtered in one 64-bit number, its left pixel in
-// the lower half.
-func filter(dst []uint16, near, far []uint32, odd int, left, right uint64) {
+// far one. The first pixel is a right one if odd is 1.
+func filter(dst []uint16, near, far []uint32, odd int, rounding uint64) {
 	far = far[:len(near)]
-	rounding := left*0x10001 | right*0x10001<<32
-	pair := func(before, here, after uint32) uint64 {
-		m := uint64(here)*0x300000003 + (uint64(before) | uint64(after)<<32) + rounding
-		return m>>12&0xff000000ff00 | m>>4&0xff000000ff
-	}
 	before, here := 3*near[0]+far[0], 3*near[1]+far[1]
 	near, far = near[2:], far[2:]
 	if odd == 1 {
 		after := 3*near[0] + far[0]
-		dst[0] = uint16(pair(before, here, after) >> 32)
+		dst[0] = uint16(filterPair(before, here, after, rounding) >> 32)
 		dst = dst[1:]
 		before, here, near, far = here, after, near[1:], far[1:]
 	}
-	far = far[:len(near)]
-	for i := 0; i < len(near) && len(dst) >= 2; i++ {
+	for len(dst) >= 8 && len(near) >= 4 && len(far) >= 4 { // four samples at a time save checks
+		d, n, f := (*[8]uint16)(dst), (*[4]uint32)(near), (*[4]uint32)(far)
+		dst, near, far = dst[8:], near[4:], far[4:]
+		s0, s1, s2, s3 := 3*n[0]+f[0], 3*n[1]+f[1], 3*n[2]+f[2], 3*n[3]+f[3]
+		p := filterPair(before, here, s0, rounding)
+		d[0], d[1] = uint16(p), uint16(p>>32)
+		p = filterPair(here, s0, s1, rounding)
+		d[2], d[3] = uint16(p), uint16(p>>32)
+		p = filterPair(s0, s1, s2, rounding)
+		d[4], d[5] = uint16(p), uint16(p>>32)
+		p = filterPair(s1, s2, s3, rounding)
+		d[6], d[7] = uint16(p), uint16(p>>32)
+		before, here = s2, s3
+	}
+	for i := 0; len(dst) >= 2; i++ {
 		after := 3*near[i] + far[i]
-		p := pair(before, here, after)
+		p := filterPair(before, here, after, rounding)
 		dst[0], dst[1] = uint16(p), uint16(p>>32)
 		dst = dst[2:]
 		before, here = here, after
 	}
 	if len(dst) > 0 {
-		dst[0] = uint16(pair(before, here, 0))
+		dst[0] = uint16(filterPair(before, here, 0, rounding))
 	}
+}
+
+// filterPair makes the two pixels of a sample, given four times it and its
+// neighbours, in one 64-bit number, its left pixel in the lower half.
+func filterPair(before, here, after uint32, rounding uint64) uint64 {
+	m := uint64(here)*0x300000003 + (uint64(before) | uint64(after)<<32) + rounding
+	return m>>12&0xff000000ff00 | m>>4&0xff000000ff
 }

@@ -206,9 +206,9 @@ func TestColours(t *testing.T) {
 		for y := range want {
 			r, g, b := rgb(int32(y), int32(cb), int32(cr))
 			want[y] = red*r + green*g + blue*b
-			var ok bool
-			if got[y], ok = table[c].luma(uint8(y)); !ok {
-				got[y] = clampedLuma(uint8(y), uint16(c))
+			v := table[c].at(uint8(y))
+			if got[y] = int32(v>>18) - chromaBias; v&unclamped != unclamped {
+				got[y] = int32(clampedLuma(uint8(y), uint16(c)))
 			}
 			picture.Cb[y], picture.Cr[y] = cb, cr
 		}

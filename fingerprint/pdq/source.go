@@ -130,8 +130,10 @@ func (s *source) openYCbCr(p *image.YCbCr, x, y int) {
 
 // buffers are what source.read needs, at least as long as the rectangle is wide.
 type buffers struct {
-	chroma []uint16
-	packed chromaBuffer
+	chroma  []uint16
+	pairs   []uint64 // what sumYCbCr adds up in
+	clamped []uint32 // and which pairs of a row need another look
+	packed  chromaBuffer
 }
 
 // read reads the luma of row y, times s.scale, into dst of s.w values.
@@ -192,15 +194,10 @@ func (s *source) read(y int, dst []int32, buf *buffers) {
 			dst[x] = s.lut[v]
 		}
 	case kindYCbCr:
-		t := chromaLumas()
 		c := buf.chroma[:s.w]
 		s.chroma.read(y, c, &buf.packed)
 		for x, v := range s.pix[y*s.stride:][:s.w] {
-			l, ok := t[c[x]].luma(v)
-			if !ok {
-				l = clampedLuma(v, c[x])
-			}
-			dst[x] = l
+			dst[x] = int32(clampedLuma(v, c[x]))
 		}
 	case kindNYCbCrA:
 		c := buf.chroma[:s.w]

@@ -10,6 +10,8 @@ func (h *Hasher) prepare(w int) {
 	if len(h.row) < w+7 {
 		h.row = make([]int32, w+7)
 		h.buf.chroma = make([]uint16, w)
+		h.buf.pairs = make([]uint64, (w+1)/2)
+		h.buf.clamped = make([]uint32, (w+1)/2)
 	}
 }
 
@@ -61,30 +63,83 @@ func (h *Hasher) sumYCbCr(i int, sums *[side + 1]int64) bool {
 	}
 	clear(sums[:])
 	h.rowRead = -1
-	acc := h.row[:s.w]
+	acc := h.buf.pairs[:(s.w+1)/2]
 	clear(acc)
 	table := chromaLumas()
-	colours := h.buf.chroma[:len(acc)]
+	colours := h.buf.chroma[:s.w]
 	y0, weights := h.ys.weights(i, h.ones)
 	held := int32(0)
 	for k, weight := range weights {
 		if held += weight; held > max32 {
-			h.weighFast(acc, sums)
-			clear(acc)
+			h.weighPairs(acc, held-weight, sums)
 			held = weight
 		}
+		light := s.pix[(y0+k)*s.stride:][:s.w]
 		s.chroma.read(y0+k, colours, &h.buf.packed)
-		light := s.pix[(y0+k)*s.stride:][:len(acc)]
-		for x, colour := range colours {
-			luma, ok := table[colour].luma(light[x])
-			if !ok {
-				luma = clampedLuma(light[x], colour)
-			}
-			acc[x] += weight * luma
+		addPairs(acc, light, colours, table, uint64(weight), h.buf.clamped)
+	}
+	h.weighPairs(acc, held, sums)
+	return true
+}
+
+// addPairs adds the luma and chromaBias of a row of pixels, times weight, to
+// acc, which holds two 32-bit sums in each number, the left pixel's in the
+// lower half. Clamped colours are few: where they are is noted in clamped,
+// which is as long as acc, and mended afterwards.
+func addPairs(acc []uint64, light []uint8, colours []uint16, table *lumaTable, weight uint64, clamped []uint32) {
+	whole := len(light) &^ 7
+	n := addUnclamped(acc[:whole/2], light[:whole], colours[:whole], table, weight, clamped)
+	for _, i := range clamped[:n] {
+		l, c, a := (*[8]uint8)(light[8*i:]), (*[8]uint16)(colours[8*i:]), (*[4]uint64)(acc[4*i:])
+		for k := range a { // without branches, which nobody could foresee
+			wrong := table[c[2*k]].at(l[2*k])>>18 | table[c[2*k+1]].at(l[2*k+1])>>18<<32
+			right := clampedLuma(l[2*k], c[2*k]) | clampedLuma(l[2*k+1], c[2*k+1])<<32
+			a[k] += weight * (right + chromaBias*(1+1<<32) - wrong)
 		}
 	}
-	h.weighFast(acc, sums)
-	return true
+	for x := whole; x < len(light); x++ {
+		acc[x/2] += weight * (clampedLuma(light[x], colours[x]) + chromaBias) << (x & 1 * 32)
+	}
+}
+
+// addUnclamped is addPairs for whole blocks of 8 pixels, as if nothing were
+// clamped; it notes the blocks in which something is and returns their number.
+func addUnclamped(acc []uint64, light []uint8, colours []uint16, table *lumaTable, weight uint64, clamped []uint32) (n int) {
+	for i := 0; len(acc) >= 4 && len(light) >= 8 && len(colours) >= 8; i++ {
+		a, l, c := (*[4]uint64)(acc), (*[8]uint8)(light), (*[8]uint16)(colours)
+		acc, light, colours = acc[4:], light[8:], colours[8:]
+		u, v := table[c[0]].at(l[0]), table[c[1]].at(l[1])
+		fields := u & v
+		a[0] += weight * (u>>18 | v>>18<<32)
+		u, v = table[c[2]].at(l[2]), table[c[3]].at(l[3])
+		fields &= u & v
+		a[1] += weight * (u>>18 | v>>18<<32)
+		u, v = table[c[4]].at(l[4]), table[c[5]].at(l[5])
+		fields &= u & v
+		a[2] += weight * (u>>18 | v>>18<<32)
+		u, v = table[c[6]].at(l[6]), table[c[7]].at(l[7])
+		fields &= u & v
+		a[3] += weight * (u>>18 | v>>18<<32)
+		if fields&unclamped != unclamped && n < len(clamped) {
+			clamped[n] = uint32(i)
+			n++
+		}
+	}
+	return n
+}
+
+// weighPairs adds the samples of the luma in acc, of rows whose weights
+// together are held, to sums, and clears acc.
+func (h *Hasher) weighPairs(acc []uint64, held int32, sums *[side + 1]int64) {
+	row := h.row[:h.src.w]
+	for i, pair := range acc {
+		row[2*i] = int32(pair) - held*chromaBias
+		if 2*i+1 < len(row) {
+			row[2*i+1] = int32(pair>>32) - held*chromaBias
+		}
+	}
+	clear(acc)
+	h.weighFast(row, sums)
 }
 
 // The most that sums over rows can hold, as sums of the rows' weights.
