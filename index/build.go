@@ -1,7 +1,10 @@
 package index
 
 import (
+	"fmt"
+	"iter"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 )
@@ -10,17 +13,100 @@ import (
 // they are put into a table, so that the writes stay within a few pages.
 const buildChunk = 1 << 18
 
-// build fills empty tables with all slots, which must be in use. It counts
-// first, so that each bucket is written in its final place.
-func (t *tables) build(hash [][4]uint64) {
-	t.pages.grow(nTables * nPages)
-	var counts [nTables][]uint32
-	parallel(nTables, func(i int) {
-		c := make([]uint32, 1<<16)
-		for s := range hash {
-			c[word(&hash[s], i)]++
+// fillEmpty is InsertAll for an index that never had an entry. Entries get a
+// slot each as they come; what finds them is made afterwards, in order of
+// memory instead of theirs. The caller holds the locks.
+func (x *Index) fillEmpty(entries iter.Seq[Entry]) (err error) {
+	x.building = true
+	defer func() { x.building = false }()
+	n := 0
+	for e := range entries {
+		if err = checkDistance(e.MaxDistance); err != nil {
+			err = fmt.Errorf("entry %d: %w", n, err)
+			break
 		}
-		counts[i] = c
+		slot := x.newSlot()
+		x.hash.grow(int(slot) + 1)
+		x.hash.s[slot] = words(&e.Hash)
+		x.own.s[slot/64] |= 1 << (slot % 64)
+		x.id.s[slot], x.meta.s[slot] = e.ID, uint8(e.MaxDistance)
+		x.count(e.MaxDistance, 1)
+		x.n++
+		if n++; n%writeChunk == 0 {
+			x.mu.Unlock() // for searches, which look at the slots one by one
+			x.mu.Lock()
+		}
+	}
+	hash := x.hash.s
+	x.mu.Unlock() // searches read, and nobody else writes
+	again := x.fillMaps()
+	x.mu.Lock()
+	// A hash that comes again has no slot of its own. That is rare enough to
+	// insert it again as if it came now.
+	for _, slot := range again {
+		e := Entry{ID: x.id.s[slot], MaxDistance: int(x.meta.s[slot])}
+		if _, empty := x.remove(slot); !empty {
+			panic("index: slot is still in use") // a bug of this package
+		}
+		x.dropSlot(slot)
+		if first, ok := x.hashes.find(x.hashHash(&hash[slot]), func(s uint32) bool { return x.hash.s[s] == hash[slot] }); ok {
+			x.set(first, e.ID, e.MaxDistance)
+		}
+	}
+	if len(hash) > smallIndex {
+		used := x.used
+		if len(again) == 0 {
+			used = nil
+		}
+		x.mu.Unlock()
+		x.tables.build(hash, used)
+		x.mu.Lock()
+		x.indexed = len(hash)
+	}
+	return err
+}
+
+// fillMaps makes the maps of hashes and ids of slots that all have one entry of
+// their own. It returns those whose hash an earlier slot has, in order.
+func (x *Index) fillMaps() (again []uint32) {
+	n := len(x.hash.s)
+	var g sync.WaitGroup
+	g.Go(func() {
+		x.hashes.fill(n, func(a, b uint32) bool { return x.hash.s[a] == x.hash.s[b] }, func(_, s uint32) { again = append(again, s) })
+	})
+	g.Go(func() {
+		// As join would for each of them alone; a ring of one has no links.
+		x.ids.fill(n, func(a, b uint32) bool { return x.id.s[a] == x.id.s[b] }, func(first, s uint32) {
+			if x.next(first) == first {
+				x.linked++
+			}
+			x.linked++
+			x.join(s, x.next(first))
+			x.join(first, s)
+		})
+	})
+	g.Wait()
+	slices.Sort(again)
+	return again
+}
+
+// build fills empty tables with all slots, or those that used says are.
+// It counts first, so that each bucket is written in its final place.
+func (t *tables) build(hash [][4]uint64, used func(slot uint32) bool) {
+	t.pages.grow(nTables * nPages)
+	counts := new([nTables][1 << 16]uint32)
+	parallel(nTables/4, func(w int) {
+		a, b, c, d := &counts[4*w], &counts[4*w+1], &counts[4*w+2], &counts[4*w+3]
+		for s := range hash {
+			if used != nil && !used(uint32(s)) {
+				continue
+			}
+			v := hash[s][w]
+			a[uint16(v)]++
+			b[uint16(v>>16)]++
+			c[uint16(v>>32)]++
+			d[uint16(v>>48)]++
+		}
 	})
 
 	frames := 0
@@ -38,15 +124,19 @@ func (t *tables) build(hash [][4]uint64) {
 	if len(hash) > 1<<24 {
 		t.top.grow(len(t.near.s))
 	}
-	var firsts [nTables][nPages]uint32 // of each page, whose frames are in a row
+	// The frames of a table, and of a page, are in a row; so counts become the
+	// places of each bucket's next element, counted from the table's first.
+	var firsts [nTables]uint32
 	for i := range nTables {
+		firsts[i] = first
 		for pg := range nPages {
 			p, n := &t.pages.s[i*nPages+pg], uint32(0)
-			for b, c := range counts[i][pg*pageKeys : (pg+1)*pageKeys] {
-				n += c
+			base := (first - firsts[i]) * frameLen
+			for b := range uint32(pageKeys) {
+				c := &counts[i][uint32(pg)*pageKeys+b]
+				*c, n = base+n, n+*c
 				p.end[b] = n
 			}
-			firsts[i][pg] = first
 			for f := range framesOf(n) {
 				t.push(p, f, first)
 				first++
@@ -56,7 +146,7 @@ func (t *tables) build(hash [][4]uint64) {
 	chunks := sync.Pool{New: func() any { return new([buildChunk]element) }}
 	parallel(nTables, func(i int) {
 		chunk := chunks.Get().(*[buildChunk]element)
-		t.fill(i, hash, counts[i], &firsts[i], chunk)
+		t.fill(i, hash, used, &counts[i], firsts[i], chunk)
 		chunks.Put(chunk)
 	})
 }
@@ -67,33 +157,42 @@ type element struct {
 	slot      uint32
 }
 
-// fill writes the elements of one table. It uses at as the next place in each
-// bucket.
-func (t *tables) fill(table int, hash [][4]uint64, at []uint32, firsts *[nPages]uint32, chunk *[buildChunk]element) {
-	for pg := range nPages {
-		p := &t.pages.s[table*nPages+pg]
-		for b := range uint32(pageKeys) {
-			at[uint32(pg)*pageKeys+b] = p.start(b)
-		}
+// fill writes the elements of one table, whose frames begin with first. at is
+// the next place in each bucket.
+func (t *tables) fill(table int, hash [][4]uint64, used func(slot uint32) bool, at *[1 << 16]uint32, first uint32, chunk *[buildChunk]element) {
+	near, lo, hi, top := t.near.s[first:], t.lo.s[first:], t.hi.s[first:], t.top.s
+	if len(top) > 0 {
+		top = top[first:]
 	}
+	w, shift := table/4, 16*(table&3)
+	next := (table + 1) % nTables
+	w2, shift2 := next/4, 16*(next&3)
 	for from := 0; from < len(hash); from += buildChunk {
 		part := hash[from:min(from+buildChunk, len(hash))]
-		var next [257]uint32
+		var ends [257]uint32
 		for s := range part {
-			next[word(&part[s], table)>>8+1]++
+			ends[uint16(part[s][w]>>shift)>>8+1]++
 		}
-		for i := 1; i < len(next); i++ {
-			next[i] += next[i-1]
+		for i := 1; i < len(ends); i++ {
+			ends[i] += ends[i-1]
 		}
 		for s := range part {
-			key := word(&part[s], table)
-			chunk[next[key>>8]] = element{key, word(&part[s], (table+1)%nTables), uint32(from + s)}
-			next[key>>8]++
+			h := &part[s]
+			key := uint16(h[w] >> shift)
+			chunk[ends[key>>8]%buildChunk] = element{key, uint16(h[w2] >> shift2), uint32(from + s)}
+			ends[key>>8]++
 		}
 		for _, e := range chunk[:len(part)] {
-			pos := at[e.key]
-			at[e.key]++
-			t.set(firsts[e.key/pageKeys]+pos/frameLen, pos, e.near, e.slot)
+			if used != nil && !used(e.slot) {
+				continue
+			}
+			i := at[e.key]
+			at[e.key] = i + 1
+			f, j := i/frameLen, i%frameLen
+			near[f][j], lo[f][j], hi[f][j] = e.near, uint16(e.slot), uint8(e.slot>>16)
+			if len(top) > 0 {
+				top[f][j] = uint8(e.slot >> 24)
+			}
 		}
 	}
 }

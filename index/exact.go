@@ -56,7 +56,7 @@ func (x *Exact) Delete(id uint64) int {
 	return deleteAll(func() (n int) {
 		x.mu.Lock()
 		defer x.mu.Unlock()
-		for ; n < deleteChunk; n++ {
+		for ; n < writeChunk; n++ {
 			ref, ok := x.find(id)
 			if !ok {
 				break

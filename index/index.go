@@ -85,7 +85,7 @@ type Index struct {
 	hashes   refmap            // slot of each hash
 	tables   tables            // of the slots before indexed; others are looked at one by one
 	indexed  int
-	building bool // leave new slots to build
+	building bool // the maps and tables are not there yet
 }
 
 // smallIndex is up to how many slots are searched one by one: sooner than the
@@ -157,34 +157,29 @@ func (x *Index) Insert(id uint64, h Hash, maxDistance int) error {
 func (x *Index) InsertAll(entries iter.Seq[Entry]) error {
 	x.writing.Lock()
 	defer x.writing.Unlock()
-	x.building = x.n == 0 && x.freeSlot == 0 && x.indexed == 0
-	defer func() { x.building = false }()
-	n := 0
 	x.mu.Lock()
 	defer x.mu.Unlock()
+	if x.n == 0 && x.freeSlot == 0 && x.indexed == 0 && len(x.hash.s) == 0 {
+		return x.fillEmpty(entries)
+	}
+	n := 0
 	for e := range entries {
 		if err := checkDistance(e.MaxDistance); err != nil {
 			return fmt.Errorf("entry %d: %w", n, err)
 		}
 		x.insert(e.ID, words(&e.Hash), e.MaxDistance)
-		if n++; n%32 == 0 {
+		if n++; n%writeChunk == 0 {
 			x.mu.Unlock()
-			if !x.building {
-				x.writing.Unlock()
-				x.writing.Lock()
-			}
+			x.writing.Unlock()
+			x.writing.Lock()
 			x.mu.Lock()
 		}
 	}
-	if x.building && len(x.hash.s) > smallIndex {
-		hash := x.hash.s
-		x.mu.Unlock() // searches read, and nobody else writes
-		x.tables.build(hash)
-		x.mu.Lock()
-		x.indexed = len(hash)
-	}
 	return nil
 }
+
+// writeChunk is how many entries a long write takes before it lets others in.
+const writeChunk = 32
 
 // insert is Insert. The caller holds the locks.
 func (x *Index) insert(id uint64, h [4]uint64, maxDistance int) {
@@ -222,7 +217,7 @@ func (x *Index) drop(ref uint32) {
 // catchUp puts up to two of the slots that are not in the tables into them,
 // once there are many.
 func (x *Index) catchUp() {
-	if len(x.hash.s) <= smallIndex || x.building {
+	if x.building || len(x.hash.s) <= smallIndex {
 		return
 	}
 	for range 2 {
@@ -236,15 +231,12 @@ func (x *Index) catchUp() {
 	}
 }
 
-// deleteChunk is how many entries Delete removes before it lets others in.
-const deleteChunk = 32
-
-// deleteAll calls some, which deletes up to deleteChunk entries, until there
+// deleteAll calls some, which deletes up to writeChunk entries, until there
 // are none, and returns how many there were.
 func deleteAll(some func() int) (n int) {
 	for {
 		k := some()
-		if n += k; k < deleteChunk {
+		if n += k; k < writeChunk {
 			return n
 		}
 	}
@@ -258,7 +250,7 @@ func (x *Index) Delete(id uint64) int {
 		defer x.writing.Unlock()
 		x.mu.Lock()
 		defer x.mu.Unlock()
-		for ; n < deleteChunk; n++ {
+		for ; n < writeChunk; n++ {
 			ref, ok := x.find(id)
 			if !ok {
 				break

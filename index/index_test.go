@@ -279,6 +279,80 @@ func TestSearchIsScan(t *testing.T) {
 	}
 }
 
+// TestInsertAllIsInserts fills one index at once and another one by one, with
+// ids of many hashes, hashes of many ids and pairs that come again, and holds
+// the two together while they go on changing.
+func TestInsertAllIsInserts(t *testing.T) {
+	r := newSource(11)
+	const entries = 40_000 // more than are looked at one by one
+	hashes := make([]index.Hash, entries)
+	for i := range hashes {
+		if hashes[i] = r.hash(); i%9 == 8 {
+			hashes[i] = hashes[r.IntN(i)]
+		}
+	}
+	all := make([]index.Entry, entries)
+	for i := range all {
+		id := uint64(i)
+		switch {
+		case i%5 == 0:
+			id = 1 << 50 // one of thousands
+		case i%7 == 0:
+			id = uint64(r.IntN(100))
+		}
+		all[i] = index.Entry{ID: id, Hash: hashes[i], MaxDistance: r.IntN(60)}
+		if i%11 == 10 {
+			all[i] = all[r.IntN(i)]
+			all[i].MaxDistance = r.IntN(60)
+		}
+	}
+	once, each := index.New(index.Options{Entries: entries / 3}), index.New(index.Options{})
+	if err := once.InsertAll(slices.Values(append(slices.Clip(all), index.Entry{MaxDistance: -1}))); !errors.Is(err, index.ErrDistance) {
+		t.Fatalf("the last entry was taken: %v", err)
+	}
+	for _, e := range all {
+		if err := each.Insert(e.ID, e.Hash, e.MaxDistance); err != nil {
+			t.Fatal(err)
+		}
+	}
+	compare := func(when string) {
+		t.Helper()
+		if once.Len() != each.Len() {
+			t.Fatalf("%s: %d entries, want %d", when, once.Len(), each.Len())
+		}
+		found := 0
+		for i := range 300 {
+			h := r.near(all[i*entries/300].Hash, r.IntN(40))
+			want := each.Search(nil, &h, 59)
+			same(t, when+": Search", once.Search(nil, &h, 59), want)
+			same(t, when+": Scan", once.Scan(nil, &h, 59), want)
+			found += len(want)
+		}
+		if found < 30 {
+			t.Fatalf("%s: %d found: the test shows nothing", when, found)
+		}
+	}
+	compare("filled")
+	for i := 0; i < entries; i += 3 {
+		if got, want := once.Delete(all[i].ID), each.Delete(all[i].ID); got != want {
+			t.Fatalf("deleting %d: %d entries, want %d", all[i].ID, got, want)
+		}
+		e := all[(i+1)%entries]
+		if got, want := once.DeleteEntry(e.ID, e.Hash), each.DeleteEntry(e.ID, e.Hash); got != want {
+			t.Fatalf("deleting (%d, %x): %t, want %t", e.ID, e.Hash, got, want)
+		}
+	}
+	compare("after deletions")
+	for i := 0; i < entries; i += 2 {
+		for _, x := range []*index.Index{once, each} {
+			if err := x.Insert(all[i].ID, all[i].Hash, 40); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	compare("after more insertions")
+}
+
 func TestInsertRefuses(t *testing.T) {
 	x := index.New(index.Options{})
 	for _, d := range []int{-1, index.MaxDistance + 1, 1 << 20} {

@@ -157,6 +157,90 @@ func (m *refmap) reserve(n int) {
 	}
 }
 
+// fillPass is how many references fill sorts at a time.
+const fillPass = 1 << 20
+
+// fill puts the references from 0 to n-1 into an empty map. Sorting them by
+// their hashes first, it reads and writes memory in order, where put would wait
+// for it several times. Of references with the same key, only the first is put;
+// for each of the others fill calls dup; those of one key come in their order.
+func (m *refmap) fill(n int, same func(a, b uint32) bool, dup func(first, ref uint32)) {
+	if uint64(n) >= m.cells/10*9 {
+		m.cur.release()
+		m.cells = uint64(n)/8*9 + refmapFirst
+		m.cur.grow(int(m.cells) + refmapPad)
+	}
+	type ref struct {
+		hash uint64
+		ref  uint32
+	}
+	passes := uint64(n+fillPass-1) / fillPass
+	if passes == 0 {
+		return
+	}
+	buckets := uint64(n)/passes/8 + 1
+	ends := make([]uint32, buckets+1)
+	var refs []ref
+	var kept []uint32
+	at := uint64(0) // next free cell
+	for pass := range passes {
+		// Of this pass are the hashes h with h*passes/2^64 == pass; what is left
+		// of the product numbers their buckets, in the order of the hashes.
+		clear(ends)
+		for r := range uint32(n) {
+			if hi, lo := bits.Mul64(m.hash(r), passes); hi == pass {
+				ends[home(lo, buckets)+1]++
+			}
+		}
+		for i := range buckets {
+			ends[i+1] += ends[i]
+		}
+		if total := int(ends[buckets]); cap(refs) < total {
+			refs = make([]ref, total+total/16)
+		}
+		refs = refs[:ends[buckets]]
+		for r := range uint32(n) {
+			h := m.hash(r)
+			if hi, lo := bits.Mul64(h, passes); hi == pass {
+				b := home(lo, buckets)
+				refs[ends[b]] = ref{h, r}
+				ends[b]++
+			}
+		}
+		from := uint32(0)
+		for _, end := range ends[:buckets] {
+			part := refs[from:end]
+			from = end
+			for i := 1; i < len(part); i++ { // some eight, mostly
+				for j := i; j > 0 && part[j].hash < part[j-1].hash; j-- {
+					part[j], part[j-1] = part[j-1], part[j]
+				}
+			}
+			kept = kept[:0] // with the last hash: one, but for collisions
+		next:
+			for i, e := range part {
+				if i > 0 && part[i-1].hash != e.hash {
+					kept = kept[:0]
+				}
+				for _, k := range kept {
+					if same(k, e.ref) {
+						dup(k, e.ref)
+						continue next
+					}
+				}
+				kept = append(kept, e.ref)
+				at = max(at, home(e.hash, m.cells))
+				if at+2 > uint64(len(m.cur.s)) {
+					m.cur.grow(len(m.cur.s) + refmapPad)
+				}
+				m.cur.s[at] = e.ref + 1
+				at++
+				m.n++
+			}
+		}
+	}
+}
+
 // remove takes a reference of hash h out and closes the gap.
 func (m *refmap) remove(h uint64, ref uint32) {
 	t, at := m.in(h)

@@ -40,3 +40,44 @@ func TestRefmapIsAMap(t *testing.T) {
 		}
 	})
 }
+
+// TestRefmapFill fills a map in several passes, some keys twice and some with
+// the same hash, and finds all of them.
+func TestRefmapFill(t *testing.T) {
+	const n = fillPass + fillPass/8
+	key := func(ref uint32) uint32 {
+		if ref%16 == 15 {
+			return ref / 32 // of an earlier one
+		}
+		return ref
+	}
+	hash := func(ref uint32) uint64 { return mix(uint64(key(ref)/2)+1, 0x9e3779b97f4a7c15) * 0xd1342543de82ef95 } // two keys to a hash
+	var m refmap
+	m.init(nil, hash)
+	again := 0
+	m.fill(n, func(a, b uint32) bool { return key(a) == key(b) }, func(first, ref uint32) {
+		if again++; key(first) != key(ref) || first >= ref {
+			t.Fatalf("%d is said to be the key of %d", ref, first)
+		}
+	})
+	find := func(ref uint32) (uint32, bool) {
+		return m.find(hash(ref), func(r uint32) bool { return key(r) == key(ref) })
+	}
+	if m.n+again != n || again < n/17 {
+		t.Fatalf("%d put and %d again, of %d", m.n, again, n)
+	}
+	for ref := uint32(0); ref < n; ref += 7 {
+		if got, ok := find(ref); !ok || key(got) != key(ref) {
+			t.Fatalf("%d is not found", ref)
+		}
+	}
+	for ref := uint32(n); ref < n+1000; ref++ { // it goes on as any other
+		if _, ok := find(ref); ok {
+			continue
+		}
+		m.put(hash(ref), ref)
+		if got, ok := find(ref); !ok || key(got) != key(ref) {
+			t.Fatalf("%d is not found after it was put", ref)
+		}
+	}
+}
