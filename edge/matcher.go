@@ -112,7 +112,7 @@ func NewMatcher(o MatcherOptions) *Matcher {
 }
 
 func newView(t *table) *view {
-	return &view{t: t, pdq: index.New(index.Options{}), exact: map[exactKey]uint32{}, limp: map[fingerprint.Kind]int{}}
+	return &view{t: t, pdq: index.New(index.Options{Entries: len(t.recs)}), exact: map[exactKey]uint32{}, limp: map[fingerprint.Kind]int{}}
 }
 
 // slotID is a record's name in the indexes: a slot that is used again gets

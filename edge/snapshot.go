@@ -237,56 +237,90 @@ func appendText(buf []byte, s string) []byte {
 	return append(binary.AppendUvarint(buf, uint64(len(s))), s...)
 }
 
-// hashReader reads from a buffered reader and hashes what was read.
+// hashReader reads from a buffered reader and hashes what was read. It reads
+// ahead within the reader's own buffer; flush gives back what it did not take.
 type hashReader struct {
 	r   *bufio.Reader
 	h   hash.Hash
-	buf []byte // bytes read and not hashed yet
+	win []byte // what r has buffered
+	at  int    // how much of that was taken
 }
 
+// flush hashes what was taken and leaves r behind it.
 func (r *hashReader) flush() {
-	_, _ = r.h.Write(r.buf) // a hash never fails
-	r.buf = r.buf[:0]
+	_, _ = r.h.Write(r.win[:r.at]) // a hash never fails
+	_, _ = r.r.Discard(r.at)       // it is buffered
+	r.win, r.at = nil, 0
+}
+
+// more makes at least one byte available.
+func (r *hashReader) more() error {
+	if r.at < len(r.win) {
+		return nil
+	}
+	r.flush()
+	if _, err := r.r.Peek(1); err != nil {
+		return err
+	}
+	r.win, _ = r.r.Peek(r.r.Buffered()) // it is buffered
+	return nil
 }
 
 func (r *hashReader) ReadByte() (byte, error) {
-	b, err := r.r.ReadByte()
-	if err != nil {
+	if err := r.more(); err != nil {
 		return 0, err
 	}
-	if r.buf = append(r.buf, b); len(r.buf) >= 8192 {
-		r.flush()
-	}
-	return b, nil
+	r.at++
+	return r.win[r.at-1], nil
 }
 
 func (r *hashReader) full(p []byte) error {
-	if _, err := io.ReadFull(r.r, p); err != nil {
-		return err
-	}
-	if r.buf = append(r.buf, p...); len(r.buf) >= 8192 {
-		r.flush()
+	for len(p) > 0 {
+		if err := r.more(); err != nil {
+			return err
+		}
+		n := copy(p, r.win[r.at:])
+		r.at += n
+		p = p[n:]
 	}
 	return nil
 }
 
+// uvarint reads a number.
+func (r *hashReader) uvarint() (uint64, error) {
+	if v, n := binary.Uvarint(r.win[r.at:]); n > 0 {
+		r.at += n
+		return v, nil
+	}
+	return binary.ReadUvarint(r) // across the buffer's end, or wrong
+}
+
+// varint reads a number that may be negative.
+func (r *hashReader) varint() (int64, error) {
+	u, err := r.uvarint()
+	return int64(u>>1) ^ -int64(u&1), err //nolint:gosec // as binary.ReadVarint
+}
+
 // bytes reads a length and that many bytes; it allocates as bytes arrive.
 func (r *hashReader) bytes(limit uint64) ([]byte, error) {
-	n, err := binary.ReadUvarint(r)
+	n, err := r.uvarint()
 	if err != nil {
 		return nil, err
 	}
 	if n > limit {
 		return nil, fmt.Errorf("%w: a part of %d bytes, the limit is %d", ErrSyntax, n, limit)
 	}
-	var out bytes.Buffer
-	if _, err := io.CopyN(&out, r.r, int64(n)); err != nil { //nolint:gosec // at most limit
-		return nil, err
+	out := make([]byte, 0, min(n, 512))
+	for uint64(len(out)) < n {
+		if err := r.more(); err != nil {
+			return nil, err
+		}
+		part := r.win[r.at:]
+		part = part[:min(uint64(len(part)), n-uint64(len(out)))]
+		out = append(out, part...)
+		r.at += len(part)
 	}
-	_, _ = r.h.Write(r.buf)
-	r.buf = r.buf[:0]
-	_, _ = r.h.Write(out.Bytes())
-	return out.Bytes(), nil
+	return out, nil
 }
 
 // errCut says that a snapshot ends early.
@@ -302,7 +336,7 @@ func errCut(err error) error {
 // against its digest, and only if keys is nil. On error the table is unusable.
 // accept, if not nil, sees the header before the rest is read.
 func (t *table) readChain(br *bufio.Reader, keys *Keys, accept func(SnapshotHeader) error) (h SnapshotHeader, c *chain, err error) {
-	r := &hashReader{r: br, h: sha256.New(), buf: make([]byte, 0, 8192+64)}
+	r := &hashReader{r: br, h: sha256.New()}
 	magic := make([]byte, len(snapshotMagic))
 	if err := r.full(magic); err != nil {
 		return h, nil, errCut(err)
@@ -334,7 +368,7 @@ func (t *table) readChain(br *bufio.Reader, keys *Keys, accept func(SnapshotHead
 	if len(c.by) > 0 || c.pos != (Position{}) {
 		return h, nil, fmt.Errorf("%w: two snapshots of chain %s", ErrSyntax, h.Chain)
 	}
-	if err := t.readRecords(r, c, h.Signals); err != nil {
+	if err := t.readRecords(r, c, h.Signals, keys == nil); err != nil {
 		return h, nil, errCut(err)
 	}
 	r.flush()
@@ -357,8 +391,8 @@ func (t *table) readChain(br *bufio.Reader, keys *Keys, accept func(SnapshotHead
 	return h, c, nil
 }
 
-func (t *table) readRecords(r *hashReader, c *chain, signals int) error {
-	n, err := binary.ReadUvarint(r)
+func (t *table) readRecords(r *hashReader, c *chain, signals int, trusted bool) error {
+	n, err := r.uvarint()
 	if err != nil {
 		return err
 	}
@@ -386,8 +420,12 @@ func (t *table) readRecords(r *hashReader, c *chain, signals int) error {
 		local = append(local, t.intern(cl))
 	}
 	// Room for what is announced, but no more than what could have been sent
-	// by then; the rest grows as it arrives.
+	// by then; the rest grows as it arrives. What this edge wrote itself is
+	// believed.
 	room := min(signals, 1<<12)
+	if trusted {
+		room = signals
+	}
 	if len(c.by) == 0 {
 		c.by = make(map[uint64]uint32, room)
 	}
@@ -402,19 +440,19 @@ func (t *table) readRecords(r *hashReader, c *chain, signals int) error {
 }
 
 func (t *table) readRecord(r *hashReader, c *chain, local []uint32, last *record) error {
-	dn, err := binary.ReadUvarint(r)
+	dn, err := r.uvarint()
 	if err != nil {
 		return err
 	}
-	k, err := binary.ReadUvarint(r)
+	k, err := r.uvarint()
 	if err != nil {
 		return err
 	}
-	de, err := binary.ReadVarint(r)
+	de, err := r.varint()
 	if err != nil {
 		return err
 	}
-	dx, err := binary.ReadVarint(r)
+	dx, err := r.varint()
 	if err != nil {
 		return err
 	}
@@ -432,7 +470,7 @@ func (t *table) readRecord(r *hashReader, c *chain, local []uint32, last *record
 	case strings.HasPrefix(cl.ID, ownNumber):
 		rec.idNum = rec.num
 	case cl.id != nil:
-		d, err := binary.ReadVarint(r)
+		d, err := r.varint()
 		if err != nil {
 			return err
 		}
@@ -446,7 +484,7 @@ func (t *table) readRecord(r *hashReader, c *chain, local []uint32, last *record
 	}
 	switch {
 	case cl.group != nil:
-		d, err := binary.ReadVarint(r)
+		d, err := r.varint()
 		if err != nil {
 			return err
 		}
