@@ -79,7 +79,6 @@ func logger(cmd *cobra.Command, level string) (*slog.Logger, error) {
 
 func serveCommand() *cobra.Command {
 	var o app.Options
-	var nats, natsFile string
 	c := &cobra.Command{
 		Use:   "serve",
 		Short: "Run a node",
@@ -96,11 +95,6 @@ journal on one address. It stops at Ctrl-C, after answering what it has begun.`,
 			if err != nil {
 				return err
 			}
-			for flag, v := range map[string]string{"--nats": nats, "--nats-file": natsFile} {
-				if v != "" {
-					return problem.Newf(problem.Unavailable, "%s is not in this release", flag).WithFix("leave it out: the node delivers its feed itself")
-				}
-			}
 			o.Log = log
 			n, err := app.New(cmd.Context(), o)
 			if err != nil {
@@ -115,8 +109,8 @@ journal on one address. It stops at Ctrl-C, after answering what it has begun.`,
 	nodeFlags(f, &o)
 	f.StringVar(&o.Listen, "listen", app.DefaultListen, "address to listen on")
 	f.StringVar(&o.PublicURL, "public-url", "", "address by which people and edges reach the node (default: from --listen)")
-	f.StringVar(&nats, "nats", "", "NATS address, for several nodes")
-	f.StringVar(&natsFile, "nats-file", "", "file that holds the address of --nats, with its password")
+	f.StringVar(&o.NATS, "nats", "", "NATS address for several nodes, such as nats://nats.example:4222; or embedded")
+	f.StringVar(&o.NATSFile, "nats-file", "", "file that holds the address of --nats, with its password")
 	f.StringVar(&o.Level, "log", "info", "least level of the log on stderr: debug, info, warn or error")
 	return c
 }

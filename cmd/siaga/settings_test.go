@@ -22,7 +22,7 @@ import (
 var update = flag.Bool("update", false, "rewrite the list of settings in docs/operate/settings.md")
 
 // notSettings are flags of siaga serve that are no settings.
-var notSettings = []string{"config", "help", "nats", "nats-file"}
+var notSettings = []string{"config", "help"}
 
 // TestSettingsDocument: the page lists every setting with the comment of its
 // field, and every flag of siaga serve is a setting.

@@ -19,6 +19,7 @@ import (
 
 	"github.com/siaga-crp/siaga/edge"
 	"github.com/siaga-crp/siaga/internal/api"
+	"github.com/siaga-crp/siaga/internal/bus"
 	"github.com/siaga-crp/siaga/internal/config"
 	"github.com/siaga-crp/siaga/internal/feed"
 	"github.com/siaga-crp/siaga/internal/incident"
@@ -46,6 +47,8 @@ type Options struct {
 	Data         string `yaml:"data"`          // folder made by siaga init; "data" unless set
 	Database     string `yaml:"database"`      // address of a PostgreSQL database, without its password; SQLite in the data folder unless set
 	DatabaseFile string `yaml:"database_file"` // file that holds the address of the database, with its password
+	NATS         string `yaml:"nats"`          // address of NATS between several nodes, without its password, or "embedded"; none unless set
+	NATSFile     string `yaml:"nats_file"`     // file that holds the address of NATS, with its password
 	Listen       string `yaml:"listen"`        // address to listen on; 127.0.0.1:7424 unless set
 	PublicURL    string `yaml:"public_url"`    // address by which people and edges reach the node; from listen unless set
 	Level        string `yaml:"log"`           // least level of the log on stderr: debug, info, warn or error; info unless set
@@ -72,6 +75,8 @@ type Node struct {
 	listener net.Listener
 	handler  http.Handler
 	tokens   tokenCache
+	drafts   *feed.Drafts
+	bus      *bus.Bus // nil: none
 }
 
 // Version is the program's version, from the build.
@@ -138,10 +143,13 @@ func assemble(store journal.Store, set *keys.Set, o Options) (*Node, error) {
 		return nil, err
 	}
 	n := &Node{Log: log, Keys: set, store: store, o: o}
+	if o.NATS != "" {
+		n.drafts = &feed.Drafts{}
+	}
 	n.Partners = partner.New(partner.Options{Log: log, Now: o.Now, Seal: set, NodeKey: edge.Pin(set.NodePublic()), Cost: o.Cost})
 	n.Incidents = incident.New(incident.Options{Log: log, Now: o.Now})
 	n.Signals = signal.New(signal.Options{
-		Log: log, Now: o.Now, Incidents: n.Incidents, Feed: publisher{feed.Publisher{Signer: edge.KeySigner(set.Feed)}},
+		Log: log, Now: o.Now, Incidents: n.Incidents, Feed: publisher{feed.Publisher{Signer: edge.KeySigner(set.Feed), Drafts: n.drafts}},
 	})
 	n.Incidents.SetSignals(n.Signals)
 	return n, nil
@@ -165,6 +173,9 @@ func New(ctx context.Context, o Options) (_ *Node, err error) {
 	}
 	o.PublicURL = strings.TrimSuffix(o.PublicURL, "/")
 	if o.Database, err = DatabaseAddress(o.Database, o.DatabaseFile); err != nil {
+		return nil, err
+	}
+	if o.NATS, err = NATSAddress(o.NATS, o.NATSFile); err != nil {
 		return nil, err
 	}
 	set, err := keys.Load(filepath.Join(o.Data, "keys"))
@@ -196,7 +207,11 @@ func New(ctx context.Context, o Options) (_ *Node, err error) {
 	if n.URL == "" {
 		n.URL = localURL(n.listener.Addr())
 	}
+	if err := n.startBus(); err != nil {
+		return nil, errors.Join(err, n.listener.Close())
+	}
 	if err := n.mount(); err != nil {
+		n.stopBus()
 		return nil, errors.Join(err, n.listener.Close())
 	}
 	return n, nil
@@ -229,7 +244,12 @@ func (n *Node) mount() error {
 	if err != nil {
 		return fmt.Errorf("certifying the feed's key: %w", err)
 	}
+	var line feed.Line
+	if n.bus != nil {
+		line = n.bus
+	}
 	n.Hub = feed.New(feed.Options{
+		Line: line, Drafts: n.drafts,
 		Store: n.store, Signer: edge.KeySigner(n.Keys.Feed), Keys: sealed, Log: o.Log, Now: o.Now,
 		Authenticate: n.authenticateEdge, Valid: n.validEdges, Grants: n.grants, Error: api.WriteProblem(o.Log),
 		Known: n.knownEdges, Tallies: tallies{n.Signals}, Tripped: n.tripped,
@@ -291,6 +311,11 @@ func (n *Node) ready(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	_, _ = w.Write([]byte("ready\n"))
+	if n.bus != nil {
+		if s := n.bus.Status(); !s.Up {
+			_, _ = fmt.Fprintf(w, "note: NATS (%s) is away for %s: %s; the feed goes on from the database, slower\n", s.Server, n.o.Now().Sub(s.Since).Round(time.Second), s.Problem)
+		}
+	}
 }
 
 // tickEvery is how often the node's clock looks for what is due.
@@ -328,11 +353,15 @@ func (n *Node) Run(ctx context.Context) error {
 		return n.Log.Run(gctx, time.Second, func(err error) { n.o.Log.WarnContext(gctx, "checkpoint not signed", "err", err) })
 	})
 	g.Go(func() error { return n.clock(gctx) })
+	if n.bus != nil {
+		g.Go(func() error { return n.bus.Run(gctx) })
+	}
 	g.Go(func() error { return n.Jobs.Run(gctx) })
 	err := g.Wait()
 	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
 		err = nil
 	}
+	n.stopBus()
 	return errors.Join(err, n.store.Close())
 }
 
@@ -364,4 +393,7 @@ func (n *Node) clock(ctx context.Context) error {
 }
 
 // Close releases what New opened, for a node that is never run.
-func (n *Node) Close() error { return errors.Join(n.listener.Close(), n.store.Close()) }
+func (n *Node) Close() error {
+	n.stopBus()
+	return errors.Join(n.listener.Close(), n.store.Close())
+}

@@ -31,6 +31,9 @@ func (o *Options) Check() []config.Mistake {
 	if o.Database != "" && o.DatabaseFile != "" {
 		add("database_file", "name one of them", "both database and database_file are set")
 	}
+	if o.NATS != "" && o.NATSFile != "" {
+		add("nats_file", "name one of them", "both nats and nats_file are set")
+	}
 	if o.Level != "" {
 		var l slog.Level
 		if err := l.UnmarshalText([]byte(o.Level)); err != nil {

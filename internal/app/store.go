@@ -59,18 +59,25 @@ func openStore(ctx context.Context, o StoreOptions) (journal.Store, error) {
 // DatabaseAddress returns the address from a flag or from the file that holds
 // it, of which one may be named. A password belongs into the file.
 func DatabaseAddress(flag, file string) (string, error) {
+	return address("database", flag, file)
+}
+
+// NATSAddress is DatabaseAddress for --nats and --nats-file.
+func NATSAddress(flag, file string) (string, error) { return address("nats", flag, file) }
+
+func address(name, flag, file string) (string, error) {
 	if file == "" {
 		return flag, nil
 	}
 	if flag != "" {
-		return "", problem.New(problem.Invalid, "both --database and --database-file are named", "name one of them")
+		return "", problem.Newf(problem.Invalid, "both --%s and --%s-file are named", name, name).WithFix("name one of them")
 	}
 	b, err := os.ReadFile(file)
 	if errors.Is(err, fs.ErrNotExist) {
-		return "", problem.Newf(problem.NotFound, "there is no file %s", file).WithFix("write the database's address into it")
+		return "", problem.Newf(problem.NotFound, "there is no file %s", file).WithFix("write the address for --%s into it", name)
 	}
 	if err != nil {
-		return "", fmt.Errorf("reading the database's address: %w", err)
+		return "", fmt.Errorf("reading the address for --%s: %w", name, err)
 	}
 	return strings.TrimSpace(string(b)), nil
 }

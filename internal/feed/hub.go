@@ -76,7 +76,7 @@ type Options struct {
 type Hub struct {
 	o      Options
 	kick   chan struct{} // look again; capacity 1
-	keyset *edge.Keys    // of Options.Keys, to check what the line brings; nil without a line
+	keyset *edge.Keys    // to check what the line brings; nil without a line
 
 	mu     sync.Mutex
 	polled chan struct{} // closed and replaced when Run has looked at the store
@@ -157,6 +157,10 @@ func New(o Options) *Hub {
 	}
 	h := &Hub{o: o, kick: make(chan struct{}, 1), polled: make(chan struct{}), chains: map[string]*chain{}, subs: map[*subscriber]struct{}{}, edges: map[edgeKey]*edgeState{}, beats: map[string]*frame{}}
 	h.keys = &frame{wire: event("keys", o.Keys)}
+	if o.Line != nil {
+		// Nodes of one database share the feed's key.
+		h.keyset = &edge.Keys{Feed: []edge.FeedKey{{Public: o.Signer.Public()}}}
+	}
 	return h
 }
 
