@@ -176,7 +176,14 @@ func TestLife(t *testing.T) {
 			}
 		}
 		check("proposed")
-		for range rapid.IntRange(1, 7).Draw(rt, "steps") {
+		if rapid.Bool().Draw(rt, "approved at once") {
+			if _, err := w.s.Approve(background, w.as("nusa"), sig.ID, signal.Decision{}); err != nil {
+				rt.Fatal(err)
+			}
+			m.may("approve", "nusa", signal.Everywhere)
+			check("approved")
+		}
+		for range rapid.IntRange(3, 9).Draw(rt, "steps") {
 			switch rapid.IntRange(0, 9).Draw(rt, "what") {
 			case 0:
 				m.active = !m.active

@@ -174,7 +174,7 @@ func (w *world) active(on bool) {
 	w.t.Helper()
 	w.incidents.runs = nil
 	if on {
-		w.run(protocol.Activation{State: protocol.Active, ActiveSince: w.clock.now(), Sunset: w.clock.now().Add(1000 * time.Hour)})
+		w.run(protocol.Activation{State: protocol.Active, ActiveSince: w.clock.now(), Sunset: w.clock.now().AddDate(100, 0, 0)})
 	}
 	w.reconsider(false)
 }
