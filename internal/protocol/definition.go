@@ -180,6 +180,14 @@ type Signals struct {
 	DefaultAction map[Producer]SignalAction `json:"default_action"`
 	AtMost        SignalAction              `json:"at_most"` // the strongest action that the protocol allows
 	Expires       Duration                  `json:"expires"` // after approval, unless renewed
+	Variants      Variants                  `json:"variants,omitzero"`
+}
+
+// Variants says what a variant of a group does before another partner approved
+// it. The zero value: nothing, it waits as any proposal does.
+type Variants struct {
+	AtOnce SignalAction         `json:"at_once"` // Review: it goes out at once, for review; it blocks only once it is approved
+	Kinds  []access.PartnerKind `json:"kinds"`   // whose variants go out at once
 }
 
 // Approve says who approves a signal for all partners.

@@ -126,6 +126,9 @@ func (t tongue) describeSignals(d *Definition) Section {
 		approve += t.pick(", never the one that proposed", ", bukan mitra pengusul")
 	}
 	add(t.pick("Approve for all", "Menyetujui untuk semua"), approve)
+	if g.Variants.AtOnce != "" {
+		add(t.pick("Variants at once", "Varian langsung"), fmt.Sprintf(t.pick("for %s, by %s, while active; block only after approval", "untuk %s, oleh %s, selama aktif; memblokir hanya setelah disetujui"), t.action(g.Variants.AtOnce), t.kinds(g.Variants.Kinds)))
+	}
 	add(t.pick("Expires", "Kedaluwarsa"), fmt.Sprintf(t.pick("%s after approval, unless renewed", "%s setelah disetujui, kecuali diperpanjang"), g.Expires.In(t.tag())))
 	return s
 }

@@ -272,7 +272,7 @@ func signalActionNames() []string {
 
 func (r *reader) signals(d *Definition, o object) {
 	s := r.object(o.need("signals", "add signals: {propose: …, approve: …, default_action: …, expires: 30d}"), "signals",
-		"propose", "approve", "default_action", "at_most", "expires")
+		"propose", "approve", "default_action", "at_most", "expires", "variants")
 	d.Signals.Propose = r.object(s.need("propose", "add propose: {kinds: […]}"), "signals.propose", "kinds").kinds("kinds", true)
 	a := r.object(s.need("approve", "add approve: {quorum: 1, kinds: […], other_partner_than_proposer: true}"), "signals.approve",
 		"quorum", "kinds", "other_partner_than_proposer")
@@ -294,6 +294,26 @@ func (r *reader) signals(d *Definition, o object) {
 		d.Signals.DefaultAction[Producer(p)] = SignalAction(act.needChoice(p, signalActionNames()))
 	}
 	d.Signals.Expires = s.duration("expires", true)
+	if n := s.fields["variants"]; n != nil {
+		r.variants(d, n)
+	}
+}
+
+func (r *reader) variants(d *Definition, n *yaml.Node) {
+	v := r.object(n, "signals.variants", "at_once", "kinds")
+	at := v.need("at_once", "add at_once: never, or review")
+	switch {
+	case at == nil:
+	case at.Value == string(Block):
+		r.add(at, "signals.variants.at_once", "write review; it blocks as soon as another partner approved it", "a variant cannot block before another partner has approved it")
+	case r.choice(at, "signals.variants.at_once", []string{"never", string(Review)}) == string(Review):
+		d.Signals.Variants = Variants{AtOnce: Review, Kinds: v.kinds("kinds", true)}
+		for _, k := range d.Signals.Variants.Kinds {
+			if !slices.Contains(d.Signals.Propose, k) {
+				r.add(v.fields["kinds"], "signals.variants.kinds", "add it to signals.propose.kinds, or take it out here", "%s may not propose signals", k)
+			}
+		}
+	}
 }
 
 func (r *reader) clocks(d *Definition, o object) {

@@ -101,6 +101,25 @@ func (a *Activation) under(clause string) string {
 	return a.Protocol + "@" + a.Version + " " + clause
 }
 
+// VariantAtOnce returns what a variant of a partner of this kind may do at once,
+// before anybody approved it, and under which authority: Review while a
+// protocol that says so is active or provisional, and else "".
+func VariantAtOnce(runs []Run, kind access.PartnerKind, at time.Time) (SignalAction, string) {
+	for i := range runs {
+		r := &runs[i]
+		a := &r.Activation
+		if end := nextPhase(a); end.what != nothing && !end.at.After(at) {
+			_, now := advance(r.Definition, *a, at)
+			a = &now
+		}
+		v := r.Definition.Signals.Variants
+		if v.AtOnce != "" && slices.Contains(v.Kinds, kind) && (a.State == Active || a.State == Provisional) {
+			return v.AtOnce, a.under("signals.variants.at_once")
+		}
+	}
+	return "", ""
+}
+
 // DefaultAction is the action that the definition recommends for content of
 // the producer, never more than it allows at all.
 func (d *Definition) DefaultAction(p Producer) SignalAction {
