@@ -41,6 +41,9 @@ type ServerOptions struct {
 	Follower      *Follower     // for ages, cursor and alarms; nil: a matcher without a feed
 	Fingerprinter Fingerprinter // nil: files are refused
 	Version       string
+	// Values chooses what of a file is proposed as a variant; nil: its SHA-256
+	// and a picture's PDQ hash.
+	Values func(*fingerprint.Set) []VariantValue
 	// Uploads is the number of files that are worked on at once; 0 means 16.
 	// More wait, and are refused as busy when the client gives up.
 	Uploads int
@@ -52,6 +55,7 @@ type ServerOptions struct {
 //
 //	POST /v1/match       JSON {"kind":…,"value":…} or an array of them; or a file, raw or multipart
 //	POST /v1/match/pdq   application/octet-stream, n × 32 bytes
+//	POST /v1/variant     ?group=NAME; a file: its fingerprints go to the node as a variant of the group
 //	GET  /v1/status      what it knows, how old that is, and what is wrong
 type Server struct {
 	o     ServerOptions
@@ -73,12 +77,16 @@ func NewServer(o ServerOptions) *Server {
 		o.Uploads = 16
 	}
 	s := &Server{o: o, mux: http.NewServeMux(), files: make(chan struct{}, o.Uploads)}
+	if s.o.Values == nil {
+		s.o.Values = valuesOf
+	}
 	s.pool.New = func() any { return new(answering) }
 	s.mux.HandleFunc("POST /v1/match", s.serve(s.match))
 	s.mux.HandleFunc("POST /v1/match/pdq", s.serve(s.matchPDQ))
+	s.mux.HandleFunc("POST /v1/variant", s.serve(s.variant))
 	s.mux.HandleFunc("GET /v1/status", s.serve(s.status))
 	s.mux.HandleFunc("/", s.serve(func(*answering, http.ResponseWriter, *http.Request) error {
-		return &refusal{http.StatusNotFound, "there is nothing here", "use POST /v1/match, POST /v1/match/pdq or GET /v1/status"}
+		return &refusal{http.StatusNotFound, "there is nothing here", "use POST /v1/match, POST /v1/match/pdq, POST /v1/variant or GET /v1/status"}
 	}))
 	return s
 }
@@ -150,7 +158,7 @@ func (q *query) quality() int {
 
 // match is POST /v1/match.
 func (s *Server) match(a *answering, w http.ResponseWriter, r *http.Request) error {
-	ct, params, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	ct, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	if err != nil && r.Header.Get("Content-Type") != "" {
 		return &refusal{http.StatusUnsupportedMediaType, "the Content-Type cannot be read", "send application/json for values; for a file, its own type, application/octet-stream or multipart/form-data"}
 	}
@@ -166,27 +174,36 @@ func (s *Server) match(a *answering, w http.ResponseWriter, r *http.Request) err
 			return s.matchValues(a, w, r)
 		}
 		return s.matchFile(a, w, r, body)
-	case ct == "multipart/form-data":
-		r.Body = http.MaxBytesReader(w, r.Body, MaxUpload+64<<10)
-		mr, err := r.MultipartReader()
-		if err != nil {
-			return &refusal{http.StatusBadRequest, "the multipart body cannot be read", "send one file as multipart/form-data, as curl -F file=@NAME does"}
-		}
-		_ = params
-		for {
-			part, err := mr.NextPart()
-			if err == io.EOF { //nolint:errorlint // as multipart returns it
-				return &refusal{http.StatusBadRequest, "the form has no file", "send one file as multipart/form-data, as curl -F file=@NAME does"}
-			}
-			if err != nil {
-				return bodyError(err, MaxUpload)
-			}
-			if part.FileName() != "" {
-				return s.matchFile(a, w, r, part)
-			}
-		}
 	default:
-		return s.matchFile(a, w, r, http.MaxBytesReader(w, r.Body, MaxUpload))
+		file, err := upload(w, r, ct)
+		if err != nil {
+			return err
+		}
+		return s.matchFile(a, w, r, file)
+	}
+}
+
+// upload returns the file in the body, raw or in a form.
+func upload(w http.ResponseWriter, r *http.Request, ct string) (io.Reader, error) {
+	if ct != "multipart/form-data" {
+		return http.MaxBytesReader(w, r.Body, MaxUpload), nil
+	}
+	r.Body = http.MaxBytesReader(w, r.Body, MaxUpload+64<<10)
+	mr, err := r.MultipartReader()
+	if err != nil {
+		return nil, &refusal{http.StatusBadRequest, "the multipart body cannot be read", "send one file as multipart/form-data, as curl -F file=@NAME does"}
+	}
+	for {
+		part, err := mr.NextPart()
+		if err == io.EOF { //nolint:errorlint // as multipart returns it
+			return nil, &refusal{http.StatusBadRequest, "the form has no file", "send one file as multipart/form-data, as curl -F file=@NAME does"}
+		}
+		if err != nil {
+			return nil, bodyError(err, MaxUpload)
+		}
+		if part.FileName() != "" {
+			return part, nil
+		}
 	}
 }
 
@@ -248,34 +265,54 @@ func (s *Server) matchPDQ(a *answering, w http.ResponseWriter, r *http.Request) 
 
 // matchFile answers a file.
 func (s *Server) matchFile(a *answering, w http.ResponseWriter, r *http.Request, file io.Reader) error {
+	set, err := s.fingerprint(r, file)
+	if err != nil {
+		return err
+	}
+	ready := s.o.Matcher.Set(&a.r, set)
+	if !ready {
+		return errCold
+	}
+	b := newAnswer(a)
+	b.setResult(set, &a.r)
+	return s.send(w, b, set.Unknown)
+}
+
+// fingerprints reads the file in the body, whatever its type, and fingerprints
+// it.
+func (s *Server) fingerprints(w http.ResponseWriter, r *http.Request) (*fingerprint.Set, error) {
+	ct, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")) // what cannot be read is taken as a file
+	file, err := upload(w, r, ct)
+	if err != nil {
+		return nil, err
+	}
+	return s.fingerprint(r, file)
+}
+
+// fingerprint computes a file's fingerprints when it is its turn.
+func (s *Server) fingerprint(r *http.Request, file io.Reader) (*fingerprint.Set, error) {
 	if s.o.Fingerprinter == nil {
-		return &refusal{http.StatusNotImplemented, "this edge was started without a fingerprinter", "send fingerprints, or run siaga edge, which has one"}
+		return nil, &refusal{http.StatusNotImplemented, "this edge was started without a fingerprinter", "send fingerprints, or run siaga edge, which has one"}
 	}
 	select {
 	case s.files <- struct{}{}:
 		defer func() { <-s.files }()
 	case <-r.Context().Done():
-		return r.Context().Err()
+		return nil, r.Context().Err()
 	}
 	in := &limited{r: file, n: MaxUpload}
 	set, err := s.o.Fingerprinter.Fingerprint(r.Context(), in)
 	switch {
 	case in.over:
-		return bodyError(&http.MaxBytesError{Limit: MaxUpload}, MaxUpload)
+		return nil, bodyError(&http.MaxBytesError{Limit: MaxUpload}, MaxUpload)
 	case in.err != nil:
-		return bodyError(in.err, MaxUpload)
+		return nil, bodyError(in.err, MaxUpload)
 	case err != nil:
-		return fmt.Errorf("fingerprinting: %w", err)
+		return nil, fmt.Errorf("fingerprinting: %w", err)
 	case set.Bytes == 0:
-		return &refusal{http.StatusBadRequest, "the file is empty", "send the file's bytes as the body"}
+		return nil, &refusal{http.StatusBadRequest, "the file is empty", "send the file's bytes as the body"}
 	}
-	ready := s.o.Matcher.Set(&a.r, &set)
-	if !ready {
-		return errCold
-	}
-	b := newAnswer(a)
-	b.setResult(&set, &a.r)
-	return s.send(w, b, set.Unknown)
+	return &set, nil
 }
 
 // limited reads at most n bytes and remembers how it ended.

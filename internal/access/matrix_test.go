@@ -32,6 +32,7 @@ question.ask          onprb    propose  GIPCR  -
 signal.read           aonprb   read     GIPCR  -
 asset.add             on       propose  GIPCR  -
 signal.propose        on       propose  GIPCR  -
+signal.variant        onr      propose  GIPCR  -
 signal.decide         p        decide   GIPCR  fresh
 signal.suspend        pr       decide   GIPCR  -
 signal.withdraw       p        decide   GIPCR  fresh
@@ -43,6 +44,7 @@ edge.read             aonprbt  read     GIPCR  -
 feed.follow           ey       feed     GIPCR  -
 feed.relay            y        feed     GIPCR  -
 feed.tally            e        feed     GIPCR  -
+feed.variant          e        feed     GIPCR  -
 journal.read          aonprb   read     GIPCR  -
 journal.erase         a        admin    GIPCR  fresh
 health.read           at       read     GIPCR  -
@@ -118,7 +120,7 @@ func TestMatrix(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("actions (-matrix +table):\n%s", diff)
 	}
-	if checks != 26*9*5*10 {
+	if checks != 28*9*5*10 {
 		t.Errorf("%d checks were made", checks)
 	}
 }

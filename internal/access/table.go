@@ -14,7 +14,8 @@ const (
 	ReadSignals   Action = "signal.read"
 	AddAsset      Action = "asset.add"
 	Propose       Action = "signal.propose"
-	Decide        Action = "signal.decide" // approve, refuse, resume
+	AddVariant    Action = "signal.variant" // an altered copy, to a group
+	Decide        Action = "signal.decide"  // approve, refuse, resume
 	Suspend       Action = "signal.suspend"
 	Withdraw      Action = "signal.withdraw"
 	ReadPartners  Action = "partner.read"
@@ -25,6 +26,7 @@ const (
 	FollowFeed    Action = "feed.follow"
 	ServeEdges    Action = "feed.relay"
 	ReportTallies Action = "feed.tally"
+	SendVariant   Action = "feed.variant"
 	ReadJournal   Action = "journal.read"
 	ErasePayload  Action = "journal.erase"
 	ReadHealth    Action = "health.read"
@@ -50,6 +52,7 @@ var table = []Rule{
 	{ReadSignals, people, ScopeRead, nil, false, "read signals"},
 	{AddAsset, []Role{Analyst, Officer}, ScopePropose, nil, false, "add an asset"},
 	{Propose, []Role{Analyst, Officer}, ScopePropose, nil, false, "propose a signal"},
+	{AddVariant, []Role{Analyst, Officer, Reviewer}, ScopePropose, nil, false, "add a variant to a group"},
 	{Decide, []Role{Approver}, ScopeDecide, nil, true, "approve or refuse a signal"},
 	{Suspend, []Role{Approver, Reviewer}, ScopeDecide, nil, false, "suspend a signal"},
 	{Withdraw, []Role{Approver}, ScopeDecide, nil, true, "withdraw a signal"},
@@ -61,6 +64,7 @@ var table = []Rule{
 	{FollowFeed, []Role{Edge, Relay}, ScopeFeed, nil, false, "follow the feed"},
 	{ServeEdges, []Role{Relay}, ScopeFeed, nil, false, "serve its partner's edges"},
 	{ReportTallies, []Role{Edge}, ScopeFeed, nil, false, "report tallies"},
+	{SendVariant, []Role{Edge}, ScopeFeed, nil, false, "send a variant from an edge"},
 	{ReadJournal, people, ScopeRead, nil, false, "read the journal"},
 	{ErasePayload, []Role{Administrator}, ScopeAdmin, nil, true, "erase a payload"},
 	{ReadHealth, []Role{Operator, Administrator}, ScopeRead, nil, false, "read the node's health"},

@@ -13,6 +13,7 @@ import (
 func (s *server) routes() {
 	s.incidentRoutes()
 	s.signalRoutes()
+	s.groupRoutes()
 	s.partnerRoutes()
 	s.edgeRoutes()
 	s.protocolRoutes()

@@ -261,6 +261,7 @@ func (n *Node) mount() error {
 	for _, p := range []string{"GET /api/v1/feed", "GET /api/v1/feed/", "POST /api/v1/feed/"} {
 		mux.Handle(p, feedHandler)
 	}
+	mux.Handle("POST /api/v1/feed/variants", api.EdgeVariants(n.Partners, n.Signals, api.WriteProblem(o.Log)))
 	mux.Handle("/log/", n.Log.Handler(func(r *http.Request, err error) {
 		o.Log.ErrorContext(r.Context(), "request failed", "route", r.Pattern, "err", err)
 	}))

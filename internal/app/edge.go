@@ -80,8 +80,27 @@ func NewEdge(o EdgeOptions) (*Edge, error) {
 		return nil, errors.Join(err, e.Close())
 	}
 	e.Follower = f
-	e.Handler = edge.NewServer(edge.ServerOptions{Matcher: e.Matcher, Follower: f, Fingerprinter: fingerprinter{pool}, Version: Version()})
+	e.Handler = edge.NewServer(edge.ServerOptions{Matcher: e.Matcher, Follower: f, Fingerprinter: fingerprinter{pool}, Version: Version(), Values: variantValues})
 	return e, nil
+}
+
+// maxVariantKeys bounds the key frames that one variant proposes.
+const maxVariantKeys = 16
+
+// variantValues is what of a file is proposed as a variant: all that a proposal
+// of it would hold, with fewer key frames.
+func variantValues(set *fingerprint.Set) []edge.VariantValue {
+	var out []edge.VariantValue
+	keys := 0
+	for _, p := range ProposalsOf(set) {
+		if p.Value.Kind == fingerprint.Local {
+			if keys++; keys > maxVariantKeys {
+				break
+			}
+		}
+		out = append(out, edge.VariantValue{Kind: p.Value.Kind, Value: p.Value.Text, Quality: p.Quality})
+	}
+	return out
 }
 
 // Run follows the feed until ctx ends.

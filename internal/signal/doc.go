@@ -8,6 +8,14 @@
 //	   │ refused            ├── withdraw ──► withdrawn ◄───────┤
 //	   └─ withdraw ─────────┘── time over ─► expired   ◄───────┘
 //
+// A variant of a group may be released: active for review before anybody
+// approved it, where the protocol says so (Signal.AtOnce). It can be approved,
+// refused, suspended or withdrawn from there.
+//
+// Signals of one asset form a Group: the first one proposed and its variants.
+// A decision about a group is taken for each of its signals, under the rules
+// for one, in one transaction.
+//
 // The state is the one that all partners see ("everywhere"). Besides it, each
 // platform decides for itself ("mine"): it may make a signal active on its own
 // edges alone, or suspend there what is active everywhere.

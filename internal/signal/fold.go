@@ -15,7 +15,7 @@ func unique(v fingerprint.Value) string { return string(v.Kind) + ":" + v.Text }
 
 // Folds returns the fold of signals.
 func Folds() []journal.Fold {
-	return []journal.Fold{journal.FoldOf(KindSignal, apply, func(s *Signal) journal.Keys {
+	return []journal.Fold{groups, journal.FoldOf(KindSignal, apply, func(s *Signal) journal.Keys {
 		k := journal.Keys{
 			State: string(s.State), Partner: s.Proposed.Partner, Parent: s.Incident, Unique: unique(s.Fingerprint),
 			Sort: fmt.Sprintf("%020d", s.Number),
@@ -41,7 +41,7 @@ func apply(s *Signal, e journal.Entry) error {
 		*s = Signal{
 			Number: p.Number, ID: e.About[0].ID, Incident: p.Incident, List: p.List, Group: p.Group, Fingerprint: p.Fingerprint,
 			MaxDistance: p.MaxDistance, Labels: p.Labels, Producer: p.Producer, Wanted: p.Wanted, Confidence: p.Confidence,
-			Note: p.Note, Provenance: p.Provenance, Audience: e.Audience, Exercise: e.Exercise,
+			Note: p.Note, Provenance: p.Provenance, Variant: p.Variant, Audience: e.Audience, Exercise: e.Exercise,
 			State: Proposed, Proposed: act, Last: act,
 		}
 		return nil
@@ -73,10 +73,14 @@ func apply(s *Signal, e journal.Entry) error {
 			return nil
 		}
 		s.State, s.Does, s.Under, s.Last, s.Cause, s.Tripped = Active, d.Does, e.Under, act, "", ""
+		s.AtOnce = false
 		s.ExpiresAt = d.Expire
 		if s.Active.IsZero() {
 			s.Active = e.At
 		}
+	case "signal.released":
+		s.State, s.Does, s.Under, s.Last, s.AtOnce = Active, d.Does, e.Under, act, true
+		s.ExpiresAt, s.Active = d.Expire, e.At
 	case "signal.refused":
 		s.end(Refused, act)
 	case "signal.suspended":

@@ -108,6 +108,7 @@ type proposed struct {
 	Confidence  Confidence        `json:"confidence"`
 	Note        string            `json:"note,omitempty"`
 	Provenance  Provenance        `json:"provenance"`
+	Variant     *Variant          `json:"variant,omitempty"`
 }
 
 const maxNote = 2000
@@ -172,8 +173,11 @@ func (s *Service) check(p Proposal) (proposed, access.TLP, error) {
 	if len(out.Note) > maxNote {
 		f.Add("note", "the note has %d characters, the limit is %d", len(out.Note), maxNote)
 	}
-	if len(out.Group) > 60 || len(out.List) > 60 {
-		f.Add("group", "the names of groups and lists have up to 60 characters")
+	if len(out.List) > 60 {
+		f.Add("list", "the names of lists have up to 60 characters")
+	}
+	if out.Group != "" && !validGroup(out.Group) {
+		f.Add("group", "name the group with up to 60 letters, digits, hyphens, dots and underscores")
 	}
 	tlp, err := access.ParseTLP(cmp.Or(p.TLP, string(access.Amber)))
 	if err != nil {
@@ -250,18 +254,30 @@ func (s *Service) Propose(ctx context.Context, by access.Actor, p Proposal) (Sig
 		} else if same != nil {
 			return Signal{}, problem.Newf(problem.Conflict, "this fingerprint is signal %s already (%s)", same.ID, same.State).WithFix("open %s and act on it there", same.ID)
 		}
-		n, err := tx.Next(KindSignal)
-		if err != nil {
+		if err := joins(tx, by, body, &aud); err != nil {
 			return Signal{}, err
 		}
-		body.Number = uint64(n) //nolint:gosec // a counter from 1
-		e := journal.New("signal.proposed", by, now, body, refs(ID(body.Number), p.Incident)...)
-		e.Audience, e.Exercise = aud, exercise
-		if _, err := tx.Append(e); err != nil {
-			return Signal{}, err
-		}
-		return load(tx, ID(body.Number))
+		return put(tx, by, body, aud, exercise, now)
 	})
+}
+
+// put appends a proposal.
+func put(tx *journal.Tx, by access.Actor, body proposed, aud access.Audience, exercise bool, now time.Time) (Signal, error) {
+	n, err := tx.Next(KindSignal)
+	if err != nil {
+		return Signal{}, err
+	}
+	body.Number = uint64(n) //nolint:gosec // a counter from 1
+	about := refs(ID(body.Number), body.Incident)
+	if body.Group != "" {
+		about = append(about, journal.Ref{Kind: KindGroup, ID: body.Group})
+	}
+	e := journal.New("signal.proposed", by, now, body, about...)
+	e.Audience, e.Exercise = aud, exercise
+	if _, err := tx.Append(e); err != nil {
+		return Signal{}, err
+	}
+	return load(tx, ID(body.Number))
 }
 
 func invalid(field, detail string) error {
@@ -455,6 +471,9 @@ func (sig Signal) allowed() []string {
 		if sig.Tripped != "" {
 			return []string{"resume", "suspend", "withdraw"}
 		}
+		if sig.AtOnce {
+			return []string{"approve", "refuse", "suspend", "withdraw"}
+		}
 		return []string{"suspend", "withdraw"}
 	case Suspended:
 		return []string{"resume", "withdraw"}
@@ -476,68 +495,75 @@ func (s *Service) Resume(ctx context.Context, by access.Actor, id string, d Deci
 }
 
 func (s *Service) activate(ctx context.Context, by access.Actor, typ, id string, d Decision, from State) (Signal, error) {
-	verb := map[State]string{Proposed: "approve", Suspended: "resume"}[from]
 	return s.act(ctx, by, access.Decide, typ, id, d, false, func(tx *journal.Tx, sig Signal, now time.Time) (decided, string, error) {
-		none := decided{}
-		st, err := s.standing(tx, sig, now)
-		if err != nil {
+		return s.activation(tx, by, sig, d, from, now)
+	})
+}
+
+// activation says what follows when the actor approves (from Proposed) or
+// resumes (from Suspended) the signal, and under which authority.
+func (s *Service) activation(tx *journal.Tx, by access.Actor, sig Signal, d Decision, from State, now time.Time) (decided, string, error) {
+	verb := map[State]string{Proposed: "approve", Suspended: "resume"}[from]
+	none := decided{}
+	st, err := s.standing(tx, sig, now)
+	if err != nil {
+		return none, "", err
+	}
+	if d.Reach == Mine {
+		if by.Kind != access.Platform {
+			return none, "", problem.New(problem.Denied, "only a platform can act on its own edges alone", "decide with the reach everywhere")
+		}
+		own := sig.Own[by.Partner]
+		live := sig.State == Active && own.State == "" || own.State == Active
+		ended := sig.State == Withdrawn || sig.State == Expired || sig.State == Refused
+		if ended {
+			return none, "", sig.refuse(verb)
+		}
+		if live || (from == Suspended) != (own.State == Suspended || own.State == Withdrawn) {
+			return none, "", problem.Newf(problem.Conflict, "signal %s is %s at your platform", sig.ID, ownState(sig, by.Partner)).WithFix("reload the page to see what is allowed")
+		}
+		if from == Proposed && sig.Proposed.same(by) {
+			return none, "", problem.New(problem.Denied, "the proposer cannot approve the same signal", "ask another approver")
+		}
+		does := protocol.Least(sig.Wanted, protocol.MaxAction(st.Runs, sig.ruleCase(), now).Own)
+		return decided{Reach: Mine, Does: does, Expire: laterOf(sig.ExpiresAt, now.Add(s.o.Life))}, "own platform", nil
+	}
+	tripped := sig.State == Active && sig.Tripped != "" && from == Suspended
+	atOnce := sig.State == Active && sig.AtOnce && from == Proposed
+	if sig.State != from && !tripped && !atOnce {
+		return none, "", sig.refuse(verb, sig.allowed()...)
+	}
+	sig.Tripped, sig.AtOnce = "", false
+	// Someone other than the proposer, of another partner.
+	if st.Definition != nil {
+		if err := st.Definition.MayApprove(sig.Proposed.Partner, by); err != nil {
 			return none, "", err
 		}
-		if d.Reach == Mine {
-			if by.Kind != access.Platform {
-				return none, "", problem.New(problem.Denied, "only a platform can act on its own edges alone", "decide with the reach everywhere")
-			}
-			own := sig.Own[by.Partner]
-			live := sig.State == Active && own.State == "" || own.State == Active
-			ended := sig.State == Withdrawn || sig.State == Expired || sig.State == Refused
-			if ended {
-				return none, "", sig.refuse(verb)
-			}
-			if live || (from == Suspended) != (own.State == Suspended || own.State == Withdrawn) {
-				return none, "", problem.Newf(problem.Conflict, "signal %s is %s at your platform", sig.ID, ownState(sig, by.Partner)).WithFix("reload the page to see what is allowed")
-			}
-			if from == Proposed && sig.Proposed.same(by) {
-				return none, "", problem.New(problem.Denied, "the proposer cannot approve the same signal", "ask another approver")
-			}
-			does := protocol.Least(sig.Wanted, protocol.MaxAction(st.Runs, sig.ruleCase(), now).Own)
-			return decided{Reach: Mine, Does: does, Expire: laterOf(sig.ExpiresAt, now.Add(s.o.Life))}, "own platform", nil
-		}
-		tripped := sig.State == Active && sig.Tripped != "" && from == Suspended
-		if sig.State != from && !tripped {
-			return none, "", sig.refuse(verb, sig.allowed()...)
-		}
-		sig.Tripped = ""
-		// Someone other than the proposer, of another partner.
-		if st.Definition != nil {
-			if err := st.Definition.MayApprove(sig.Proposed.Partner, by); err != nil {
-				return none, "", err
+	}
+	if sig.Proposed.Partner == by.Partner {
+		return none, "", problem.Newf(problem.Denied, "%s proposed signal %s, so an approver of another partner decides", by.Partner, sig.ID).
+			WithFix("ask another partner, or approve it with the reach mine for your own platform")
+	}
+	fresh := sig.Approved
+	if from == Suspended {
+		fresh = nil
+		for _, a := range sig.Approved {
+			if a.Entry > sig.Last.Entry {
+				fresh = append(fresh, a)
 			}
 		}
-		if sig.Proposed.Partner == by.Partner {
-			return none, "", problem.Newf(problem.Denied, "%s proposed signal %s, so an approver of another partner decides", by.Partner, sig.ID).
-				WithFix("ask another partner, or approve it with the reach mine for your own platform")
+	}
+	approvals := []protocol.Participant{{ID: by.Partner, Kind: by.Kind}}
+	for _, a := range fresh {
+		if a.Partner == by.Partner {
+			return none, "", problem.Newf(problem.Conflict, "%s approved signal %s already", by.Partner, sig.ID).WithFix("ask another partner")
 		}
-		fresh := sig.Approved
-		if from == Suspended {
-			fresh = nil
-			for _, a := range sig.Approved {
-				if a.Entry > sig.Last.Entry {
-					fresh = append(fresh, a)
-				}
-			}
-		}
-		approvals := []protocol.Participant{{ID: by.Partner, Kind: by.Kind}}
-		for _, a := range fresh {
-			if a.Partner == by.Partner {
-				return none, "", problem.Newf(problem.Conflict, "%s approved signal %s already", by.Partner, sig.ID).WithFix("ask another partner")
-			}
-			approvals = append(approvals, protocol.Participant{ID: a.Partner, Kind: a.Kind})
-		}
-		top := protocol.MaxAction(st.Runs, sig.ruleCase(), now)
-		body := decided{Reach: Everywhere, Kind: by.Kind, Does: sig.effective(top), Expire: st.expiry(now, s.o.Life)}
-		body.Count = st.Definition != nil && !st.Definition.Approved(sig.Proposed.Partner, approvals)
-		return body, top.Under, nil
-	})
+		approvals = append(approvals, protocol.Participant{ID: a.Partner, Kind: a.Kind})
+	}
+	top := protocol.MaxAction(st.Runs, sig.ruleCase(), now)
+	body := decided{Reach: Everywhere, Kind: by.Kind, Does: sig.effective(top), Expire: s.expiry(tx, sig, st, now)}
+	body.Count = st.Definition != nil && !st.Definition.Approved(sig.Proposed.Partner, approvals)
+	return body, top.Under, nil
 }
 
 func (st Standing) expiry(now time.Time, life time.Duration) time.Time {
@@ -571,7 +597,7 @@ func (s *Service) standing(tx *journal.Tx, sig Signal, now time.Time) (Standing,
 // Refuse ends a proposal.
 func (s *Service) Refuse(ctx context.Context, by access.Actor, id string, d Decision) (Signal, error) {
 	return s.act(ctx, by, access.Decide, "signal.refused", id, d, true, func(_ *journal.Tx, sig Signal, _ time.Time) (decided, string, error) {
-		if sig.State != Proposed {
+		if sig.State != Proposed && !(sig.State == Active && sig.AtOnce) {
 			return decided{}, "", sig.refuse("refuse", sig.allowed()...)
 		}
 		return decided{Reach: Everywhere}, "", nil
@@ -582,45 +608,53 @@ func (s *Service) Refuse(ctx context.Context, by access.Actor, id string, d Deci
 // (the default) or everywhere.
 func (s *Service) Suspend(ctx context.Context, by access.Actor, id string, d Decision) (Signal, error) {
 	return s.act(ctx, by, access.Suspend, "signal.suspended", id, d, true, func(_ *journal.Tx, sig Signal, _ time.Time) (decided, string, error) {
-		body := decided{Reach: cmp.Or(d.Reach, Mine), Cause: "person"}
-		if body.Reach == Mine {
-			if by.Kind != access.Platform {
-				return body, "", problem.New(problem.Denied, "only a platform has edges of its own", "suspend it with the reach everywhere")
-			}
-			if st := ownState(sig, by.Partner); st != Active {
-				return body, "", problem.Newf(problem.Conflict, "signal %s is %s at your platform, so nothing is left to suspend", sig.ID, st)
-			}
-			return body, "own platform", nil
-		}
-		if !by.Has(access.Approver) {
-			return body, "", problem.New(problem.Denied, "to suspend a signal everywhere, the role approver is needed", "suspend it at your own platform, or ask an approver")
-		}
-		if sig.State != Active {
-			return body, "", sig.refuse("suspend", sig.allowed()...)
-		}
-		return body, "", nil
+		return sig.suspension(by, d)
 	})
+}
+
+func (sig Signal) suspension(by access.Actor, d Decision) (decided, string, error) {
+	body := decided{Reach: cmp.Or(d.Reach, Mine), Cause: "person"}
+	if body.Reach == Mine {
+		if by.Kind != access.Platform {
+			return body, "", problem.New(problem.Denied, "only a platform has edges of its own", "suspend it with the reach everywhere")
+		}
+		if st := ownState(sig, by.Partner); st != Active {
+			return body, "", problem.Newf(problem.Conflict, "signal %s is %s at your platform, so nothing is left to suspend", sig.ID, st)
+		}
+		return body, "own platform", nil
+	}
+	if !by.Has(access.Approver) {
+		return body, "", problem.New(problem.Denied, "to suspend a signal everywhere, the role approver is needed", "suspend it at your own platform, or ask an approver")
+	}
+	if sig.State != Active {
+		return body, "", sig.refuse("suspend", sig.allowed()...)
+	}
+	return body, "", nil
 }
 
 // Withdraw ends a signal for good: everywhere (the default) or on one's own
 // platform.
 func (s *Service) Withdraw(ctx context.Context, by access.Actor, id string, d Decision) (Signal, error) {
 	return s.act(ctx, by, access.Withdraw, "signal.withdrawn", id, d, true, func(_ *journal.Tx, sig Signal, _ time.Time) (decided, string, error) {
-		body := decided{Reach: cmp.Or(d.Reach, Everywhere)}
-		if body.Reach == Mine {
-			if by.Kind != access.Platform {
-				return body, "", problem.New(problem.Denied, "only a platform has edges of its own", "withdraw it with the reach everywhere")
-			}
-			if st := ownState(sig, by.Partner); st != Active && st != Suspended {
-				return body, "", problem.Newf(problem.Conflict, "signal %s is %s at your platform, so nothing is left to withdraw", sig.ID, st)
-			}
-			return body, "own platform", nil
-		}
-		if sig.allowed() == nil {
-			return body, "", sig.refuse("withdraw")
-		}
-		return body, "", nil
+		return sig.withdrawal(by, d)
 	})
+}
+
+func (sig Signal) withdrawal(by access.Actor, d Decision) (decided, string, error) {
+	body := decided{Reach: cmp.Or(d.Reach, Everywhere)}
+	if body.Reach == Mine {
+		if by.Kind != access.Platform {
+			return body, "", problem.New(problem.Denied, "only a platform has edges of its own", "withdraw it with the reach everywhere")
+		}
+		if st := ownState(sig, by.Partner); st != Active && st != Suspended {
+			return body, "", problem.Newf(problem.Conflict, "signal %s is %s at your platform, so nothing is left to withdraw", sig.ID, st)
+		}
+		return body, "own platform", nil
+	}
+	if sig.allowed() == nil {
+		return body, "", sig.refuse("withdraw")
+	}
+	return body, "", nil
 }
 
 // Reconsider brings the incident's signals in line with what its protocols
@@ -661,55 +695,6 @@ func (s *Service) Reconsider(tx *journal.Tx, incident string, now time.Time, end
 	return nil
 }
 
-// Trip is what an edge's circuit breaker reports: the signal matches things
-// that are unlike each other.
-type Trip struct {
-	Signal   string `json:"-"`
-	Partner  string `json:"partner"`
-	Edge     string `json:"edge"`
-	Matches  int    `json:"matches"`         // distinct ones within a minute
-	Distance int    `json:"median_distance"` // between them, in bits
-	Entry    int64  `json:"-"`               // of the operation that it was tripped under
-}
-
-// Trip turns an active signal to review everywhere because an edge's circuit
-// breaker did so there. It stays so until it is resumed. A report about what
-// has changed since does nothing.
-func (s *Service) Trip(ctx context.Context, t Trip) error {
-	now := s.o.Now()
-	return s.o.Log.Update(ctx, func(tx *journal.Tx) error {
-		sig, err := load(tx, t.Signal)
-		if err != nil {
-			return err
-		}
-		if sig.State != Active || sig.Tripped != "" || sig.Last.Entry > t.Entry {
-			return nil
-		}
-		st, err := s.standing(tx, sig, now)
-		if err != nil {
-			return err
-		}
-		trial := sig
-		trial.Tripped = t.Edge
-		body := tripped{Trip: t, Does: trial.effective(protocol.MaxAction(st.Runs, sig.ruleCase(), now))}
-		e := journal.New("signal.tripped", access.Actor{System: true}, now, body, refs(sig.ID, sig.Incident)...)
-		e.Audience, e.Exercise, e.Why = sig.Audience, sig.Exercise, "the circuit breaker of edge "+t.Edge+": its matches are many and unlike each other"
-		if e, err = tx.Append(e); err != nil {
-			return err
-		}
-		after, err := load(tx, sig.ID)
-		if err != nil {
-			return err
-		}
-		return s.o.Feed.Publish(tx, e.Number, e.At, ops(sig, after))
-	})
-}
-
-type tripped struct {
-	Trip
-	Does Action `json:"does"`
-}
-
 // Tick expires what is due. It is called by the node's clock and does nothing
 // twice.
 func (s *Service) Tick(ctx context.Context) error {
@@ -730,67 +715,4 @@ func (s *Service) Tick(ctx context.Context) error {
 		}
 		return nil
 	})
-}
-
-// ops says what the feed must carry so that edges go from before to after.
-func ops(before, after Signal) []Op {
-	var out []Op
-	was, is := deliveries(before), deliveries(after)
-	for _, chain := range slices.Sorted(slices.Values(after.Sent)) {
-		switch w, i := was[chain], is[chain]; {
-		case w == i || (w == masked && i == ""): // as it was, or hidden already
-		case i == "" || i == masked:
-			out = append(out, Op{Chain: chain, Signal: after})
-		default:
-			out = append(out, Op{Chain: chain, Add: true, Signal: after, Action: i})
-		}
-	}
-	return out
-}
-
-// masked stands for a removal in a partner's own chain, which hides what the
-// shared chain has.
-const masked Action = "masked"
-
-// deliveries returns, by chain, what the signal does there: an action, masked,
-// or nothing.
-func deliveries(s Signal) map[string]Action {
-	d := make(map[string]Action)
-	ended := s.State == Withdrawn || s.State == Expired || s.State == Refused
-	shared := func(partner string) Action { // what the partner gets without a decision of its own
-		if s.State != Active {
-			return ""
-		}
-		if s.Audience.Named() && partner != s.Audience.Origin && !slices.Contains(s.Audience.Partners, partner) {
-			return ""
-		}
-		return s.Does
-	}
-	if s.State == Active {
-		if s.Audience.Named() {
-			d[ChainOf(s.Audience.Origin)] = s.Does
-			for _, p := range s.Audience.Partners {
-				d[ChainOf(p)] = s.Does
-			}
-		} else {
-			d[ChainPartners] = s.Does
-		}
-	}
-	for p, o := range s.Own {
-		switch {
-		case ended:
-			d[ChainOf(p)] = masked
-		case o.State == Active:
-			d[ChainOf(p)] = o.Action
-		case o.State == Suspended || o.State == Withdrawn:
-			d[ChainOf(p)] = masked
-		default: // it decided once and has no decision now: its own chain repeats the shared one
-			if a := shared(p); a != "" {
-				d[ChainOf(p)] = a
-			} else {
-				d[ChainOf(p)] = masked
-			}
-		}
-	}
-	return d
 }

@@ -129,6 +129,8 @@ type Signal struct {
 	Audience    access.Audience   `json:"audience"`
 	Exercise    bool              `json:"exercise,omitempty"`
 
+	Variant   *Variant       `json:"variant,omitempty"` // of a group, if it is not the first
+	AtOnce    bool           `json:"at_once,omitempty"` // active as a variant before another partner approved it
 	State     State          `json:"state"`
 	Proposed  Act            `json:"proposed"`
 	Approved  []Act          `json:"approved,omitempty"`
@@ -167,7 +169,7 @@ func (s Signal) Live() bool {
 
 // ruleCase is what decides how far the signal may go.
 func (s Signal) ruleCase() protocol.SignalCase {
-	c := protocol.SignalCase{Approved: true, Exercise: s.Exercise, Since: s.Active}
+	c := protocol.SignalCase{Approved: !s.AtOnce, Exercise: s.Exercise, Since: s.Active}
 	if s.Fingerprint.Kind == fingerprint.PDQ || s.Fingerprint.Kind == fingerprint.VPDQ {
 		c.PDQQuality = s.Provenance.Quality
 	}

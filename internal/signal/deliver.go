@@ -1,0 +1,122 @@
+package signal
+
+import (
+	"context"
+	"slices"
+
+	"github.com/siaga-crp/siaga/internal/access"
+	"github.com/siaga-crp/siaga/internal/journal"
+	"github.com/siaga-crp/siaga/internal/protocol"
+)
+
+// Trip is what an edge's circuit breaker reports: the signal matches things
+// that are unlike each other.
+type Trip struct {
+	Signal   string `json:"-"`
+	Partner  string `json:"partner"`
+	Edge     string `json:"edge"`
+	Matches  int    `json:"matches"`         // distinct ones within a minute
+	Distance int    `json:"median_distance"` // between them, in bits
+	Entry    int64  `json:"-"`               // of the operation that it was tripped under
+}
+
+// Trip turns an active signal to review everywhere because an edge's circuit
+// breaker did so there. It stays so until it is resumed. A report about what
+// has changed since does nothing.
+func (s *Service) Trip(ctx context.Context, t Trip) error {
+	now := s.o.Now()
+	return s.o.Log.Update(ctx, func(tx *journal.Tx) error {
+		sig, err := load(tx, t.Signal)
+		if err != nil {
+			return err
+		}
+		if sig.State != Active || sig.Tripped != "" || sig.Last.Entry > t.Entry {
+			return nil
+		}
+		st, err := s.standing(tx, sig, now)
+		if err != nil {
+			return err
+		}
+		trial := sig
+		trial.Tripped = t.Edge
+		body := tripped{Trip: t, Does: trial.effective(protocol.MaxAction(st.Runs, sig.ruleCase(), now))}
+		e := journal.New("signal.tripped", access.Actor{System: true}, now, body, refs(sig.ID, sig.Incident)...)
+		e.Audience, e.Exercise, e.Why = sig.Audience, sig.Exercise, "the circuit breaker of edge "+t.Edge+": its matches are many and unlike each other"
+		if e, err = tx.Append(e); err != nil {
+			return err
+		}
+		after, err := load(tx, sig.ID)
+		if err != nil {
+			return err
+		}
+		return s.o.Feed.Publish(tx, e.Number, e.At, ops(sig, after))
+	})
+}
+
+type tripped struct {
+	Trip
+	Does Action `json:"does"`
+}
+
+// ops says what the feed must carry so that edges go from before to after.
+func ops(before, after Signal) []Op {
+	var out []Op
+	was, is := deliveries(before), deliveries(after)
+	for _, chain := range slices.Sorted(slices.Values(after.Sent)) {
+		switch w, i := was[chain], is[chain]; {
+		case w == i || (w == masked && i == ""): // as it was, or hidden already
+		case i == "" || i == masked:
+			out = append(out, Op{Chain: chain, Signal: after})
+		default:
+			out = append(out, Op{Chain: chain, Add: true, Signal: after, Action: i})
+		}
+	}
+	return out
+}
+
+// masked stands for a removal in a partner's own chain, which hides what the
+// shared chain has.
+const masked Action = "masked"
+
+// deliveries returns, by chain, what the signal does there: an action, masked,
+// or nothing.
+func deliveries(s Signal) map[string]Action {
+	d := make(map[string]Action)
+	ended := s.State == Withdrawn || s.State == Expired || s.State == Refused
+	shared := func(partner string) Action { // what the partner gets without a decision of its own
+		if s.State != Active {
+			return ""
+		}
+		if s.Audience.Named() && partner != s.Audience.Origin && !slices.Contains(s.Audience.Partners, partner) {
+			return ""
+		}
+		return s.Does
+	}
+	if s.State == Active {
+		if s.Audience.Named() {
+			d[ChainOf(s.Audience.Origin)] = s.Does
+			for _, p := range s.Audience.Partners {
+				d[ChainOf(p)] = s.Does
+			}
+		} else {
+			d[ChainPartners] = s.Does
+		}
+	}
+	for p, o := range s.Own {
+		switch {
+		case ended:
+			d[ChainOf(p)] = masked
+		case o.State == Active:
+			d[ChainOf(p)] = o.Action
+		case o.State == Suspended || o.State == Withdrawn:
+			d[ChainOf(p)] = masked
+		default: // it decided once and has no decision now: its own chain repeats the shared one
+			if a := shared(p); a != "" {
+				d[ChainOf(p)] = a
+			} else {
+				d[ChainOf(p)] = masked
+			}
+		}
+	}
+	return d
+}
