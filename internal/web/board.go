@@ -3,6 +3,7 @@ package web
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"net/http"
 	"slices"
 	"strings"
@@ -58,6 +59,16 @@ func (s *Site) asksOf(ctx context.Context, f *Frame, inc incident.Incident) (out
 	if inc.Status.Phase == protocol.Assessing && len(inc.Activations) == 0 && f.Can(string(access.Vote)) {
 		if adv, err := s.o.Incidents.Advice(ctx, inc, ""); err == nil && adv.Level != "" {
 			out = append(out, Ask{Title: f.T("ask.activate"), Detail: f.T("ask.activate.why", "Level", adv.Level), Incident: inc.ID, Href: base + "/activate", Verb: f.T("ask.activate.do"), Primary: true})
+		}
+	}
+	for _, q := range inc.Questions {
+		if q.Waits(f.Me.Partner) && f.Can(string(access.Ask)) {
+			out = append(out, Ask{Title: f.T("ask.question", "Number", q.Number), Detail: q.Text, Incident: inc.ID, Href: fmt.Sprintf("%s/questions#q%d", base, q.Number), Verb: f.T("ask.question.do"), Primary: true})
+		}
+	}
+	for _, o := range inc.Offers {
+		if o.Open() && o.To == f.Me.Partner && (o.Protocol != "" || o.By.Member != f.Me.Member) && f.Can(string(access.PostUpdate)) {
+			out = append(out, Ask{Title: f.T("ask.handover", "What", cmp.Or(o.Protocol, f.T("ask.handover.shift"))), Detail: o.Note, Incident: inc.ID, Href: base + "/handover", Verb: f.T("ask.handover.do"), Primary: true})
 		}
 	}
 	defer func() {
@@ -182,6 +193,10 @@ func (s *Site) concerns(ctx context.Context, f *Frame) (list []incident.Incident
 	}
 	more, err := s.approvals(ctx, f, "")
 	if err != nil {
+		return nil, nil, err
+	}
+	asks = append(asks, more...)
+	if more, err = s.versionAsks(ctx, f); err != nil {
 		return nil, nil, err
 	}
 	asks = append(asks, more...)

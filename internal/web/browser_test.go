@@ -178,7 +178,7 @@ func TestPagesAreLive(t *testing.T) {
 		t.Fatalf("suspending answered %d: %s", p.status, text(p.all("main", "")[0]))
 	}
 	posted := time.Now()
-	room.until("the suspension in the room", `document.querySelector('[data-region=signals]').innerText.includes("Suspended")`, 5*time.Second)
+	room.until("the suspension in the room", `document.querySelector('[data-region=timeline]').innerText.includes("suspended")`, 5*time.Second)
 	if took := time.Since(posted); took > time.Second {
 		t.Errorf("the room showed it after %v, want under a second", took)
 	}

@@ -23,6 +23,7 @@ type Tick struct {
 	X      float64
 	Anchor string
 	Text   string
+	Local  string // the same in the reader's zone; "" where there is no room
 }
 
 const chartWidth, chartHeight = 440.0, 44.0
@@ -59,7 +60,7 @@ func minuteBars(f *Frame, per map[int64]int64) Bars {
 		})
 	}
 	b.Ticks = []Tick{
-		{0, "start", b.Bars[0].Label}, {chartWidth / 2, "middle", b.Bars[len(b.Bars)/2].Label}, {chartWidth, "end", b.Bars[len(b.Bars)-1].Label + " UTC"},
+		{X: 0, Anchor: "start", Text: b.Bars[0].Label}, {X: chartWidth / 2, Anchor: "middle", Text: b.Bars[len(b.Bars)/2].Label}, {X: chartWidth, Anchor: "end", Text: b.Bars[len(b.Bars)-1].Label + " UTC"},
 	}
 	b.Title = f.T("chart.matches")
 	b.Desc = f.T("chart.matches.desc", "Total", b.Total, "Max", b.Max, "Peak", b.Peak)

@@ -46,6 +46,8 @@ type Frame struct {
 	Live     []string // topics to listen to; empty: the page is not live
 	Form     bool     // the page is a form, which is never live
 	Sent     string   // what was just done, shown on top
+	Dock     []Ask    // the phone's actions on this page
+	Keys     bool     // single-letter keys are on
 }
 
 func (s *Site) frame(r *http.Request, a access.Actor, m partner.Member) *Frame {
@@ -66,6 +68,9 @@ func (s *Site) frame(r *http.Request, a access.Actor, m partner.Member) *Frame {
 	}
 	if c, err := r.Cookie(cookieTheme); err == nil && (c.Value == "light" || c.Value == "dark") {
 		f.Theme = c.Value
+	}
+	if c, err := r.Cookie(cookieKeys); err == nil {
+		f.Keys = c.Value == "on"
 	}
 	zone := m.Zone
 	_ = s.o.Journal.View(r.Context(), func(rd journal.StoreReader) error { // a page without its position is still a page

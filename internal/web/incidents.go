@@ -262,7 +262,7 @@ func (s *Site) assessDo(w http.ResponseWriter, r *http.Request, f *Frame) error 
 		}
 	}
 	if len(answers) == 0 {
-		return s.assessForm(w, r, f, http.StatusUnprocessableEntity, form{[]problem.Field{{Name: "a." + def.Criteria[0].ID, Detail: f.T("assess.nothing")}}}, given)
+		return s.assessForm(w, r, f, http.StatusUnprocessableEntity, form{Errors: []problem.Field{{Name: "a." + def.Criteria[0].ID, Detail: f.T("assess.nothing")}}}, given)
 	}
 	if _, err := s.o.Incidents.Assess(r.Context(), f.Me, inc.ID, "", answers); err != nil {
 		m, ok := mistakes(err)
@@ -275,84 +275,6 @@ func (s *Site) assessDo(w http.ResponseWriter, r *http.Request, f *Frame) error 
 		return s.assessForm(w, r, f, http.StatusUnprocessableEntity, m, given)
 	}
 	http.Redirect(w, r, "/incidents/"+inc.ID+"?sent=assessed", http.StatusSeeOther)
-	return nil
-}
-
-type updatePage struct {
-	*Frame
-	form
-	Inc      incident.Incident
-	Audience string
-	Texts    map[string]string
-	Template map[string]string
-	Readers  map[string][]string
-	TLP      map[string]access.TLP
-}
-
-func (s *Site) update(w http.ResponseWriter, r *http.Request, f *Frame) error {
-	return s.updateForm(w, r, f, http.StatusOK, form{}, "partners", nil)
-}
-
-func (s *Site) updateForm(w http.ResponseWriter, r *http.Request, f *Frame, status int, m form, audience string, texts map[string]string) error {
-	inc, err := s.load(r, f)
-	if err != nil {
-		return err
-	}
-	if err := access.Allow(f.Me, access.PostUpdate, s.o.Now()); err != nil {
-		return err
-	}
-	proto := incident.DefaultProtocol
-	if run := inc.Running(); len(run) > 0 {
-		proto = run[0]
-	}
-	def, err := s.o.Incidents.Definition(r.Context(), inc, proto)
-	if err != nil {
-		return err
-	}
-	a := inc.Activations[proto]
-	fill := strings.NewReplacer("{number}", inc.ID, "{title}", inc.Title, "{level}", a.Level, "{protocol}", proto,
-		"{since}", a.ActiveSince.UTC().Format("2 Jan 15:04")+" UTC", "{sunset}", a.Sunset.UTC().Format("2 Jan 15:04")+" UTC",
-		"{lead}", inc.Lead(), "{next_update}", f.Now.Add(time.Hour).Format("15:04")+" UTC")
-	p := updatePage{
-		Frame: f, form: m, Inc: inc, Audience: audience, Texts: texts, Template: map[string]string{}, Readers: map[string][]string{},
-		TLP: map[string]access.TLP{"partners": def.Audiences.Partners, "observers": def.Audiences.Observers, "public": def.Audiences.Public},
-	}
-	for _, l := range []string{"en", "id"} {
-		p.Template[l] = fill.Replace(def.Templates.Update.In(l))
-	}
-	if texts == nil {
-		p.Texts = map[string]string{}
-	}
-	all, err := s.o.Partners.List(r.Context(), f.Me)
-	if err != nil {
-		return err
-	}
-	for name, tlp := range p.TLP {
-		for _, o := range all {
-			if (access.Audience{TLP: tlp, Origin: f.Me.Partner, Partners: inc.Audience.Partners}).SeenBy(o.ID, o.Kind) {
-				p.Readers[name] = append(p.Readers[name], o.Name)
-			}
-		}
-	}
-	f.Form, f.Title = true, f.T("update.title", "Incident", inc.ID)
-	if len(m.Errors) > 0 {
-		f.Title = f.T("form.title", "Title", f.Title)
-	}
-	return s.render(w, r, status, "update", p)
-}
-
-func (s *Site) updateDo(w http.ResponseWriter, r *http.Request, f *Frame) error {
-	v := r.PostForm
-	texts := map[string]string{"en": v.Get("en"), "id": v.Get("id")}
-	inc, err := s.o.Incidents.PostUpdate(r.Context(), f.Me, r.PathValue("id"), incident.NewUpdate{Audience: v.Get("audience"), Texts: texts})
-	if err != nil {
-		m, ok := mistakes(err)
-		if !ok {
-			return err
-		}
-		return s.updateForm(w, r, f, http.StatusUnprocessableEntity, m, v.Get("audience"), texts)
-	}
-	http.Redirect(w, r, "/incidents/"+inc.ID+"?sent=update", http.StatusSeeOther)
 	return nil
 }
 
@@ -402,7 +324,7 @@ func (s *Site) timeline(w http.ResponseWriter, r *http.Request, f *Frame) error 
 		return err
 	}
 	before, _ := strconv.ParseInt(r.URL.Query().Get("before"), 10, 64) // anything else is the newest
-	filter := r.URL.Query().Get("show")
+	filter := cmp.Or(r.URL.Query().Get("show"), "all")
 	entries, err := s.o.Incidents.Timeline(r.Context(), f.Me, inc.ID, before, 100)
 	if err != nil {
 		return err
@@ -412,6 +334,10 @@ func (s *Site) timeline(w http.ResponseWriter, r *http.Request, f *Frame) error 
 		switch filter {
 		case "authority":
 			if e.Under == "" {
+				continue
+			}
+		case "updates":
+			if e.Type != "update.posted" {
 				continue
 			}
 		case "signals":

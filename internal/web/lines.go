@@ -100,6 +100,7 @@ func (f *Frame) maybe(prefix, id string) string {
 func funcs() template.FuncMap {
 	return template.FuncMap{
 		"join":  strings.Join,
+		"dict":  dict,
 		"step":  step,
 		"level": levelTitle,
 		"short": func(s string) string { return s[:min(12, len(s))] },
@@ -127,4 +128,21 @@ func isolate(s string) string {
 		return r
 	}, s)
 	return "\u2068" + s + "\u2069"
+}
+
+// dict makes a map of names and values in turn, for templates with several
+// arguments.
+func dict(args ...any) (map[string]any, error) {
+	if len(args)%2 != 0 {
+		return nil, fmt.Errorf("dict: %d arguments", len(args))
+	}
+	m := make(map[string]any, len(args)/2)
+	for i := 0; i < len(args); i += 2 {
+		name, ok := args[i].(string)
+		if !ok {
+			return nil, fmt.Errorf("dict: %v is not a name", args[i])
+		}
+		m[name] = args[i+1]
+	}
+	return m, nil
 }

@@ -220,7 +220,7 @@ func (w *world) paths(patterns []string) []string {
 	var out []string
 	for _, p := range patterns {
 		path, ok := strings.CutPrefix(p, "GET ")
-		if !ok || path == "/live" || strings.Contains(path, "{code}") {
+		if !ok || path == "/live" || strings.HasSuffix(path, ".csv") || strings.HasPrefix(path, "/held/") || strings.Contains(path, "{code}") {
 			continue
 		}
 		path = strings.NewReplacer("/{$}", "/", "{protocol}", "sea-crp", "{entry}", "3").Replace(path)

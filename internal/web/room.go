@@ -10,20 +10,20 @@ import (
 
 	"github.com/siaga-crp/siaga/internal/access"
 	"github.com/siaga-crp/siaga/internal/incident"
-	"github.com/siaga-crp/siaga/internal/problem"
 	"github.com/siaga-crp/siaga/internal/protocol"
 	"github.com/siaga-crp/siaga/internal/signal"
 )
 
 type runView struct {
 	protocol.Activation
-	Name   string
-	Def    *protocol.Definition
-	Chip   Chip
-	Class  string
-	Main   string
-	Detail string
-	Tally  protocol.Tally
+	Name       string
+	Def        *protocol.Definition
+	LevelTitle string
+	Chip       Chip
+	Class      string
+	Main       string
+	Detail     string
+	Tally      protocol.Tally
 }
 
 // Clock is a deadline in the room.
@@ -35,22 +35,32 @@ type Clock struct {
 
 type roomPage struct {
 	*Frame
-	Inc     incident.Incident
-	Chip    Chip
-	Runs    []runView
-	AskList []Ask
-	Missing []string
-	Acked   int
-	Clocks  []Clock
-	Update  *incident.Update
-	Unknown []string
-	Counts  hour
-	Signals []SignalRow
-	Lines   []Line
-	Readers int
-	Advice  protocol.Advice
-	Tasks   int
-	TasksOf int
+	Inc         incident.Incident
+	Chip        Chip
+	Runs        []runView
+	AskList     []Ask
+	Missing     []string
+	Acked       int
+	AckDue      time.Time // when the earliest clock of acknowledgements is or was due
+	Clocks      []Clock
+	ClocksHref  string
+	Latest      *updateView
+	Unknown     []string
+	UnknownMore int
+	Counts      hour
+	Spread      Spread
+	Matches     int64
+	Chart       Timeline
+	Signals     []signal.Signal
+	Lines       []Line
+	Folded      int // entries of the node itself, left out here
+	Filter      string
+	Readers     int
+	Advice      protocol.Advice
+	AdviceTitle string
+	Differs     string // the authority decided otherwise than the answers advise
+	Tasks       int
+	TasksOf     int
 }
 
 func (s *Site) load(r *http.Request, f *Frame) (incident.Incident, error) {
@@ -79,6 +89,7 @@ func (s *Site) runViews(r *http.Request, f *Frame, inc incident.Incident) ([]run
 		if l, ok := def.Level(a.Level); ok {
 			level = l.Title.In(f.Lang())
 		}
+		v.LevelTitle = level
 		switch a.State {
 		case protocol.Voting:
 			v.Chip.Word = f.T("run.voting", "Yes", v.Tally.Yes, "Quorum", v.Tally.Quorum)
@@ -143,25 +154,25 @@ func (s *Site) room(w http.ResponseWriter, r *http.Request, f *Frame) error {
 		}
 	}
 	slices.SortFunc(p.Clocks, func(a, b Clock) int { return a.Due.Compare(b.Due) })
-	if n := len(inc.Updates); n > 0 {
-		p.Update = &inc.Updates[n-1]
+	p.ClocksHref = "/incidents/" + inc.ID + "/timeline"
+	if len(p.Runs) > 0 {
+		p.ClocksHref = "/incidents/" + inc.ID + "/activations/" + p.Runs[0].Name + "#clocks"
 	}
-	if p.Advice, err = s.o.Incidents.Advice(r.Context(), inc, ""); err != nil {
+	p.AckDue = ackDue(p.Runs)
+	if views := updateViews(f, inc); len(views) > 0 {
+		p.Latest = &views[0]
+	}
+	if err := s.advise(r.Context(), f, &p); err != nil {
 		return err
 	}
-	p.Unknown = s.unknowns(r.Context(), f, inc, p)
-	sigs, _, err := s.o.Signals.List(r.Context(), f.Me, signal.Query{Incident: inc.ID, Limit: 200})
-	if err != nil && problem.KindOf(err) != problem.Denied {
+	p.Unknown = s.unknowns(r.Context(), f, inc, p.Missing)
+	if p.Signals, _, err = s.o.Signals.List(r.Context(), f.Me, signal.Query{Incident: inc.ID, Limit: 500}); err != nil && !denied(err) {
 		return err
 	}
-	only := map[string]bool{}
-	for _, sig := range sigs {
-		only[sig.ID] = true
-		p.Signals = append(p.Signals, s.signalRow(f, sig))
-	}
-	if p.Counts, err = s.lastHour(r.Context(), f, only); err != nil {
+	if p.Spread, p.Counts, err = s.spread(r.Context(), f, inc.ID, spans[0]); err != nil {
 		return err
 	}
+	p.Matches = p.Spread.Total
 	if f.Can(string(access.ReadEdges)) {
 		silent, err := s.silentEdges(r.Context(), f)
 		if err != nil {
@@ -171,18 +182,80 @@ func (s *Site) room(w http.ResponseWriter, r *http.Request, f *Frame) error {
 			p.Unknown = append(p.Unknown, f.T("unknown.edge", "Edge", e.Who))
 		}
 	}
-	entries, err := s.o.Incidents.Timeline(r.Context(), f.Me, inc.ID, 0, 12)
+	p.UnknownMore = len(p.Unknown) - 5
+	p.Chart = timelineChart(f, inc, p.Runs)
+	entries, err := s.o.Incidents.Timeline(r.Context(), f.Me, inc.ID, 0, 60)
 	if err != nil {
 		return err
 	}
+	p.Filter = "all"
 	for _, e := range entries {
-		p.Lines = append(p.Lines, s.line(f, e))
+		switch {
+		case e.Partner == "" && e.Under == "":
+			p.Folded++
+		case len(p.Lines) < 10:
+			p.Lines = append(p.Lines, s.line(f, e))
+		}
 	}
-	p.Readers = len(inc.Called)
+	readers, err := s.readers(r.Context(), f, inc.Audience)
+	if err != nil {
+		return err
+	}
+	p.Readers = len(readers)
+	f.Dock = s.dock(f, &p)
 	return s.render(w, r, http.StatusOK, "room", p)
 }
 
-func (s *Site) unknowns(ctx context.Context, f *Frame, inc incident.Incident, p roomPage) []string {
+// ackDue is when partners were to acknowledge at the latest; zero if no clock
+// asks for it.
+func ackDue(runs []runView) time.Time {
+	var due time.Time
+	for _, run := range runs {
+		for _, c := range run.Activation.Clocks {
+			if c.MetBy == protocol.ByAcknowledgement && (due.IsZero() || c.Due.Before(due)) {
+				due = c.Due
+			}
+		}
+	}
+	return due
+}
+
+// advise puts the computed advice beside what the authority decided.
+func (s *Site) advise(ctx context.Context, f *Frame, p *roomPage) error {
+	var err error
+	if p.Advice, err = s.o.Incidents.Advice(ctx, p.Inc, ""); err != nil {
+		return err
+	}
+	def, err := s.o.Incidents.Definition(ctx, p.Inc, incident.DefaultProtocol)
+	if err != nil {
+		return err
+	}
+	if l, ok := def.Level(p.Advice.Level); ok {
+		p.AdviceTitle = l.Title.In(f.Lang())
+	}
+	for _, run := range p.Runs {
+		if run.Name == incident.DefaultProtocol && run.State.Running() && run.Level != "" && p.Advice.Level != "" && run.Level != p.Advice.Level {
+			p.Differs = f.T("room.differs", "Level", run.LevelTitle)
+		}
+	}
+	return nil
+}
+
+// dock is what the phone offers above its navigation: what is asked first.
+func (s *Site) dock(f *Frame, p *roomPage) []Ask {
+	var out []Ask
+	for _, a := range p.AskList {
+		if len(out) < 2 {
+			out = append(out, a)
+		}
+	}
+	if len(p.Missing) > 0 && p.Missing[0] != f.Me.Partner {
+		out = append(out, Ask{Href: "/partners/" + p.Missing[0], Verb: f.T("dock.call", "Partner", f.Name(p.Missing[0]))})
+	}
+	return out
+}
+
+func (s *Site) unknowns(ctx context.Context, f *Frame, inc incident.Incident, missing []string) []string {
 	var out []string
 	answered := map[string]bool{}
 	for _, a := range inc.Status.Answers {
@@ -198,7 +271,12 @@ func (s *Site) unknowns(ctx context.Context, f *Frame, inc incident.Incident, p 
 			}
 		}
 	}
-	for _, m := range p.Missing {
+	for _, q := range inc.Questions {
+		if !q.Settled {
+			out = append(out, f.T("unknown.question", "Number", q.Number, "Text", isolate(q.Text)))
+		}
+	}
+	for _, m := range missing {
 		out = append(out, f.T("unknown.partner", "Partner", f.Name(m)))
 	}
 	return out

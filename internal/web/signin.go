@@ -19,7 +19,10 @@ import (
 
 // form is the part of a page that shows mistakes of input.
 type form struct {
-	Errors []problem.Field
+	Errors  []problem.Field
+	Refused *problem.Error // somebody was faster: why it was not taken
+	Changed []Line         // and what they changed
+	Typed   []Typed        // what the reader had written
 }
 
 // Error returns what is wrong with a field, or "".
@@ -40,9 +43,9 @@ func mistakes(err error) (form, bool) {
 		return form{}, false
 	}
 	if len(p.Fields) == 0 {
-		return form{[]problem.Field{{Name: "main", Detail: p.Detail}}}, true
+		return form{Errors: []problem.Field{{Name: "main", Detail: p.Detail}}}, true
 	}
-	return form{p.Fields}, true
+	return form{Errors: p.Fields}, true
 }
 
 type signInPage struct {
@@ -204,6 +207,7 @@ func (s *Site) settings(w http.ResponseWriter, r *http.Request, f *Frame) error 
 func (s *Site) settingsDo(w http.ResponseWriter, r *http.Request, _ *Frame) error {
 	for name, allowed := range map[string]func(string) bool{
 		cookieLang:  func(v string) bool { return names[v] != "" },
+		cookieKeys:  func(v string) bool { return v == "on" || v == "off" },
 		cookieTheme: func(v string) bool { return v == "light" || v == "dark" || v == "system" },
 	} {
 		if v := r.PostForm.Get(name); allowed(v) {

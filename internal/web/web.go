@@ -29,6 +29,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -103,6 +104,8 @@ const (
 	cookieSession = "siaga_session"
 	cookieTheme   = "siaga_theme"
 	cookieLang    = "siaga_lang"
+	cookieKeys    = "siaga_keys" // single-letter keys: on or off
+	cookieLook    = "siaga_look" // the last look at the board
 	maxForm       = 256 << 10
 )
 
@@ -242,6 +245,9 @@ type errorPage struct {
 	Status  int
 	Request string
 	Back    string
+	Typed   []Typed // what the reader had written into the form
+	Resend  []Typed // the whole form, where sending it again may help
+	Action  string
 }
 
 // fail shows an error as a page of its own. Forms show Invalid themselves.
@@ -263,12 +269,29 @@ func (s *Site) fail(w http.ResponseWriter, r *http.Request, f *Frame, err error)
 	}
 	page.Problem, page.Status = p, statuses[p.Kind]
 	f.Title = p.Detail
+	if p.Kind == problem.StepUp && r.Method == http.MethodPost && f.SignedIn() {
+		if next, err := s.hold(r, f); err == nil {
+			http.Redirect(w, r, "/step-up?next="+url.QueryEscape(next), http.StatusSeeOther)
+			return
+		}
+	}
 	if p.Kind == problem.StepUp {
 		http.Redirect(w, r, "/step-up?next="+url.QueryEscape(page.Back), http.StatusSeeOther)
 		return
 	}
+	if r.Method == http.MethodPost {
+		page.Typed = typed(r)
+	}
 	if p.Kind == problem.Unavailable || p.Kind == problem.Busy {
 		w.Header().Set("Retry-After", "2")
+	}
+	if slices.Contains([]problem.Kind{problem.Unavailable, problem.Busy, problem.Internal}, p.Kind) && r.PostForm.Get("_key") != "" && !r.PostForm.Has("password") && !r.PostForm.Has("code") {
+		page.Action = r.URL.Path
+		for name, values := range r.PostForm {
+			for _, v := range values {
+				page.Resend = append(page.Resend, Typed{name, v})
+			}
+		}
 	}
 	if rerr := s.render(w, r, page.Status, "error", page); rerr != nil {
 		s.o.Log.ErrorContext(r.Context(), "error page failed", "route", r.Pattern, "err", rerr)
