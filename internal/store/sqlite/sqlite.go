@@ -375,6 +375,13 @@ func (db *DB) release() error {
 		}
 	}
 	if db.writer != nil {
+		// The file then holds everything, for those who copy it alone. Who else
+		// has it open may keep that from happening; nothing is lost then.
+		_ = db.writer.exec("PRAGMA busy_timeout = 0")
+		var busy, frames, moved int64
+		_ = (&tx{conn: db.writer}).row("PRAGMA wal_checkpoint(TRUNCATE)", nil, &busy, &frames, &moved)
+	}
+	if db.writer != nil {
 		db.writer.close()
 	}
 	if db.river != nil {
