@@ -55,8 +55,9 @@ type meta struct {
 	Trips      []Trip              `json:"trips"`
 	Gone       map[string][]goneAt `json:"gone"` // removed signals, by chain: see follower.go, newEpoch
 	Checkpoint string              `json:"checkpoint"`
-	LastBeat   time.Time           `json:"last_beat"` // node's time
-	Saved      time.Time           `json:"saved"`     // this machine's time
+	Seen       string              `json:"seen,omitempty"` // value of SeenHeader
+	LastBeat   time.Time           `json:"last_beat"`      // node's time
+	Saved      time.Time           `json:"saved"`          // this machine's time
 }
 
 // goneAt is a signal that was removed by an operation.

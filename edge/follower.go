@@ -64,6 +64,7 @@ type Follower struct {
 	gone     map[string][]goneAt
 	lastBeat time.Time // node's time of the newest heartbeat or hello
 	noteText string    // newest checkpoint
+	seen     sight     // what SeenHeader tells
 	want     Cursor    // heads that the node named …
 	wantAt   time.Time // … and the local moment at which they were
 	sent     time.Time // when the stream was asked for
@@ -174,6 +175,7 @@ func (f *Follower) load() error {
 	}
 	f.keys, f.sealed, f.partner, f.name = keys, m.Keys, m.Partner, m.Edge
 	f.noteText, f.lastBeat, f.epoch = m.Checkpoint, m.LastBeat, m.Epoch
+	f.seen.read(m.Seen)
 	if m.Gone != nil {
 		f.gone = m.Gone
 	}
@@ -208,6 +210,7 @@ func (f *Follower) load() error {
 			break
 		}
 		f.bury(&ops[i])
+		f.seen.op = ops[i].wire()
 	}
 	f.durable = f.m.Cursor()
 	// Its age is counted from the last moment at which all was known.
@@ -300,6 +303,9 @@ func (f *Follower) get(ctx context.Context, path string, q url.Values) (*http.Re
 		return nil, err
 	}
 	f.head(req)
+	if seen := f.seen.text(); seen != "" && path != "/api/v1/feed/keys" {
+		req.Header.Set(SeenHeader, seen)
+	}
 	return f.o.HTTP.Do(req)
 }
 
@@ -468,6 +474,7 @@ func (f *Follower) take(ops []Sealed) error {
 		}
 		f.bury(&good[i])
 	}
+	f.seen.op = good[len(good)-1].wire()
 	if f.o.OnChange != nil {
 		f.o.OnChange(good)
 	}
@@ -613,6 +620,10 @@ func (f *Follower) fetchSnapshot(ctx context.Context) error {
 	f.stats.Snapshots++
 	f.mu.Unlock()
 	f.partner, f.name, f.lastBeat, f.epoch = h.Partner, h.Edge, h.At, h.Epoch
+	f.seen = sight{}
+	if f.cert == nil {
+		f.seen = sight{form: seenHello, told: sealed}
+	}
 	if f.cert == nil {
 		f.m.NodeTime(h.At, f.o.Now())
 	}

@@ -179,6 +179,9 @@ func (f *Follower) hello(data []byte, nonce string) error {
 		return err
 	}
 	f.epoch = h.Epoch // it took our cursor, so nothing of ours is lost there
+	if f.cert == nil {
+		f.seen.form, f.seen.told = seenHello, bytes.Clone(data)
+	}
 	f.setConnected(f.o.Upstream[f.url])
 	f.tell()
 	return nil
@@ -206,6 +209,7 @@ func (f *Follower) heartbeat(data []byte) (fresh bool, err error) {
 	if err := f.heads(h.Epoch, h.Heads, h.Checkpoint, h.At, at, true); err != nil {
 		return false, err
 	}
+	f.seen.form, f.seen.told = seenBeat, bytes.Clone(data)
 	now := f.o.Now()
 	f.m.NodeTime(h.At, now)
 	f.mu.Lock()

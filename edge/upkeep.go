@@ -139,7 +139,7 @@ func (f *Follower) persist() {
 	t := v.t.clone()
 	v.mu.RUnlock()
 	s := save{t: t, gen: gen, m: meta{Keys: f.sealed, Partner: f.partner, Edge: f.name, Trips: f.m.Trips(), Gone: maps.Clone(f.gone),
-		Checkpoint: f.noteText, LastBeat: f.lastBeat, Epoch: f.epoch, Saved: f.o.Now().UTC()}}
+		Checkpoint: f.noteText, Seen: f.seen.text(), LastBeat: f.lastBeat, Epoch: f.epoch, Saved: f.o.Now().UTC()}}
 	if fr := f.m.fresh.Load(); fr != nil && fr.local.Before(s.m.Saved) {
 		s.m.Saved = fr.local.UTC()
 	}

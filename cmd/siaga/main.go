@@ -149,6 +149,7 @@ are withdrawn as fast, and everyone can prove afterwards what was done.`,
 	root.AddCommand(
 		initCommand(), serveCommand(), demoCommand(), hashCommand(), matchCommand(), edgeCommand(),
 		protocolCommand(), logCommand(), benchCommand(), tokenCommand(), configCommand(), versionCommand(),
+		recoverCommand(),
 	)
 	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error { return fromEnvironment(cmd) }
 	return root

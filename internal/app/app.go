@@ -22,6 +22,7 @@ import (
 	"github.com/siaga-crp/siaga/internal/bus"
 	"github.com/siaga-crp/siaga/internal/config"
 	"github.com/siaga-crp/siaga/internal/feed"
+	"github.com/siaga-crp/siaga/internal/history"
 	"github.com/siaga-crp/siaga/internal/incident"
 	"github.com/siaga-crp/siaga/internal/jobs"
 	"github.com/siaga-crp/siaga/internal/journal"
@@ -70,7 +71,10 @@ type Node struct {
 	Jobs      *jobs.Jobs
 	URL       string // by which people reach it
 
-	store    journal.Store
+	store    journal.Store  // by way of the guard
+	guard    *history.Guard // nil before New
+	epoch    uint64         // of the history that this node went on with
+	edgeKeys *edge.Keys     // with which edges prove what they saw
 	o        Options
 	listener net.Listener
 	handler  http.Handler
@@ -91,6 +95,7 @@ func Version() string {
 // Folds returns the folds of all services.
 func Folds() []journal.Fold {
 	var f []journal.Fold
+	f = append(f, history.Folds()...)
 	f = append(f, partner.Folds()...)
 	f = append(f, incident.Folds()...)
 	return append(f, signal.Folds()...)
@@ -158,7 +163,7 @@ func assemble(store journal.Store, set *keys.Set, o Options) (*Node, error) {
 // newJobs returns the runner of what the services leave for later.
 func (n *Node) newJobs() (*jobs.Jobs, error) {
 	return jobs.New(jobs.Options{
-		Store: n.store, Log: n.o.Log,
+		Store: n.guard.Store, Log: n.o.Log,
 		Handlers: []jobs.Handler{jobs.Handle(incident.JobClock, n.Incidents.Clock)},
 	})
 }
@@ -191,8 +196,12 @@ func New(ctx context.Context, o Options) (_ *Node, err error) {
 			err = errors.Join(err, db.Close())
 		}
 	}()
-	n, err := assemble(db, set, o)
+	guard := history.NewGuard(db, o.Data)
+	n, err := assemble(guard, set, o)
 	if err != nil {
+		return nil, err
+	}
+	if err := n.beginHistory(ctx, guard); err != nil {
 		return nil, err
 	}
 	if n.Jobs, err = n.newJobs(); err != nil {
@@ -248,9 +257,12 @@ func (n *Node) mount() error {
 	if n.bus != nil {
 		line = n.bus
 	}
+	if n.edgeKeys, err = edge.ParseKeys(sealed, edge.Pin(n.Keys.NodePublic())); err != nil {
+		return fmt.Errorf("reading the feed's keys: %w", err)
+	}
 	n.Hub = feed.New(feed.Options{
 		Line: line, Drafts: n.drafts,
-		Store: n.store, Signer: edge.KeySigner(n.Keys.Feed), Keys: sealed, Log: o.Log, Now: o.Now,
+		Store: n.store, Epoch: n.epoch, Signer: edge.KeySigner(n.Keys.Feed), Keys: sealed, Log: o.Log, Now: o.Now,
 		Authenticate: n.authenticateEdge, Valid: n.validEdges, Grants: n.grants, Error: api.WriteProblem(o.Log),
 		Known: n.knownEdges, Tallies: tallies{n.Signals}, Tripped: n.tripped,
 	})
@@ -300,6 +312,11 @@ func (n *Node) Handler() http.Handler { return n.handler }
 func (n *Node) ready(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), 2*time.Second)
 	defer cancel()
+	if why := n.ReadOnly(); why != nil {
+		w.WriteHeader(http.StatusServiceUnavailable)
+		_, _ = fmt.Fprintf(w, "not ready: %s\n", why)
+		return
+	}
 	if err := n.store.Update(ctx, func(tx journal.StoreTx) error {
 		return tx.PutPrivate(journal.Private{Kind: "health", ID: "write", Doc: []byte("{}"), Expires: n.o.Now().Add(time.Hour)})
 	}); err != nil {
@@ -351,8 +368,13 @@ func (n *Node) Run(ctx context.Context) error {
 	g.Go(func() error { return n.Hub.Run(gctx) })
 	g.Go(func() error { return n.store.Watch(gctx) })
 	g.Go(func() error {
-		return n.Log.Run(gctx, time.Second, func(err error) { n.o.Log.WarnContext(gctx, "checkpoint not signed", "err", err) })
+		return n.Log.Run(gctx, time.Second, func(err error) {
+			if n.ReadOnly() == nil { // else it was said once
+				n.o.Log.WarnContext(gctx, "checkpoint not signed", "err", err)
+			}
+		})
 	})
+	g.Go(func() error { return n.keepHistory(gctx) })
 	g.Go(func() error { return n.clock(gctx) })
 	if n.bus != nil {
 		g.Go(func() error { return n.bus.Run(gctx) })
@@ -375,6 +397,9 @@ func (n *Node) clock(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-tick.C:
+		}
+		if n.ReadOnly() != nil {
+			continue
 		}
 		due := map[string]func(context.Context) error{"signals": n.Signals.Tick}
 		if i%sweepTicks == 0 {

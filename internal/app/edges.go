@@ -13,6 +13,7 @@ import (
 	"github.com/siaga-crp/siaga/internal/access"
 	"github.com/siaga-crp/siaga/internal/api"
 	"github.com/siaga-crp/siaga/internal/feed"
+	"github.com/siaga-crp/siaga/internal/history"
 	"github.com/siaga-crp/siaga/internal/journal"
 	"github.com/siaga-crp/siaga/internal/partner"
 	"github.com/siaga-crp/siaga/internal/problem"
@@ -40,7 +41,12 @@ func (p publisher) Publish(tx journal.StoreTx, entry int64, at time.Time, ops []
 		}
 		drafts[i] = d
 	}
-	_, err := p.Publisher.Publish(tx, entry, at, drafts...)
+	state, err := history.Load(tx)
+	if err != nil {
+		return err
+	}
+	p.Epoch = state.Epoch
+	_, err = p.Publisher.Publish(tx, entry, at, drafts...)
 	return err
 }
 
@@ -98,6 +104,7 @@ func (n *Node) authenticateEdge(r *http.Request) (feed.Subscriber, error) {
 	}
 	who := feed.Subscriber{Partner: a.Partner, Edge: t.Name, Token: t.ID, Relay: t.Relay()}
 	n.tokens.put(hash, who, now)
+	n.shown(r, who.Partner+"/"+who.Edge)
 	return who, nil
 }
 

@@ -173,14 +173,21 @@ var emptyRoot = tlog.Hash{
 
 // Head returns size and root of the stored journal, signed or not.
 func (l *Log) Head(ctx context.Context) (Checkpoint, error) {
-	c := Checkpoint{Origin: l.origin}
+	var c Checkpoint
 	err := l.store.View(ctx, func(r StoreReader) (err error) {
-		if c.Size, err = r.Size(); err != nil {
-			return err
-		}
-		c.Root, err = treeHash(c.Size, hashReader(r))
+		c, err = l.HeadOf(r)
 		return err
 	})
+	return c, err
+}
+
+// HeadOf is Head within a transaction.
+func (l *Log) HeadOf(r StoreReader) (c Checkpoint, err error) {
+	c.Origin = l.origin
+	if c.Size, err = r.Size(); err != nil {
+		return c, err
+	}
+	c.Root, err = treeHash(c.Size, hashReader(r))
 	return c, err
 }
 
@@ -210,4 +217,41 @@ func (l *Log) Run(ctx context.Context, interval time.Duration, report func(error
 		case <-grown:
 		}
 	}
+}
+
+// Compare checks whether the stored journal contains the tree of a checkpoint
+// that this log signed at some time. have is the number of stored entries. The
+// error's chain has ErrForked if it does not; another error says that the
+// checkpoint is not one of this log's.
+func (l *Log) Compare(ctx context.Context, signed []byte) (c Checkpoint, have int64, err error) {
+	if c, err = OpenCheckpoint(signed, l.origin, l.verifiers); err != nil {
+		return c, 0, err
+	}
+	err = l.store.View(ctx, func(r StoreReader) (err error) {
+		if have, err = r.Size(); err != nil {
+			return err
+		}
+		return l.continues(signed, c.Size, have, hashReader(r))
+	})
+	return c, have, err
+}
+
+// SignAnew signs a checkpoint of the present size in the transaction, whatever
+// was signed before, and returns it. It is for the beginning of a new history,
+// which the entry before says; everything else uses Sign.
+func (l *Log) SignAnew(tx StoreTx) (signed []byte, c Checkpoint, err error) {
+	if l.signer == nil {
+		return nil, c, fmt.Errorf("journal: there is no signer")
+	}
+	c = Checkpoint{Origin: l.origin}
+	if c.Size, err = tx.Size(); err != nil {
+		return nil, c, err
+	}
+	if c.Root, err = treeHash(c.Size, hashReader(tx)); err != nil {
+		return nil, c, err
+	}
+	if signed, err = note.Sign(&note.Note{Text: c.Text()}, l.signer); err != nil {
+		return nil, c, fmt.Errorf("journal: signing the checkpoint of size %d: %w", c.Size, err)
+	}
+	return signed, c, tx.PutCheckpoint(signed, c.Size)
 }
