@@ -46,7 +46,7 @@ func (s *Site) line(f *Frame, e journal.Entry) Line {
 	about := ""
 	for _, ref := range e.About {
 		switch ref.Kind {
-		case "incident", "signal", "partner":
+		case "incident", "signal", "partner", "group":
 			l.Links = append(l.Links, Link{"/" + ref.Kind + "s/" + ref.ID, ref.ID})
 		}
 		if about == "" {

@@ -114,7 +114,7 @@ func (w *world) story(ctx context.Context) {
 	w.ok(err)
 	quality := 90
 	propose := func(value string) signal.Signal {
-		sig, err := w.node.Signals.Propose(ctx, lensa, signal.Proposal{Incident: inc.ID, Kind: "pdq", Value: value, Labels: []string{"propaganda"}, Producer: "perpetrator", Action: signal.Review, TLP: "amber", Note: hostile, Provenance: signal.Provenance{Quality: &quality}})
+		sig, err := w.node.Signals.Propose(ctx, lensa, signal.Proposal{Incident: inc.ID, Kind: "pdq", Value: value, Labels: []string{"propaganda"}, Producer: "perpetrator", Action: signal.Review, TLP: "amber", Note: hostile, Group: "G-1", Provenance: signal.Provenance{Quality: &quality}})
 		w.ok(err)
 		return sig
 	}
@@ -237,6 +237,12 @@ func (w *world) paths(patterns []string) []string {
 			out = append(out, "/signals/"+w.proposed+"/approve", "/signals/"+w.proposed+"/refuse")
 		case strings.HasPrefix(path, "/signals/{id}"):
 			out = append(out, "/signals/"+w.signal, "/signals/"+w.proposed)
+		case path == "/groups/{id}/{verb}":
+			for _, v := range signal.GroupVerbs() {
+				out = append(out, "/groups/G-1/"+string(v))
+			}
+		case path == "/groups/{id}":
+			out = append(out, "/groups/G-1")
 		case path == "/partners/{id}":
 			out = append(out, "/partners/nusa", "/partners/lensa")
 		case path == "/protocols/{id}":

@@ -58,6 +58,11 @@ func (s *Site) routes() []route {
 		{"GET /signals/{id}/{verb}", s.decide, false, false},
 		{"POST /signals/{id}/{verb}", s.decideDo, false, false},
 
+		{"GET /groups/{id}", s.group, false, false},
+		{"POST /groups/{id}/variants", s.variantDo, false, false},
+		{"GET /groups/{id}/{verb}", s.groupDecide, false, false},
+		{"POST /groups/{id}/{verb}", s.groupDecideDo, false, false},
+
 		{"GET /edges", s.edges, false, false},
 		{"GET /edges/new", s.newEdge, false, false},
 		{"POST /edges/new", s.newEdgeDo, false, false},
