@@ -253,6 +253,9 @@ type NewMember struct {
 	Zone     string        `json:"zone,omitempty"`
 }
 
+// MemberRoles lists the roles that a person can have: all but a machine's.
+func MemberRoles() []access.Role { return slices.DeleteFunc(access.Roles(), access.Role.Machine) }
+
 func (m *NewMember) check() error {
 	var f problem.InvalidFields
 	m.Name = clean(m.Name, 120)

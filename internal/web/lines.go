@@ -7,6 +7,7 @@ import (
 	"html/template"
 	"strings"
 	"unicode"
+	"unicode/utf8"
 
 	"github.com/siaga-crp/siaga/internal/access"
 	"github.com/siaga-crp/siaga/internal/journal"
@@ -97,13 +98,23 @@ func (f *Frame) maybe(prefix, id string) string {
 	return f.T(prefix + id)
 }
 
+// sentence begins a problem's words, which are in lower case, as a sentence.
+func sentence(s string) string {
+	r, n := utf8.DecodeRuneInString(s)
+	if n == 0 || r == utf8.RuneError {
+		return s
+	}
+	return string(unicode.ToUpper(r)) + s[n:]
+}
+
 func funcs() template.FuncMap {
 	return template.FuncMap{
-		"join":  strings.Join,
-		"dict":  dict,
-		"step":  step,
-		"level": levelTitle,
-		"short": func(s string) string { return s[:min(12, len(s))] },
+		"join":     strings.Join,
+		"sentence": sentence,
+		"dict":     dict,
+		"step":     step,
+		"level":    levelTitle,
+		"short":    func(s string) string { return s[:min(12, len(s))] },
 		"ms": func(x float64) string {
 			if x >= 1000 {
 				return fmt.Sprintf("%.1f s", x/1000)

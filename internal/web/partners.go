@@ -129,8 +129,7 @@ func (s *Site) membersForm(w http.ResponseWriter, r *http.Request, f *Frame, sta
 	if len(m.Errors) > 0 {
 		f.Title = f.T("form.title", "Title", f.Title)
 	}
-	roles := access.Roles()
-	return s.render(w, r, status, "members", membersPage{f, m, list, in, roles[:len(roles)-1], link})
+	return s.render(w, r, status, "members", membersPage{f, m, list, in, partner.MemberRoles(), link})
 }
 
 func (s *Site) membersDo(w http.ResponseWriter, r *http.Request, f *Frame) error {

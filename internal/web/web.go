@@ -268,7 +268,7 @@ func (s *Site) fail(w http.ResponseWriter, r *http.Request, f *Frame, err error)
 		p = problem.New(problem.Internal, f.T("error.internal"), f.T("error.internal.fix"))
 	}
 	page.Problem, page.Status = p, statuses[p.Kind]
-	f.Title = p.Detail
+	f.Title = sentence(p.Detail)
 	if p.Kind == problem.StepUp && r.Method == http.MethodPost && f.SignedIn() {
 		if next, err := s.hold(r, f); err == nil {
 			http.Redirect(w, r, "/step-up?next="+url.QueryEscape(next), http.StatusSeeOther)
@@ -276,6 +276,9 @@ func (s *Site) fail(w http.ResponseWriter, r *http.Request, f *Frame, err error)
 		}
 	}
 	if p.Kind == problem.StepUp {
+		if r.Method == http.MethodGet {
+			page.Back = local(r.URL.RequestURI())
+		}
 		http.Redirect(w, r, "/step-up?next="+url.QueryEscape(page.Back), http.StatusSeeOther)
 		return
 	}
