@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/siaga-crp/siaga/edge"
+	"github.com/siaga-crp/siaga/internal/admit"
 	"github.com/siaga-crp/siaga/internal/api"
 	"github.com/siaga-crp/siaga/internal/bus"
 	"github.com/siaga-crp/siaga/internal/config"
@@ -45,14 +46,15 @@ const databaseFile = "siaga.db"
 // environment and on the command line (internal/config); its comment is its line
 // in docs/operate/settings.md, which a test keeps so.
 type Options struct {
-	Data         string `yaml:"data"`          // folder made by siaga init; "data" unless set
-	Database     string `yaml:"database"`      // address of a PostgreSQL database, without its password; SQLite in the data folder unless set
-	DatabaseFile string `yaml:"database_file"` // file that holds the address of the database, with its password
-	NATS         string `yaml:"nats"`          // address of NATS between several nodes, without its password, or "embedded"; none unless set
-	NATSFile     string `yaml:"nats_file"`     // file that holds the address of NATS, with its password
-	Listen       string `yaml:"listen"`        // address to listen on; 127.0.0.1:7424 unless set
-	PublicURL    string `yaml:"public_url"`    // address by which people and edges reach the node; from listen unless set
-	Level        string `yaml:"log"`           // least level of the log on stderr: debug, info, warn or error; info unless set
+	Data         string `yaml:"data"`            // folder made by siaga init; "data" unless set
+	Database     string `yaml:"database"`        // address of a PostgreSQL database, without its password; SQLite in the data folder unless set
+	DatabaseFile string `yaml:"database_file"`   // file that holds the address of the database, with its password
+	NATS         string `yaml:"nats"`            // address of NATS between several nodes, without its password, or "embedded"; none unless set
+	NATSFile     string `yaml:"nats_file"`       // file that holds the address of NATS, with its password
+	Listen       string `yaml:"listen"`          // address to listen on; 127.0.0.1:7424 unless set
+	PublicURL    string `yaml:"public_url"`      // address by which people and edges reach the node; from listen unless set
+	Proxies      string `yaml:"trusted_proxies"` // networks whose X-Forwarded-For is believed, such as 10.0.0.0/8, separated by commas; none unless set
+	Level        string `yaml:"log"`             // least level of the log on stderr: debug, info, warn or error; info unless set
 
 	Log    *slog.Logger // nil: none
 	Now    func() time.Time
@@ -79,6 +81,7 @@ type Node struct {
 	listener net.Listener
 	handler  http.Handler
 	tokens   tokenCache
+	metrics  *metrics
 	drafts   *feed.Drafts
 	bus      *bus.Bus // nil: none
 }
@@ -112,7 +115,7 @@ func OpenLog(ctx context.Context, data, database string, readOnly bool) (*journa
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	log, err := newLog(db, set, time.Now, nil)
+	log, err := newLog(db, set, time.Now, nil, nil)
 	if err != nil {
 		return nil, nil, nil, errors.Join(err, db.Close())
 	}
@@ -129,9 +132,9 @@ func OpenPartners(ctx context.Context, data, database string) (*partner.Service,
 	return p, log, db.Close, nil
 }
 
-func newLog(store journal.Store, set *keys.Set, now func() time.Time, follow func(journal.StoreTx, journal.Entry) error) (*journal.Log, error) {
+func newLog(store journal.Store, set *keys.Set, now func() time.Time, follow func(journal.StoreTx, journal.Entry) error, observe func(time.Duration, error)) (*journal.Log, error) {
 	return journal.NewLog(journal.Options{
-		Store: store, Folds: Folds(), Origin: set.Origin, Signer: set.Signer, VerifierKeys: []string{set.VKey}, Now: now, Follow: follow,
+		Store: store, Folds: Folds(), Origin: set.Origin, Signer: set.Signer, VerifierKeys: []string{set.VKey}, Now: now, Follow: follow, Observe: observe,
 	})
 }
 
@@ -143,11 +146,12 @@ func assemble(store journal.Store, set *keys.Set, o Options) (*Node, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	log, err := newLog(store, set, o.Now, incident.Follow)
+	m := newMetrics()
+	log, err := newLog(store, set, o.Now, incident.Follow, m.update)
 	if err != nil {
 		return nil, err
 	}
-	n := &Node{Log: log, Keys: set, store: store, o: o}
+	n := &Node{Log: log, Keys: set, store: store, o: o, metrics: m}
 	if o.NATS != "" {
 		n.drafts = &feed.Drafts{}
 	}
@@ -279,6 +283,8 @@ func (n *Node) mount() error {
 	}))
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("ok\n")) })
 	mux.HandleFunc("GET /readyz", n.ready)
+	mux.Handle("GET /metrics", n.serveMetrics())
+	n.metrics.registry.MustRegister(n.Hub, journalCollector{n})
 	site, err := web.New(web.Options{
 		Partners: n.Partners, Incidents: n.Incidents, Signals: n.Signals, Journal: n.Log, Edges: edges, Log: o.Log, Now: o.Now,
 		Secure: strings.HasPrefix(n.URL, "https://"), PublicURL: n.URL, Node: "Siaga", Notice: o.Notice,
@@ -287,7 +293,18 @@ func (n *Node) mount() error {
 		return err
 	}
 	mux.Handle("/", site.Handler())
-	n.handler = slowBodies(mux)
+	proxies, err := networks(o.Proxies)
+	if err != nil {
+		return err
+	}
+	gate := n.metrics.admitted(admit.Options{Proxies: proxies, Cookie: web.SessionCookie, Now: time.Now, Refuse: func(w http.ResponseWriter, r *http.Request, err error) {
+		if strings.HasPrefix(r.URL.Path, "/api/") || strings.HasPrefix(r.URL.Path, "/log/") {
+			api.WriteProblem(o.Log)(w, r, err)
+			return
+		}
+		site.Refuse(w, r, err)
+	}})
+	n.handler = slowBodies(gate.Handler(mux))
 	return nil
 }
 

@@ -180,10 +180,6 @@ func (t tallies) AddTallies(ctx context.Context, by feed.Subscriber, batch strin
 // it, the operator all of all, others that they are there and current.
 type edgeDirectory struct{ n *Node }
 
-// silentAfter is how long an edge may say nothing until it counts as silent:
-// three heartbeats.
-const silentAfter = 15 * time.Second
-
 func (d edgeDirectory) EdgesFor(ctx context.Context, by access.Actor) ([]api.Edge, error) {
 	if err := access.Allow(by, access.ReadEdges, d.n.o.Now()); err != nil {
 		return nil, err
@@ -204,14 +200,7 @@ func (d edgeDirectory) EdgesFor(ctx context.Context, by access.Actor) ([]api.Edg
 		if !s.LastSeen.IsZero() {
 			e.FeedAgeMS += now.Sub(s.LastSeen).Milliseconds()
 		}
-		switch {
-		case s.LastSeen.IsZero() || (s.Streams == 0 && now.Sub(s.LastSeen) > silentAfter):
-			e.State = "silent"
-		case s.Behind > 0 || s.Streams == 0:
-			e.State = "behind"
-		default:
-			e.State = "current"
-		}
+		e.State = s.State(now)
 		out = append(out, e)
 	}
 	return out, nil
@@ -235,7 +224,7 @@ func (d edgeDirectory) Version(ctx context.Context) (uint64, error) {
 	h := fnv.New64a()
 	now := d.n.o.Now()
 	for _, s := range states {
-		silent := s.Streams == 0 && now.Sub(s.LastSeen) > silentAfter
+		silent := s.Streams == 0 && now.Sub(s.LastSeen) > feed.SilentAfter
 		fmt.Fprintln(h, s.Partner, s.Edge, s.Streams > 0, silent, s.Behind, s.Report.Signals, s.Report.Matched, len(s.Report.Alarms))
 	}
 	return h.Sum64(), nil

@@ -3,6 +3,7 @@ package app
 import (
 	"log/slog"
 	"net"
+	"net/netip"
 	"net/url"
 	"strconv"
 	"strings"
@@ -34,6 +35,9 @@ func (o *Options) Check() []config.Mistake {
 	if o.NATS != "" && o.NATSFile != "" {
 		add("nats_file", "name one of them", "both nats and nats_file are set")
 	}
+	if _, err := networks(o.Proxies); err != nil {
+		add("trusted_proxies", "write networks such as 10.0.0.0/8, separated by commas", "%q are not networks", o.Proxies)
+	}
 	if o.Level != "" {
 		var l slog.Level
 		if err := l.UnmarshalText([]byte(o.Level)); err != nil {
@@ -41,6 +45,27 @@ func (o *Options) Check() []config.Mistake {
 		}
 	}
 	return wrong
+}
+
+// networks reads a list of networks or addresses, separated by commas.
+func networks(list string) ([]netip.Prefix, error) {
+	var out []netip.Prefix
+	for part := range strings.SplitSeq(list, ",") {
+		part = strings.TrimSpace(part)
+		if part == "" {
+			continue
+		}
+		p, err := netip.ParsePrefix(part)
+		if err != nil {
+			a, aerr := netip.ParseAddr(part)
+			if aerr != nil {
+				return nil, err
+			}
+			p = netip.PrefixFrom(a, a.BitLen())
+		}
+		out = append(out, p.Masked())
+	}
+	return out, nil
 }
 
 func isPort(s string) bool {

@@ -74,9 +74,10 @@ type Options struct {
 // Hub delivers operations to edges. Make one with New, run it with Run, and
 // mount its routes. All methods may be called concurrently.
 type Hub struct {
-	o      Options
-	kick   chan struct{} // look again; capacity 1
-	keyset *edge.Keys    // to check what the line brings; nil without a line
+	o       Options
+	kick    chan struct{} // look again; capacity 1
+	keyset  *edge.Keys    // to check what the line brings; nil without a line
+	reached reached
 
 	mu     sync.Mutex
 	polled chan struct{} // closed and replaced when Run has looked at the store
@@ -155,7 +156,7 @@ func New(o Options) *Hub {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	h := &Hub{o: o, kick: make(chan struct{}, 1), polled: make(chan struct{}), chains: map[string]*chain{}, subs: map[*subscriber]struct{}{}, edges: map[edgeKey]*edgeState{}, beats: map[string]*frame{}}
+	h := &Hub{o: o, kick: make(chan struct{}, 1), polled: make(chan struct{}), chains: map[string]*chain{}, subs: map[*subscriber]struct{}{}, edges: map[edgeKey]*edgeState{}, beats: map[string]*frame{}, reached: newReached()}
 	h.keys = &frame{wire: event("keys", o.Keys)}
 	if o.Line != nil {
 		// Nodes of one database share the feed's key.

@@ -109,11 +109,7 @@ func (h *Hub) Edges(ctx context.Context) ([]EdgeState, error) {
 	out := make([]EdgeState, 0, len(h.edges))
 	for _, e := range h.edges {
 		s := e.EdgeState
-		for _, name := range []string{edge.SharedChain, edge.OwnChain(e.Partner)} {
-			if c := h.chains[name]; c != nil && c.head.Seq > e.acked[name] {
-				s.Behind += c.head.Seq - e.acked[name]
-			}
-		}
+		s.Behind = h.behind(e)
 		out = append(out, s)
 	}
 	slices.SortFunc(out, func(a, b EdgeState) int {
@@ -217,6 +213,7 @@ func (h *Hub) acknowledge(who Subscriber, rep edge.Report) {
 				st.delays = append(st.delays, uint32(min(now.Sub(st.at).Milliseconds(), math.MaxUint32))) //nolint:gosec // bounded
 			}
 			reached := Reached{Signal: st.signal, At: st.at, Delay: now.Sub(st.at)}
+			h.reached.observe(st.do, reached.Delay)
 			if st.do == edge.Add {
 				e.LastAdd = reached
 			} else {

@@ -37,6 +37,9 @@ type Options struct {
 	// undoes the transaction.
 	Follow func(tx StoreTx, e Entry) error
 
+	// Observe, if set, is told how long each Update took and how it ended.
+	Observe func(took time.Duration, err error)
+
 	Now  func() time.Time // default: time.Now
 	Rand io.Reader        // for salts; default: crypto/rand.Reader
 }
@@ -50,6 +53,7 @@ type Log struct {
 	keys      []string
 	verifiers note.Verifiers
 	follow    func(tx StoreTx, e Entry) error
+	observe   func(took time.Duration, err error)
 	now       func() time.Time
 	rand      io.Reader
 }
@@ -58,7 +62,7 @@ type Log struct {
 func NewLog(o Options) (*Log, error) {
 	l := &Log{
 		store: o.Store, folds: make(map[string]Fold, len(o.Folds)), origin: o.Origin, signer: o.Signer,
-		keys: o.VerifierKeys, follow: o.Follow, now: o.Now, rand: o.Rand,
+		keys: o.VerifierKeys, follow: o.Follow, observe: o.Observe, now: o.Now, rand: o.Rand,
 	}
 	if l.store == nil || l.origin == "" {
 		return nil, errors.New("journal: Options need a Store and an Origin")
@@ -108,7 +112,12 @@ type Tx struct {
 // Update runs fn in one transaction of the store; see Store.Update for what it
 // promises.
 func (l *Log) Update(ctx context.Context, fn func(tx *Tx) error) error {
-	return l.store.Update(ctx, func(tx StoreTx) error { return fn(&Tx{StoreTx: tx, log: l}) })
+	start := time.Now() // a duration, no time of business
+	err := l.store.Update(ctx, func(tx StoreTx) error { return fn(&Tx{StoreTx: tx, log: l}) })
+	if l.observe != nil {
+		l.observe(time.Since(start), err)
+	}
+	return err
 }
 
 // View runs fn on one consistent state.

@@ -100,8 +100,11 @@ func New(o Options) (*Site, error) {
 // handler answers a request or returns an error, which becomes a page.
 type handler func(w http.ResponseWriter, r *http.Request, f *Frame) error
 
+// SessionCookie is the name of the cookie of a session.
+const SessionCookie = "siaga_session"
+
 const (
-	cookieSession = "siaga_session"
+	cookieSession = SessionCookie
 	cookieTheme   = "siaga_theme"
 	cookieLang    = "siaga_lang"
 	cookieKeys    = "siaga_keys" // single-letter keys: on or off
@@ -250,6 +253,18 @@ type errorPage struct {
 	Action  string
 }
 
+// Refuse answers a request that the node did not take on, with what was typed
+// into its form kept.
+func (s *Site) Refuse(w http.ResponseWriter, r *http.Request, err error) {
+	secure(w.Header())
+	w.Header().Set("Cache-Control", "no-store")
+	if r.Method == http.MethodPost {
+		r.Body = http.MaxBytesReader(w, r.Body, maxForm)
+		_ = r.ParseForm() // what cannot be read is not shown again
+	}
+	s.fail(w, r, s.frame(r, access.Actor{}, partner.Member{}), err)
+}
+
 // fail shows an error as a page of its own. Forms show Invalid themselves.
 func (s *Site) fail(w http.ResponseWriter, r *http.Request, f *Frame, err error) {
 	if errors.Is(err, context.Canceled) && r.Context().Err() != nil {
@@ -286,7 +301,9 @@ func (s *Site) fail(w http.ResponseWriter, r *http.Request, f *Frame, err error)
 		page.Typed = typed(r)
 	}
 	if p.Kind == problem.Unavailable || p.Kind == problem.Busy {
-		w.Header().Set("Retry-After", "2")
+		if w.Header().Get("Retry-After") == "" {
+			w.Header().Set("Retry-After", "2")
+		}
 	}
 	if slices.Contains([]problem.Kind{problem.Unavailable, problem.Busy, problem.Internal}, p.Kind) && r.PostForm.Get("_key") != "" && !r.PostForm.Has("password") && !r.PostForm.Has("code") {
 		page.Action = r.URL.Path

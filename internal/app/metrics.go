@@ -1,0 +1,149 @@
+package app
+
+import (
+	"context"
+	"net/http"
+	"runtime"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/siaga-crp/siaga/internal/access"
+	"github.com/siaga-crp/siaga/internal/admit"
+	"github.com/siaga-crp/siaga/internal/api"
+	"github.com/siaga-crp/siaga/internal/journal"
+	"github.com/siaga-crp/siaga/internal/problem"
+)
+
+// metrics are what the node counts besides what its parts count themselves.
+// Labels are from closed sets: lanes, classes of status, kinds of problem.
+type metrics struct {
+	registry *prometheus.Registry
+	requests *prometheus.CounterVec
+	seconds  *prometheus.HistogramVec
+	shed     *prometheus.CounterVec
+	updates  *prometheus.HistogramVec
+}
+
+func newMetrics() *metrics {
+	m := &metrics{
+		registry: prometheus.NewRegistry(),
+		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "siaga_http_requests_total", Help: "Requests that were answered, by lane and class of status.",
+		}, []string{"lane", "status"}),
+		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "siaga_http_request_seconds", Help: "Time from a request to the end of its answer, waiting included; streams are not counted.",
+			Buckets: []float64{.001, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30},
+		}, []string{"lane"}),
+		shed: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "siaga_http_shed_total", Help: "Requests that were not taken on, by lane and reason: budget, queue, wait.",
+		}, []string{"lane", "why"}),
+		updates: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "siaga_journal_update_seconds", Help: "Time of one durable transaction, waiting included, by how it ended: ok, or the kind of problem.",
+			Buckets: []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 5, 30},
+		}, []string{"result"}),
+	}
+	build := prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: "siaga_build_info", Help: "1, with the version that runs.", ConstLabels: prometheus.Labels{"version": Version(), "go": runtime.Version()},
+	})
+	build.Set(1)
+	m.registry.MustRegister(m.requests, m.seconds, m.shed, m.updates, build,
+		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return m
+}
+
+// update notes how a transaction of the journal ended.
+func (m *metrics) update(took time.Duration, err error) {
+	result := "ok"
+	if err != nil {
+		result = string(problem.KindOf(err))
+	}
+	m.updates.WithLabelValues(result).Observe(took.Seconds())
+}
+
+// admitted makes the gate of the node's requests and counts at it.
+func (m *metrics) admitted(o admit.Options) *admit.Gate {
+	o.Done = func(l admit.Lane, status int, took time.Duration) {
+		m.requests.WithLabelValues(string(l), strconv.Itoa(status/100)+"xx").Inc()
+		m.seconds.WithLabelValues(string(l)).Observe(took.Seconds())
+	}
+	o.Shed = func(l admit.Lane, why string) { m.shed.WithLabelValues(string(l), why).Inc() }
+	g := admit.New(o)
+	for _, l := range admit.Lanes() {
+		labels := prometheus.Labels{"lane": string(l)}
+		m.registry.MustRegister(
+			prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "siaga_http_waiting", Help: "Requests that wait for a place.", ConstLabels: labels},
+				func() float64 { return float64(g.Waiting(l)) }),
+			prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "siaga_http_working", Help: "Requests that are worked on.", ConstLabels: labels},
+				func() float64 { return float64(g.Working(l)) }))
+	}
+	return g
+}
+
+// journalCollector reads the journal's size when it is asked for.
+type journalCollector struct{ n *Node }
+
+var (
+	descEntries  = prometheus.NewDesc("siaga_journal_entries", "Entries in the journal.", nil, nil)
+	descUnsigned = prometheus.NewDesc("siaga_journal_unsigned_entries", "Entries after the last signed checkpoint.", nil, nil)
+	descUp       = prometheus.NewDesc("siaga_store_up", "1 if the store could be read.", nil, nil)
+	descFree     = prometheus.NewDesc("siaga_store_free_bytes", "Space left where the data folder is.", nil, nil)
+)
+
+func (c journalCollector) Describe(out chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{descEntries, descUnsigned, descUp, descFree} {
+		out <- d
+	}
+}
+
+func (c journalCollector) Collect(out chan<- prometheus.Metric) {
+	gauge := func(d *prometheus.Desc, v float64) {
+		out <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second) // the collector is given no context
+	defer cancel()
+	var size, signed int64
+	up := 0.0
+	if err := c.n.Log.View(ctx, func(r journal.StoreReader) (err error) {
+		if size, err = r.Size(); err != nil {
+			return err
+		}
+		_, signed, err = r.Checkpoint()
+		return err
+	}); err == nil {
+		up = 1
+		gauge(descEntries, float64(size))
+		gauge(descUnsigned, float64(size-signed))
+	}
+	gauge(descUp, up)
+	if free, err := freeBytes(c.n.o.Data); err == nil {
+		gauge(descFree, float64(free))
+	}
+}
+
+// serveMetrics answers Prometheus: GET /metrics, for a token or session that
+// may read the node's health.
+func (n *Node) serveMetrics() http.Handler {
+	h := promhttp.HandlerFor(n.metrics.registry, promhttp.HandlerOpts{ErrorHandling: promhttp.ContinueOnError, MaxRequestsInFlight: 4, Timeout: 10 * time.Second})
+	fail := api.WriteProblem(n.o.Log)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		scheme, text, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+		if !strings.EqualFold(scheme, "bearer") {
+			fail(w, r, problem.New(problem.SignIn, "metrics need a token of an operator", "make one with siaga token create --roles operator, and send it as Authorization: Bearer …"))
+			return
+		}
+		by, _, err := n.Partners.ByToken(r.Context(), strings.TrimSpace(text))
+		if err == nil {
+			err = access.Allow(by, access.ReadHealth, n.o.Now())
+		}
+		if err != nil {
+			fail(w, r, err)
+			return
+		}
+		h.ServeHTTP(w, r)
+	})
+}
