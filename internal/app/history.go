@@ -165,7 +165,7 @@ func Recover(ctx context.Context, o RecoverOptions) (_ history.Recovered, err er
 		return out, err
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
-	log, err := newLog(store, set, o.Now, nil)
+	log, err := newLog(store, set, o.Now, nil, nil)
 	if err != nil {
 		return out, err
 	}
