@@ -7,7 +7,9 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/siaga-crp/siaga/internal/access"
 	"github.com/siaga-crp/siaga/internal/incident"
+	"github.com/siaga-crp/siaga/internal/partner"
 	"github.com/siaga-crp/siaga/internal/problem"
 	"github.com/siaga-crp/siaga/internal/protocol"
 	"github.com/siaga-crp/siaga/internal/signal"
@@ -38,7 +40,11 @@ func (s *Site) activateForm(w http.ResponseWriter, r *http.Request, f *Frame, st
 		return err
 	}
 	p := activatePage{Frame: f, form: m, Inc: inc, Protocol: cmp.Or(proto, incident.DefaultProtocol), Level: level, Reason: reason, Emergency: emergency, Digits: digits(inc.ID), Contacts: len(inc.Called)}
-	for _, d := range protocol.Builtin() {
+	defs, err := s.o.Incidents.Startable(r.Context(), f.Me)
+	if err != nil {
+		return err
+	}
+	for _, d := range defs {
 		if !inc.Activations[d.ID].State.Running() {
 			p.Defs = append(p.Defs, d)
 		}
@@ -50,9 +56,13 @@ func (s *Site) activateForm(w http.ResponseWriter, r *http.Request, f *Frame, st
 	p.Advised = adv.Level
 	if slices.ContainsFunc(p.Defs, func(d *protocol.Definition) bool { return d.ID == p.Protocol }) {
 		p.Level = cmp.Or(p.Level, adv.Level)
-		p.Advised = levelTitle(p.Frame, p.Protocol, adv.Level)
 	} else {
-		p.Protocol, p.Advised = "", levelTitle(p.Frame, incident.DefaultProtocol, adv.Level)
+		p.Protocol = ""
+	}
+	for _, d := range defs {
+		if l, ok := d.Level(adv.Level); ok && d.ID == incident.DefaultProtocol {
+			p.Advised = l.Title.In(f.Lang())
+		}
 	}
 	sigs, _, err := s.o.Signals.List(r.Context(), f.Me, signal.Query{Incident: inc.ID, States: []signal.State{signal.Active}, Limit: 200})
 	if err == nil {
@@ -66,9 +76,7 @@ func (s *Site) activateForm(w http.ResponseWriter, r *http.Request, f *Frame, st
 	if emergency {
 		f.Title = f.T("activate.emergency.title", "Incident", inc.ID)
 	}
-	if len(m.Errors) > 0 {
-		f.Title = f.T("form.title", "Title", f.Title)
-	}
+	f.mistaken(m)
 	return s.render(w, r, status, "activate", p)
 }
 
@@ -82,14 +90,14 @@ func (s *Site) activateDo(w http.ResponseWriter, r *http.Request, f *Frame) erro
 	}
 	err := confirm(f, v.Get("digits"), id)
 	if err == nil {
-		_, err = s.o.Incidents.Act(r.Context(), f.Me, id, v.Get("protocol"), do)
+		_, err = s.o.Incidents.Act(seen(r), f.Me, id, v.Get("protocol"), do)
 	}
 	if err != nil {
-		m, ok := mistakes(err)
+		m, status, ok := s.again(r, f, id, err)
 		if !ok {
 			return err
 		}
-		return s.activateForm(w, r, f, http.StatusUnprocessableEntity, m, v.Get("protocol"), do.Level, do.Reason, emergency)
+		return s.activateForm(w, r, f, status, m, v.Get("protocol"), do.Level, do.Reason, emergency)
 	}
 	http.Redirect(w, r, "/incidents/"+id+"?sent=activation", http.StatusSeeOther)
 	return nil
@@ -125,7 +133,62 @@ type activationPage struct {
 	Digits   string
 	Signals  []SignalRow
 	In       map[string]string
-	Complete bool // my yes completes the quorum
+	Complete bool              // my yes completes the quorum
+	Voters   []partner.Partner // that may vote and have not
+	Starts   starts
+	Others   []partner.Partner // that see the incident and are not called
+}
+
+// starts is what a vote sets going.
+type starts struct {
+	Called  []string
+	Turn    int // signals that turn from review to block
+	Stay    int
+	Clocks  []string
+	Mine    []string // tasks of the reader's partner
+	TasksOf int
+}
+
+// whatStarts says before a vote what it brings about.
+func (s *Site) whatStarts(r *http.Request, f *Frame, p *activationPage) error {
+	readers, err := s.readers(r.Context(), f, p.Inc.Audience)
+	if err != nil {
+		return err
+	}
+	run := p.Run
+	called := map[string]bool{}
+	for _, c := range run.Partners {
+		called[c.ID] = true
+		p.Starts.Called = append(p.Starts.Called, f.Name(c.ID))
+	}
+	for _, o := range readers {
+		if slices.Contains(run.Def.Authority.Activate.Kinds, o.Kind) && !voted(run.Votes, o.ID) {
+			p.Voters = append(p.Voters, o)
+		}
+		if !called[o.ID] && o.Kind != access.CivilSociety && o.Kind != access.Research {
+			p.Others = append(p.Others, o)
+		}
+	}
+	for _, sig := range p.Signals {
+		switch {
+		case sig.State == signal.Active && sig.Does != signal.Block && sig.Wanted == signal.Block && run.Def.MayBlock() && sig.Weak() == "" && !sig.Exercise:
+			p.Starts.Turn++
+		case sig.State == signal.Active:
+			p.Starts.Stay++
+		}
+	}
+	for _, c := range run.Def.Clocks {
+		if c.Starts == protocol.AtActivated {
+			p.Starts.Clocks = append(p.Starts.Clocks, cmp.Or(c.Title.In(f.Lang()), c.ID)+" "+c.Due.In(f.Lang()))
+		}
+	}
+	for _, t := range run.Def.Tasks.Active {
+		p.Starts.TasksOf++
+		if slices.Contains(t.By.Kinds, f.Me.Kind) || t.By.Role == protocol.EveryPartner || t.By.Role == protocol.TheLead && run.Lead == f.Me.Partner {
+			p.Starts.Mine = append(p.Starts.Mine, t.Ask.In(f.Lang()))
+		}
+	}
+	return nil
 }
 
 type taskView struct {
@@ -196,15 +259,17 @@ func (s *Site) activationForm(w http.ResponseWriter, r *http.Request, f *Frame, 
 	}
 	f.Title = name + " – " + inc.ID
 	f.Form = true
-	if len(m.Errors) > 0 {
-		f.Title = f.T("form.title", "Title", f.Title)
+	if err := s.whatStarts(r, f, &p); err != nil {
+		return err
 	}
+	f.mistaken(m)
 	return s.render(w, r, status, "activation", p)
 }
 
 // confirmed are the steps that a person confirms with the incident's digits.
 var confirmed = map[protocol.Verb]bool{
 	protocol.CastVote: true, protocol.ProposeStandDown: true, protocol.VoteStandDown: true, protocol.Renew: true, protocol.Conclude: true,
+	protocol.EndEmergency: true, protocol.WithdrawProposal: true,
 }
 
 func (s *Site) activationDo(w http.ResponseWriter, r *http.Request, f *Frame) error {
@@ -213,6 +278,17 @@ func (s *Site) activationDo(w http.ResponseWriter, r *http.Request, f *Frame) er
 	do := protocol.Action{
 		Verb: verb, Reason: v.Get("reason"), Vote: protocol.VoteValue(v.Get("vote")), Task: v.Get("task"),
 		Progress: protocol.TaskProgress(v.Get("progress")), Level: v.Get("level"), Clock: v.Get("clock"), To: v.Get("to"),
+	}
+	if verb == protocol.CallPartners {
+		readers, err := s.o.Partners.List(r.Context(), f.Me)
+		if err != nil {
+			return err
+		}
+		for _, o := range readers {
+			if slices.Contains(v["call"], o.ID) {
+				do.Partners = append(do.Partners, protocol.Participant{ID: o.ID, Kind: o.Kind})
+			}
+		}
 	}
 	in := map[string]string{"verb": string(verb)}
 	for k := range v {
@@ -227,17 +303,17 @@ func (s *Site) activationDo(w http.ResponseWriter, r *http.Request, f *Frame) er
 		err = confirm(f, v.Get("digits"), id)
 	}
 	if err == nil {
-		_, err = s.o.Incidents.Act(r.Context(), f.Me, id, name, do)
+		_, err = s.o.Incidents.Act(seen(r), f.Me, id, name, do)
 	}
 	if err != nil {
-		m, ok := mistakes(err)
+		m, status, ok := s.again(r, f, id, err)
 		if !ok {
 			return err
 		}
 		for i, e := range m.Errors {
 			m.Errors[i].Name = strings.Replace(e.Name, "answers.", "q.", 1)
 		}
-		return s.activationForm(w, r, f, http.StatusUnprocessableEntity, m, in)
+		return s.activationForm(w, r, f, status, m, in)
 	}
 	http.Redirect(w, r, "/incidents/"+id+"?sent="+string(verb), http.StatusSeeOther)
 	return nil
@@ -248,6 +324,7 @@ func (s *Site) activationDo(w http.ResponseWriter, r *http.Request, f *Frame) er
 type stepForm struct {
 	*Frame
 	form
+	Seen           int64 // the entry that the page was made from
 	Digits, Reason string
 	After          string // makes the ids of this form's fields its own
 }
@@ -258,23 +335,13 @@ func step(page any, verb string) stepForm {
 	switch p := page.(type) {
 	case activationPage:
 		if p.In["verb"] == verb {
-			return stepForm{p.Frame, p.form, p.Digits, p.In["reason"], ""}
+			return stepForm{p.Frame, p.form, p.Inc.Last.Entry, p.Digits, p.In["reason"], ""}
 		}
-		return stepForm{p.Frame, form{}, p.Digits, "", "-" + verb}
+		return stepForm{p.Frame, form{}, p.Inc.Last.Entry, p.Digits, "", "-" + verb}
 	case closingPage:
-		return stepForm{p.Frame, p.form, p.Digits, p.Reason, ""}
+		return stepForm{p.Frame, p.form, p.Inc.Last.Entry, p.Digits, p.Reason, ""}
 	}
 	panic(fmt.Sprintf("web: a page of type %T has no steps", page))
-}
-
-// levelTitle is a level's name in the reader's language.
-func levelTitle(f *Frame, protocolID, level string) string {
-	if def, err := protocol.Lookup(cmp.Or(protocolID, incident.DefaultProtocol)); err == nil {
-		if l, ok := def.Level(level); ok {
-			return l.Title.In(f.Lang())
-		}
-	}
-	return level
 }
 
 // Vote says what the author of a decision had voted when it was recorded.
@@ -289,4 +356,13 @@ func (p activationPage) Vote(d protocol.Decision) string {
 		}
 	}
 	return ""
+}
+
+// Level is a level's name in the reader's language, under the definition that
+// the activation began with.
+func (p activationPage) Level(id string) string {
+	if l, ok := p.Run.Def.Level(id); ok {
+		return l.Title.In(p.Lang())
+	}
+	return id
 }

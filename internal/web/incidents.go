@@ -264,15 +264,15 @@ func (s *Site) assessDo(w http.ResponseWriter, r *http.Request, f *Frame) error 
 	if len(answers) == 0 {
 		return s.assessForm(w, r, f, http.StatusUnprocessableEntity, form{Errors: []problem.Field{{Name: "a." + def.Criteria[0].ID, Detail: f.T("assess.nothing")}}}, given)
 	}
-	if _, err := s.o.Incidents.Assess(r.Context(), f.Me, inc.ID, "", answers); err != nil {
-		m, ok := mistakes(err)
+	if _, err := s.o.Incidents.Assess(seen(r), f.Me, inc.ID, "", answers); err != nil {
+		m, status, ok := s.again(r, f, inc.ID, err)
 		if !ok {
 			return err
 		}
 		for i, e := range m.Errors {
 			m.Errors[i].Name = strings.Replace(e.Name, "answers.", "a.", 1)
 		}
-		return s.assessForm(w, r, f, http.StatusUnprocessableEntity, m, given)
+		return s.assessForm(w, r, f, status, m, given)
 	}
 	http.Redirect(w, r, "/incidents/"+inc.ID+"?sent=assessed", http.StatusSeeOther)
 	return nil
@@ -400,14 +400,14 @@ func (s *Site) closingDo(w http.ResponseWriter, r *http.Request, f *Frame) error
 		if r.PostForm.Get("reopen") != "" {
 			do = s.o.Incidents.Reopen
 		}
-		_, err = do(r.Context(), f.Me, id, reason)
+		_, err = do(seen(r), f.Me, id, reason)
 	}
 	if err != nil {
-		m, ok := mistakes(err)
+		m, status, ok := s.again(r, f, id, err)
 		if !ok {
 			return err
 		}
-		return s.closingForm(w, r, f, http.StatusUnprocessableEntity, m, reason)
+		return s.closingForm(w, r, f, status, m, reason)
 	}
 	http.Redirect(w, r, "/incidents/"+id+"?sent=closed", http.StatusSeeOther)
 	return nil

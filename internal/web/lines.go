@@ -113,7 +113,6 @@ func funcs() template.FuncMap {
 		"sentence": sentence,
 		"dict":     dict,
 		"step":     step,
-		"level":    levelTitle,
 		"short":    func(s string) string { return s[:min(12, len(s))] },
 		"ms": func(x float64) string {
 			if x >= 1000 {
