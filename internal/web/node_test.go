@@ -37,6 +37,7 @@ type world struct {
 	exercise string
 	signal   string // active, by lensa
 	proposed string // by lensa, which nusa may approve
+	version  string // of sea-crp, proposed by lensa
 }
 
 func newWorld(t testing.TB) *world {
@@ -126,6 +127,17 @@ func (w *world) story(ctx context.Context) {
 	ex, err := w.node.Incidents.Notify(ctx, nusa, incident.Notice{Title: "Samudra", Description: "practice", Exercise: &yes})
 	w.ok(err)
 	w.exercise = ex.ID
+	def, err := protocol.Lookup("sea-crp")
+	w.ok(err)
+	ver, err := w.node.Incidents.ProposeVersion(ctx, lensa, []byte(strings.Replace(string(def.Source), "version: 1.0.0", "version: 1.1.0", 1)), hostile)
+	w.ok(err)
+	w.version = ver.Hash
+	_, err = w.node.Incidents.Ask(ctx, lensa, inc.ID, []string{"nusa"}, hostile)
+	w.ok(err)
+	_, err = w.node.Incidents.OfferHandover(ctx, nusa, inc.ID, "sea-crp", "lensa", hostile)
+	w.ok(err)
+	_, err = w.node.Incidents.SaveDraft(ctx, nusa, inc.ID, incident.NewUpdate{Texts: map[string]string{"en": hostile, "th": hostile}})
+	w.ok(err)
 	_, err = w.node.Incidents.PostUpdate(ctx, nusa, inc.ID, incident.NewUpdate{Audience: "partners", Texts: map[string]string{"en": hostile, "id": "Serangan"}})
 	w.ok(err)
 }
@@ -245,6 +257,11 @@ func (w *world) paths(patterns []string) []string {
 			out = append(out, "/groups/G-1")
 		case path == "/partners/{id}":
 			out = append(out, "/partners/nusa", "/partners/lensa")
+		case path == "/protocols/{id}/file":
+		case strings.HasPrefix(path, "/protocols/{id}/versions"):
+			out = append(out, "/protocols/sea-crp/versions/"+w.version)
+		case path == "/protocols/{id}/diff":
+			out = append(out, "/protocols/sea-crp/diff?from=1.0.0&to=1.1.0")
 		case path == "/protocols/{id}":
 			out = append(out, "/protocols/sea-crp", "/protocols/cc-crp")
 		default:

@@ -243,26 +243,6 @@ func (s *Site) newEdgeDo(w http.ResponseWriter, r *http.Request, f *Frame) error
 	return s.makeToken(w, r, f, true)
 }
 
-func (s *Site) protocols(w http.ResponseWriter, r *http.Request, f *Frame) error {
-	f.Section, f.Title = "more", f.T("protocols.title")
-	return s.render(w, r, http.StatusOK, "protocols", struct {
-		*Frame
-		Defs []*protocol.Definition
-	}{f, protocol.Builtin()})
-}
-
-func (s *Site) protocol(w http.ResponseWriter, r *http.Request, f *Frame) error {
-	def, err := protocol.Lookup(r.PathValue("id"))
-	if err != nil {
-		return err
-	}
-	f.Section, f.Title = "more", def.Title.In(f.Lang())
-	return s.render(w, r, http.StatusOK, "protocol", struct {
-		*Frame
-		Def *protocol.Definition
-	}{f, def})
-}
-
 func (s *Site) journal(w http.ResponseWriter, r *http.Request, f *Frame) error {
 	if err := access.Allow(f.Me, access.ReadJournal, s.o.Now()); err != nil {
 		return err

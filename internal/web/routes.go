@@ -77,7 +77,13 @@ func (s *Site) routes() []route {
 		{"POST /admin/tokens", s.tokensDo, false, false},
 
 		{"GET /protocols", s.protocols, false, false},
+		{"GET /protocols/new", s.newVersion, false, false},
+		{"POST /protocols/new", s.newVersionDo, false, false},
 		{"GET /protocols/{id}", s.protocol, false, false},
+		{"GET /protocols/{id}/diff", s.protocolDiff, false, false},
+		{"GET /protocols/{id}/file", s.protocolFile, false, false},
+		{"GET /protocols/{id}/versions/{hash}", s.protocolVersion, false, false},
+		{"POST /protocols/{id}/versions/{hash}/{verb}", s.versionDo, false, false},
 		{"GET /journal", s.journal, false, false},
 		{"GET /journal/verify", s.verify, true, false},
 		{"GET /journal/{entry}", s.journalEntry, false, false},
