@@ -85,6 +85,8 @@ type Actor struct {
 	Scopes  []TokenScope // of the token; nil when signed in, which means all
 	Token   string       // token's ID, for machines and scripts
 	StepUp  time.Time    // last time that the person proved their presence; zero if never
+	For     Action       // the one action that the proof was for; AnyAction only in a demo
+	Glass   []Glass      // what the person may read beyond scope for a while
 	System  bool         // the node itself: clocks and expiry. Never set from a request
 	Shell   bool         // the operator's shell on the node's own machine
 }
@@ -100,7 +102,7 @@ type Action string
 type Rule struct {
 	Action Action
 	Roles  []Role        // any of these
-	Scope  TokenScope    // a token needs this
+	Scope  TokenScope    // a token needs this; "": no token may, only a person who is signed in
 	Kinds  []PartnerKind // of these partner kinds; nil: all
 	StepUp bool          // a person's presence must be fresh
 	What   string        // in words, for the page "what role is needed"
@@ -108,6 +110,10 @@ type Rule struct {
 
 // StepUpFresh is how long a step-up lasts.
 const StepUpFresh = 5 * time.Minute
+
+// AnyAction is what a demo's session is proved for, as a demo has no key to
+// touch. A proof of any other session is for one action.
+const AnyAction Action = "*"
 
 // Allow returns nil if the actor may do the action now, and else a problem:
 // SignIn for nobody, Denied with the roles that would do, or StepUp. What the
@@ -128,15 +134,28 @@ func Allow(a Actor, do Action, now time.Time) error {
 		return problem.Newf(problem.Denied, "to %s, the role %s is needed", r.What, r.need()).
 			WithFix("ask an administrator of your partner for it")
 	}
+	if a.Token != "" && r.Scope == "" {
+		return problem.Newf(problem.Denied, "to %s, a person must be signed in; a token cannot do it", r.What).
+			WithFix("sign in and do it on the page")
+	}
 	if a.Token != "" && !slices.Contains(a.Scopes, r.Scope) {
 		return problem.Newf(problem.Denied, "to %s, a token with the scope %s is needed", r.What, r.Scope).
 			WithFix("use a token with that scope")
 	}
-	if r.StepUp && a.Token == "" && !a.Shell && now.Sub(a.StepUp) > StepUpFresh {
-		return problem.Newf(problem.StepUp, "to %s, prove again that it is you", r.What).
-			WithFix("enter a fresh code, then send again")
+	if r.StepUp && a.Token == "" && !a.Shell && !a.proved(do, now) {
+		p := problem.Newf(problem.StepUp, "to %s, prove again that it is you", r.What).
+			WithFix("touch your passkey or enter a fresh code, then send again")
+		p.For = string(do)
+		return p
 	}
 	return nil
+}
+
+// proved reports whether the person's presence was proved for this action and
+// lately. A proof for one action is none for another.
+func (a Actor) proved(do Action, now time.Time) bool {
+	age := now.Sub(a.StepUp)
+	return (a.For == do || a.For == AnyAction) && age <= StepUpFresh
 }
 
 func (r Rule) need() string {
@@ -158,6 +177,9 @@ func (r Rule) need() string {
 // NeedsStepUp reports whether the action asks a signed-in person for a fresh
 // proof of presence.
 func NeedsStepUp(do Action) bool { return rules[do].StepUp }
+
+// What returns the action in words, for example "vote"; "" if it has no row.
+func What(do Action) string { return rules[do].What }
 
 // Rules returns the table, in the order in which it is written.
 func Rules() []Rule { return slices.Clone(table) }

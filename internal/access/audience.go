@@ -3,6 +3,7 @@ package access
 import (
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/siaga-crp/siaga/internal/problem"
 )
@@ -73,3 +74,28 @@ func (u Audience) SeenBy(partner string, kind PartnerKind) bool {
 
 // Named reports whether only named partners are in the audience.
 func (u Audience) Named() bool { return u.TLP == AmberStrict || u.TLP == Red || u.TLP == "" }
+
+// Glass lets a person read one object beyond scope until a time: break-glass.
+// It is given by a journaled act with a reason (partner.Service.BreakGlass).
+type Glass struct {
+	Kind  string    `json:"kind"` // of the object: "incident" or "signal"
+	ID    string    `json:"id"`
+	Until time.Time `json:"until"`
+}
+
+// Broke reports whether the actor broke the glass over this very object and
+// the time is not over. A token breaks none.
+func (a Actor) Broke(kind, id string, now time.Time) bool {
+	if a.Member == "" || a.Token != "" {
+		return false
+	}
+	return slices.ContainsFunc(a.Glass, func(g Glass) bool { return g.Kind == kind && g.ID == id && now.Before(g.Until) })
+}
+
+// Reads reports whether the actor may read the object with this audience: it
+// is in the audience, or broke the glass over it. It is for reading alone: what
+// acts on an object asks Sees, so that a broken glass never lets anyone vote,
+// decide or write.
+func (u Audience) Reads(a Actor, kind, id string, now time.Time) bool {
+	return u.Sees(a) || a.Broke(kind, id, now)
+}

@@ -14,7 +14,7 @@ import (
 )
 
 // matrix is the table of rights written a second time, by hand: action, roles,
-// token scope, partner kinds, and "fresh" where a person's presence must be.
+// token scope ("none": no token may), partner kinds, and "fresh" where a person's presence must be.
 // Roles: a administrator, o officer, n analyst, p approver, r reviewer,
 // b observer, t operator, e edge. Kinds: G government, I intergovernmental,
 // P platform, C civil society, R research. Whoever changes a right changes it
@@ -39,7 +39,12 @@ signal.withdraw       p        decide   GIPCR  fresh
 partner.read          aonprbt  read     GIPCR  -
 partner.add           at       admin    GIPCR  fresh
 member.manage         a        admin    GIPCR  fresh
+member.read           a        admin    GIPCR  -
 token.manage          a        admin    GIPCR  fresh
+token.read            a        admin    GIPCR  -
+token.own             aonprbt  none     GIPCR  fresh
+key.change            aonprbt  none     GIPCR  fresh
+access.break          aob      none     GIPCR  fresh
 edge.read             aonprbt  read     GIPCR  -
 feed.follow           ey       feed     GIPCR  -
 feed.relay            y        feed     GIPCR  -
@@ -71,6 +76,9 @@ func TestMatrix(t *testing.T) {
 	for line := range strings.Lines(strings.TrimSpace(matrix)) {
 		f := strings.Fields(line)
 		do, roles, scope, kinds, fresh := access.Action(f[0]), f[1], access.TokenScope(f[2]), f[3], f[4] == "fresh"
+		if scope == "none" {
+			scope = ""
+		}
 		want = append(want, f[0])
 		if access.NeedsStepUp(do) != fresh {
 			t.Errorf("NeedsStepUp(%s) = %t", do, !fresh)
@@ -95,8 +103,11 @@ func TestMatrix(t *testing.T) {
 					stale = problem.StepUp
 				}
 				check("signed in", access.Actor{Member: "m"}, stale)
-				check("presence just proved", access.Actor{Member: "m", StepUp: now.Add(-access.StepUpFresh)}, "")
-				check("presence proved too long ago", access.Actor{Member: "m", StepUp: now.Add(-access.StepUpFresh - 1)}, stale)
+				check("presence just proved", access.Actor{Member: "m", For: do, StepUp: now.Add(-access.StepUpFresh)}, "")
+				check("presence proved too long ago", access.Actor{Member: "m", For: do, StepUp: now.Add(-access.StepUpFresh - 1)}, stale)
+				check("presence proved for another action", access.Actor{Member: "m", For: "other", StepUp: now}, stale)
+				check("presence proved for no action", access.Actor{Member: "m", StepUp: now}, stale)
+				check("presence proved in a demo", access.Actor{Member: "m", For: access.AnyAction, StepUp: now}, "")
 				check("shell", access.Actor{Shell: true}, "")
 				check("token without scopes", access.Actor{Token: "t1"}, problem.Denied)
 				for _, s := range access.TokenScopes() {
@@ -120,8 +131,8 @@ func TestMatrix(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("actions (-matrix +table):\n%s", diff)
 	}
-	if checks != 28*9*5*10 {
-		t.Errorf("%d checks were made", checks)
+	if want := len(access.Rules()) * len(letterOfRole) * len(letterOfKind) * 13; checks != want {
+		t.Errorf("%d checks were made, want %d", checks, want)
 	}
 }
 
@@ -197,6 +208,36 @@ func TestParseTLP(t *testing.T) {
 			if a.Wider(b) != (i < j) {
 				t.Errorf("%s.Wider(%s) = %t", a, b, a.Wider(b))
 			}
+		}
+	}
+}
+
+// A broken glass opens one object, for reading, for its time, to a person.
+func TestGlass(t *testing.T) {
+	hidden := access.Audience{TLP: access.Red, Origin: "origin"}
+	broke := access.Actor{Partner: "p", Member: "m", Roles: access.Roles(), Glass: []access.Glass{{Kind: "incident", ID: "I-1", Until: now.Add(time.Hour)}}}
+	for _, c := range []struct {
+		name     string
+		a        access.Actor
+		kind, id string
+		at       time.Time
+		want     bool
+	}{
+		{"the object", broke, "incident", "I-1", now, true},
+		{"its last moment", broke, "incident", "I-1", now.Add(time.Hour - 1), true},
+		{"after its time", broke, "incident", "I-1", now.Add(time.Hour), false},
+		{"another object", broke, "incident", "I-2", now, false},
+		{"another kind", broke, "signal", "I-1", now, false},
+		{"nobody", access.Actor{}, "incident", "I-1", now, false},
+		{"another person", access.Actor{Partner: "p", Member: "n", Roles: access.Roles()}, "incident", "I-1", now, false},
+		{"a token of the person", access.Actor{Partner: "p", Member: "m", Token: "t", Glass: broke.Glass}, "incident", "I-1", now, false},
+	} {
+		if got := hidden.Reads(c.a, c.kind, c.id, c.at); got != c.want {
+			t.Errorf("%s: reads %t, want %t", c.name, got, c.want)
+		}
+		// What acts on an object asks Sees, which knows nothing of glass.
+		if hidden.Sees(c.a) {
+			t.Errorf("%s: a broken glass widened the audience", c.name)
 		}
 	}
 }

@@ -21,7 +21,12 @@ const (
 	ReadPartners  Action = "partner.read"
 	AddPartner    Action = "partner.add"
 	ManageMembers Action = "member.manage"
+	ReadMembers   Action = "member.read" // how the members of one's partner sign in
 	ManageTokens  Action = "token.manage"
+	ReadTokens    Action = "token.read"
+	OwnTokens     Action = "token.own"    // for oneself, with no more than one's own roles
+	ChangeKeys    Action = "key.change"   // one's own passkeys, password, codes and links
+	BreakGlass    Action = "access.break" // read one object beyond scope, told to all
 	ReadEdges     Action = "edge.read"
 	FollowFeed    Action = "feed.follow"
 	ServeEdges    Action = "feed.relay"
@@ -34,6 +39,7 @@ const (
 
 var (
 	people   = []Role{Administrator, Officer, Analyst, Approver, Reviewer, Observer}
+	humans   = append([]Role{Operator}, people...)
 	deciders = []PartnerKind{Government, Intergovernmental, Platform}
 )
 
@@ -59,7 +65,12 @@ var table = []Rule{
 	{ReadPartners, append([]Role{Operator}, people...), ScopeRead, nil, false, "read the directory of partners"},
 	{AddPartner, []Role{Administrator, Operator}, ScopeAdmin, nil, true, "add a partner"},
 	{ManageMembers, []Role{Administrator}, ScopeAdmin, nil, true, "manage members"},
+	{ReadMembers, []Role{Administrator}, ScopeAdmin, nil, false, "see how members sign in"},
 	{ManageTokens, []Role{Administrator}, ScopeAdmin, nil, true, "manage tokens"},
+	{ReadTokens, []Role{Administrator}, ScopeAdmin, nil, false, "list tokens"},
+	{OwnTokens, humans, "", nil, true, "make a token of your own"},
+	{ChangeKeys, humans, "", nil, true, "change your keys"},
+	{BreakGlass, []Role{Administrator, Officer, Observer}, "", nil, true, "read beyond your scope"},
 	{ReadEdges, append([]Role{Operator}, people...), ScopeRead, nil, false, "read the state of edges"},
 	{FollowFeed, []Role{Edge, Relay}, ScopeFeed, nil, false, "follow the feed"},
 	{ServeEdges, []Role{Relay}, ScopeFeed, nil, false, "serve its partner's edges"},

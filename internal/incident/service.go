@@ -145,9 +145,24 @@ func visible(r journal.StoreReader, by access.Actor, id string) (Incident, error
 	id = strings.ToUpper(strings.TrimSpace(id))
 	inc, err := load(r, id)
 	if problem.KindOf(err) == problem.NotFound || (err == nil && !inc.Audience.Sees(by)) {
-		return Incident{}, problem.Newf(problem.NotFound, "there is no incident %q that you may see", id).WithFix("check its number on the page Incidents")
+		return Incident{}, unseen(id)
 	}
 	return inc, err
+}
+
+// readable is visible for reading alone: who broke the glass over an incident
+// reads all of it (broke), and still changes nothing.
+func (s *Service) readable(r journal.StoreReader, by access.Actor, id string) (inc Incident, broke bool, err error) {
+	id = strings.ToUpper(strings.TrimSpace(id))
+	inc, err = load(r, id)
+	if problem.KindOf(err) == problem.NotFound || (err == nil && !inc.Audience.Reads(by, KindIncident, inc.ID, s.o.Now())) {
+		return Incident{}, false, unseen(id)
+	}
+	return inc, by.Broke(KindIncident, inc.ID, s.o.Now()), err
+}
+
+func unseen(id string) error {
+	return problem.Newf(problem.NotFound, "there is no incident %q that you may see", id).WithFix("check its number on the page Incidents")
 }
 
 // Get returns one incident. Updates that the actor may not see are left out.
@@ -156,11 +171,14 @@ func (s *Service) Get(ctx context.Context, by access.Actor, id string) (Incident
 		return Incident{}, err
 	}
 	var inc Incident
+	var broke bool
 	err := s.o.Log.View(ctx, func(r journal.StoreReader) (err error) {
-		inc, err = visible(r, by, id)
+		inc, broke, err = s.readable(r, by, id)
 		return err
 	})
-	inc.Updates = inc.VisibleUpdates(by)
+	if !broke {
+		inc.Updates = inc.VisibleUpdates(by)
+	}
 	return inc, err
 }
 
@@ -207,7 +225,7 @@ func (s *Service) Timeline(ctx context.Context, by access.Actor, id string, befo
 	limit = cmp.Or(limit, 50)
 	out := []journal.Entry{}
 	err := s.o.Log.View(ctx, func(r journal.StoreReader) error {
-		inc, err := visible(r, by, id)
+		inc, broke, err := s.readable(r, by, id)
 		if err != nil {
 			return err
 		}
@@ -218,7 +236,7 @@ func (s *Service) Timeline(ctx context.Context, by access.Actor, id string, befo
 			}
 			for _, e := range page {
 				before = e.Number
-				if e.Audience.Sees(by) && len(out) < limit {
+				if (broke || e.Audience.Sees(by)) && len(out) < limit {
 					out = append(out, e)
 				}
 			}

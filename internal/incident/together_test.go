@@ -40,7 +40,7 @@ func newTogether(t *testing.T) *together {
 		ok(t, err)
 	}
 	who := func(partner, member string, kind access.PartnerKind) access.Actor {
-		return access.Actor{Partner: partner, Kind: kind, Country: "ID", Member: member, Name: member, StepUp: w.now.Add(24 * time.Hour * 400), Roles: []access.Role{access.Officer, access.Analyst, access.Approver, access.Reviewer, access.Observer}}
+		return access.Actor{Partner: partner, Kind: kind, Country: "ID", Member: member, Name: member, StepUp: w.now.Add(24 * time.Hour * 400), For: access.AnyAction, Roles: []access.Role{access.Officer, access.Analyst, access.Approver, access.Reviewer, access.Observer}}
 	}
 	w.nusa, w.lensa, w.warga = who("nusa", "ayu", access.Government), who("lensa", "sari", access.Platform), who("warga", "dewi", access.CivilSociety)
 	w.colleague = who("nusa", "budi", access.Government)

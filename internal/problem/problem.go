@@ -38,6 +38,7 @@ type Error struct {
 	Fix    string   // what to do next
 	Fields []Field  // for Invalid: every field that is wrong, in the form's order
 	Allows []string // for Conflict: the steps that are allowed instead
+	For    string   // for StepUp: the action that the proof is for
 	cause  error
 }
 

@@ -166,7 +166,7 @@ func (w *world) as(partner string, roles ...access.Role) access.Actor {
 	if roles == nil {
 		roles = []access.Role{access.Officer, access.Analyst, access.Approver, access.Reviewer}
 	}
-	return access.Actor{Partner: partner, Kind: kinds[partner], Country: "ID", Member: "m-" + partner, Roles: roles, StepUp: w.clock.now()}
+	return access.Actor{Partner: partner, Kind: kinds[partner], Country: "ID", Member: "m-" + partner, Roles: roles, StepUp: w.clock.now(), For: access.AnyAction}
 }
 
 // active lets sea-crp be active, or nothing, and brings signals in line.
