@@ -56,6 +56,11 @@ type Options struct {
 	Proxies      string `yaml:"trusted_proxies"` // networks whose X-Forwarded-For is believed, such as 10.0.0.0/8, separated by commas; none unless set
 	Level        string `yaml:"log"`             // least level of the log on stderr: debug, info, warn or error; info unless set
 
+	SignIn SignIn `yaml:"sign_in"`
+	OIDC   OIDC   `yaml:"oidc"`
+
+	OIDCClient *http.Client // for requests to the OpenID provider; nil: a guarded one
+
 	Log    *slog.Logger // nil: none
 	Now    func() time.Time
 	Notice string // a line on every page
@@ -155,7 +160,10 @@ func assemble(store journal.Store, set *keys.Set, o Options) (*Node, error) {
 	if o.NATS != "" {
 		n.drafts = &feed.Drafts{}
 	}
-	n.Partners = partner.New(partner.Options{Log: log, Now: o.Now, Seal: set, NodeKey: edge.Pin(set.NodePublic()), Cost: o.Cost})
+	n.Partners = partner.New(partner.Options{
+		Log: log, Now: o.Now, Seal: set, NodeKey: edge.Pin(set.NodePublic()), Cost: o.Cost, Logger: o.Log,
+		SessionIdle: o.SignIn.SessionIdle, SessionMax: o.SignIn.SessionMax, CodeLife: o.SignIn.Invitation, GlassLife: o.SignIn.BreakGlass,
+	})
 	n.Incidents = incident.New(incident.Options{Log: log, Now: o.Now})
 	n.Signals = signal.New(signal.Options{
 		Log: log, Now: o.Now, Incidents: n.Incidents, Feed: publisher{feed.Publisher{Signer: edge.KeySigner(set.Feed), Drafts: n.drafts}},
@@ -223,6 +231,9 @@ func New(ctx context.Context, o Options) (_ *Node, err error) {
 	if err := n.startBus(); err != nil {
 		return nil, errors.Join(err, n.listener.Close())
 	}
+	if err := n.Partners.SetPublicURL(n.URL); err != nil {
+		return nil, errors.Join(err, n.listener.Close())
+	}
 	if err := n.mount(); err != nil {
 		n.stopBus()
 		return nil, errors.Join(err, n.listener.Close())
@@ -285,7 +296,12 @@ func (n *Node) mount() error {
 	mux.HandleFunc("GET /readyz", n.ready)
 	mux.Handle("GET /metrics", n.serveMetrics())
 	n.metrics.registry.MustRegister(n.Hub, journalCollector{n})
+	provider, err := n.provider()
+	if err != nil {
+		return err
+	}
 	site, err := web.New(web.Options{
+		OIDC:     provider,
 		Partners: n.Partners, Incidents: n.Incidents, Signals: n.Signals, Journal: n.Log, Edges: edges, Log: o.Log, Now: o.Now,
 		Secure: strings.HasPrefix(n.URL, "https://"), PublicURL: n.URL, Node: "Siaga", Notice: o.Notice,
 	})

@@ -44,6 +44,7 @@ func (o *Options) Check() []config.Mistake {
 			add("log", "use debug, info, warn or error", "%q is not a level of the log", o.Level)
 		}
 	}
+	o.checkIdentity(add)
 	return wrong
 }
 

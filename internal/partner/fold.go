@@ -17,14 +17,17 @@ func Folds() []journal.Fold {
 			if m.Disabled {
 				state = "disabled"
 			}
-			return journal.Keys{State: state, Partner: m.Partner, Unique: m.Email, Sort: m.ID, Text: strings.ToLower(m.Name)}
+			return journal.Keys{State: state, Partner: m.Partner, Parent: m.Person, Unique: m.Email, Sort: m.ID, Text: strings.ToLower(m.Name)}
 		}),
 		journal.FoldOf(KindToken, applyToken, func(t *Token) journal.Keys {
 			state := "active"
 			if !t.Revoked.IsZero() {
 				state = "revoked"
 			}
-			return journal.Keys{State: state, Partner: t.Partner, Sort: t.ID}
+			return journal.Keys{State: state, Partner: t.Partner, Parent: t.Member, Sort: t.ID}
+		}),
+		journal.FoldOf(KindGlass, applyGlass, func(g *Glass) journal.Keys {
+			return journal.Keys{Partner: g.Partner, Parent: g.Member, Sort: g.ID}
 		}),
 	}
 }
@@ -52,14 +55,20 @@ func applyMember(m *Member, e journal.Entry) error {
 			return err
 		}
 		*m = Member{
-			ID: n.ID, Partner: n.Partner, Name: n.Name, Email: n.Email, Roles: n.Roles,
+			ID: n.ID, Partner: n.Partner, Person: n.Person, Name: n.Name, Email: n.Email, Roles: n.Roles,
 			Language: n.Language, Zone: n.Zone, AddedAt: e.At,
 		}
 		if e.Erased { // the person's data is gone; the number stays
 			m.ID, m.Disabled = e.About[0].ID, true
 		}
-	case "member.enrolled":
+	case "member.enrolled", "member.joined":
 		m.Enrolled = true
+	case "member.profile_changed":
+		var p Profile
+		if err := e.Decode(&p); err != nil {
+			return err
+		}
+		m.Language, m.Zone = p.Language, p.Zone
 	case "member.changed":
 		var c Change
 		if err := e.Decode(&c); err != nil {
@@ -85,7 +94,7 @@ func applyToken(t *Token, e journal.Entry) error {
 		if err := e.Decode(&n); err != nil {
 			return err
 		}
-		*t = Token{ID: n.ID, Partner: n.Partner, Name: n.Name, Roles: n.Roles, Scopes: n.Scopes, Created: e.At, Creator: e.Member, Expires: n.Expires}
+		*t = Token{ID: n.ID, Partner: n.Partner, Name: n.Name, Roles: n.Roles, Scopes: n.Scopes, Created: e.At, Creator: e.Member, Expires: n.Expires, Member: n.Member}
 	case "token.revoked":
 		t.Revoked = e.At
 	}

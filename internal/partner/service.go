@@ -2,13 +2,14 @@ package partner
 
 import (
 	"context"
-	"fmt"
-	"net/mail"
+	"log/slog"
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
+	"github.com/go-webauthn/webauthn/webauthn"
 	"golang.org/x/text/language"
 
 	"github.com/siaga-crp/siaga/internal/access"
@@ -35,13 +36,32 @@ type Options struct {
 
 	SessionIdle time.Duration // zero: 30 minutes
 	SessionMax  time.Duration // zero: 12 hours
-	CodeLife    time.Duration // of a first sign-in link; zero: 72 hours
+	CodeLife    time.Duration // of an invitation; zero: 72 hours
+	GlassLife   time.Duration // of a broken glass; zero: 60 minutes
+
+	// Logger gets one line for each sign-in that failed, without whose. nil: none.
+	Logger *slog.Logger
+	// Tell sends members a message, in the transaction of what it is about, so
+	// that one is never without the other. nil: nobody is sent anything; the
+	// journal and the pages say it all the same.
+	Tell func(tx *journal.Tx, n Notice) error
 }
 
-// Service is the directory. Its methods may be called concurrently.
+// Notice is something that members are to be told of.
+type Notice struct {
+	Kind    string      // "keys_changed", "odd_sign_in" or "glass_broken"
+	Members []string    // IDs of whom to tell
+	About   journal.Ref // the member whose keys these are, or the broken glass
+	Path    string      // of the page that says more
+}
+
+// Service is the directory. Its methods may be called concurrently, but
+// SetPublicURL, which comes before all others.
 type Service struct {
 	o        Options
 	failures *failures
+	used     sync.Map           // token's ID → time.Time: when its last use was written
+	rp       *webauthn.WebAuthn // nil: the node's address has no name that passkeys could be bound to
 }
 
 // New returns a Service.
@@ -57,6 +77,12 @@ func New(o Options) *Service {
 	}
 	if o.CodeLife == 0 {
 		o.CodeLife = 72 * time.Hour
+	}
+	if o.GlassLife == 0 {
+		o.GlassLife = time.Hour
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	return &Service{o: o, failures: newFailures(o.Now)}
 }
@@ -241,368 +267,4 @@ func (s *Service) Get(ctx context.Context, by access.Actor, id string) (Partner,
 		return err
 	})
 	return p, err
-}
-
-// NewMember is what is needed to add a member.
-type NewMember struct {
-	Partner  string        `json:"partner"`
-	Name     string        `json:"name"`
-	Email    string        `json:"email"`
-	Roles    []access.Role `json:"roles"`
-	Language string        `json:"language,omitempty"`
-	Zone     string        `json:"zone,omitempty"`
-}
-
-// MemberRoles lists the roles that a person can have: all but a machine's.
-func MemberRoles() []access.Role { return slices.DeleteFunc(access.Roles(), access.Role.Machine) }
-
-func (m *NewMember) check() error {
-	var f problem.InvalidFields
-	m.Name = clean(m.Name, 120)
-	if m.Name == "" || len(m.Name) > 120 {
-		f.Add("name", "enter the member's name, up to 120 characters")
-	}
-	m.Email = strings.ToLower(clean(m.Email, 254))
-	if a, err := mail.ParseAddress(m.Email); err != nil || a.Address != m.Email || len(m.Email) > 254 {
-		f.Add("email", "enter an e-mail address, for example ayu@nusa.example")
-	}
-	if len(m.Roles) == 0 {
-		f.Add("roles", "choose at least one role")
-	}
-	for _, r := range m.Roles {
-		if !slices.Contains(access.Roles(), r) || r.Machine() {
-			f.Add("roles", "choose from administrator, officer, analyst, approver, reviewer, observer and operator; %q is none of them", r)
-		}
-	}
-	if m.Language == "" {
-		m.Language = "en"
-	}
-	if _, err := language.Parse(m.Language); err != nil {
-		f.Add("language", "enter a language by its code, for example id")
-	}
-	if m.Zone != "" {
-		if _, err := time.LoadLocation(m.Zone); err != nil {
-			f.Add("zone", "enter a time zone by its name, for example Asia/Jakarta")
-		}
-	}
-	return f.Err()
-}
-
-// AddMember adds a person to the actor's own partner and returns the one-time
-// code with which that person signs in first.
-func (s *Service) AddMember(ctx context.Context, by access.Actor, n NewMember) (Member, string, error) {
-	if err := access.Allow(by, access.ManageMembers, s.o.Now()); err != nil {
-		return Member{}, "", err
-	}
-	if n.Partner == "" {
-		n.Partner = by.Partner
-	}
-	if n.Partner != by.Partner && !by.Shell {
-		return Member{}, "", problem.New(problem.Denied, "members are added by an administrator of their own partner", "ask that partner's administrator")
-	}
-	if err := n.check(); err != nil {
-		return Member{}, "", err
-	}
-	var m Member
-	var code string
-	now := s.o.Now()
-	err := s.o.Log.Update(ctx, func(tx *journal.Tx) (err error) {
-		if _, err = Load(tx, n.Partner); err != nil {
-			return err
-		}
-		m, code, err = s.addMember(tx, by, now, n)
-		return err
-	})
-	return m, code, err
-}
-
-type memberAdded struct {
-	NewMember
-	ID string `json:"id"`
-}
-
-func (s *Service) addMember(tx *journal.Tx, by access.Actor, now time.Time, n NewMember) (Member, string, error) {
-	taken, err := tx.Objects(journal.ObjectQuery{Kind: KindMember, Unique: n.Email, Limit: 1})
-	if err != nil {
-		return Member{}, "", err
-	}
-	if len(taken) > 0 {
-		return Member{}, "", problem.New(problem.Conflict, "a member with this e-mail address is there already", "use another address, or change that member's roles")
-	}
-	seq, err := tx.Next("member")
-	if err != nil {
-		return Member{}, "", err
-	}
-	id := fmt.Sprintf("m%d", seq)
-	e := journal.New("member.added", by, now, memberAdded{n, id}, journal.Ref{Kind: KindMember, ID: id}, journal.Ref{Kind: KindPartner, ID: n.Partner})
-	e.Audience = access.Audience{TLP: access.AmberStrict, Origin: n.Partner}
-	if _, err := tx.Append(e); err != nil {
-		return Member{}, "", err
-	}
-	m, _, err := journal.Load[Member](tx, KindMember, id)
-	if err != nil {
-		return Member{}, "", err
-	}
-	code, err := issue(tx, codeDoc{Member: id, Purpose: purposeFirst}, now.Add(s.o.CodeLife))
-	return m, code, err
-}
-
-// Members returns the members of the actor's own partner.
-func (s *Service) Members(ctx context.Context, by access.Actor) ([]Member, error) {
-	if err := access.Allow(by, access.ReadPartners, s.o.Now()); err != nil {
-		return nil, err
-	}
-	var out []Member
-	err := s.o.Log.View(ctx, func(r journal.StoreReader) error {
-		return journal.Each(r, journal.ObjectQuery{Kind: KindMember, Partner: by.Partner}, func(m Member, _ journal.Object) error {
-			out = append(out, m)
-			return nil
-		})
-	})
-	return out, err
-}
-
-// Change alters a member of the actor's own partner. A nil Roles leaves the
-// roles; Disable ends the member's sessions and codes at once.
-type Change struct {
-	Roles   []access.Role `json:"roles,omitempty"`
-	Disable bool          `json:"disable,omitempty"`
-	Enable  bool          `json:"enable,omitempty"`
-}
-
-// ChangeMember changes a member. The last administrator who can act stays.
-func (s *Service) ChangeMember(ctx context.Context, by access.Actor, id string, c Change) (Member, error) {
-	if err := access.Allow(by, access.ManageMembers, s.o.Now()); err != nil {
-		return Member{}, err
-	}
-	for _, r := range c.Roles {
-		if !slices.Contains(access.Roles(), r) || r.Machine() {
-			return Member{}, problem.Newf(problem.Invalid, "%q is not a member's role", r).WithFix("choose from administrator, officer, analyst, approver, reviewer, observer and operator")
-		}
-	}
-	now := s.o.Now()
-	return journal.Do(ctx, s.o.Log, by, "member.change", now, func(tx *journal.Tx) (Member, error) {
-		m, _, err := journal.Load[Member](tx, KindMember, id)
-		if err == nil && m.Partner != by.Partner && !by.Shell {
-			err = problem.New(problem.NotFound, "there is no such member", "check the list of members")
-		}
-		if err != nil {
-			return m, err
-		}
-		loses := c.Disable || (c.Roles != nil && !slices.Contains(c.Roles, access.Administrator))
-		if loses && slices.Contains(m.Roles, access.Administrator) && !m.Disabled {
-			others := 0
-			err := journal.Each(tx, journal.ObjectQuery{Kind: KindMember, Partner: m.Partner}, func(o Member, _ journal.Object) error {
-				if o.ID != m.ID && !o.Disabled && slices.Contains(o.Roles, access.Administrator) {
-					others++
-				}
-				return nil
-			})
-			if err != nil {
-				return m, err
-			}
-			if others == 0 {
-				return m, problem.New(problem.Conflict, m.Name+" is the last administrator of this partner", "make someone else administrator first")
-			}
-		}
-		e := journal.New("member.changed", by, now, c, journal.Ref{Kind: KindMember, ID: id}, journal.Ref{Kind: KindPartner, ID: m.Partner})
-		e.Audience = access.Audience{TLP: access.AmberStrict, Origin: m.Partner}
-		if _, err := tx.Append(e); err != nil {
-			return m, err
-		}
-		if c.Disable {
-			for _, kind := range []string{privateSession, privateCode} {
-				ps, err := tx.Privates(kind, id)
-				if err != nil {
-					return m, err
-				}
-				for _, p := range ps {
-					if err := tx.DeletePrivate(kind, p.ID); err != nil {
-						return m, err
-					}
-				}
-			}
-		}
-		m, _, err = journal.Load[Member](tx, KindMember, id)
-		return m, err
-	})
-}
-
-// NewToken is what is needed to make a token.
-type NewToken struct {
-	Partner string              `json:"partner,omitempty"`
-	Name    string              `json:"name,omitempty"`
-	Roles   []access.Role       `json:"roles"`
-	Scopes  []access.TokenScope `json:"scopes,omitempty"` // empty: all that the roles can use
-	Life    time.Duration       `json:"life,omitempty"`   // zero: 30 days
-}
-
-// MaxTokenLife bounds how long a token may live.
-const MaxTokenLife = 400 * 24 * time.Hour
-
-type tokenCreated struct {
-	ID      string              `json:"id"`
-	Partner string              `json:"partner"`
-	Name    string              `json:"name"`
-	Roles   []access.Role       `json:"roles"`
-	Scopes  []access.TokenScope `json:"scopes"`
-	Expires time.Time           `json:"expires"`
-}
-
-// CreateToken makes a token of the actor's own partner and returns its text,
-// which is shown this once.
-func (s *Service) CreateToken(ctx context.Context, by access.Actor, n NewToken) (Token, string, error) {
-	now := s.o.Now()
-	if err := access.Allow(by, access.ManageTokens, now); err != nil {
-		return Token{}, "", err
-	}
-	if n.Partner == "" {
-		n.Partner = by.Partner
-	}
-	if n.Partner != by.Partner && !by.Shell {
-		return Token{}, "", problem.New(problem.Denied, "tokens are made by an administrator of their own partner", "ask that partner's administrator")
-	}
-	if n.Life == 0 {
-		n.Life = 30 * 24 * time.Hour
-	}
-	var f problem.InvalidFields
-	if len(n.Roles) == 0 {
-		f.Add("roles", "name at least one role")
-	}
-	for _, r := range n.Roles {
-		if !slices.Contains(access.Roles(), r) {
-			f.Add("roles", "%q is not a role: use %s", r, join(access.Roles()))
-		}
-	}
-	if slices.ContainsFunc(n.Roles, access.Role.Machine) && len(n.Roles) > 1 {
-		f.Add("roles", "a token for an edge has the role edge alone, and one for a relay the role relay")
-	}
-	for _, c := range n.Scopes {
-		if !slices.Contains(access.TokenScopes(), c) {
-			f.Add("scopes", "%q is not a scope: use %s", c, join(access.TokenScopes()))
-		}
-	}
-	if n.Life < 0 || n.Life > MaxTokenLife {
-		f.Add("life", "a token lives for up to 400 days")
-	}
-	if n.Name = clean(n.Name, 60); len(n.Name) > 60 {
-		f.Add("name", "enter a name of up to 60 characters")
-	}
-	if err := f.Err(); err != nil {
-		return Token{}, "", err
-	}
-	edge := slices.ContainsFunc(n.Roles, access.Role.Machine)
-	if len(n.Scopes) == 0 {
-		n.Scopes = []access.TokenScope{access.ScopeRead, access.ScopePropose, access.ScopeDecide, access.ScopeAdmin}
-		if edge {
-			n.Scopes = []access.TokenScope{access.ScopeFeed}
-		}
-	}
-	if by.Token != "" && !edge {
-		// A token has no presence to prove: it makes none that decides, nor any
-		// that can do more than itself.
-		for _, c := range n.Scopes {
-			if c == access.ScopeDecide || !slices.Contains(by.Scopes, c) {
-				return Token{}, "", problem.Newf(problem.Denied, "a token cannot make a token with the scope %s", c).
-					WithFix("sign in as an administrator and make it there, or name fewer scopes")
-			}
-		}
-	}
-	secret := TokenPrefix + random(32)
-	if edge {
-		secret = TokenPrefix + "edge_" + random(32) + "_" + s.o.NodeKey
-	}
-	var t Token
-	err := s.o.Log.Update(ctx, func(tx *journal.Tx) error {
-		if _, err := Load(tx, n.Partner); err != nil {
-			return err
-		}
-		seq, err := tx.Next("token")
-		if err != nil {
-			return err
-		}
-		body := tokenCreated{ID: fmt.Sprintf("t%d", seq), Partner: n.Partner, Name: n.Name, Roles: n.Roles, Scopes: n.Scopes, Expires: now.Add(n.Life).UTC().Truncate(time.Millisecond)}
-		if body.Name == "" {
-			body.Name = body.ID
-			if edge {
-				body.Name = n.Partner + "-" + body.ID
-			}
-		}
-		e := journal.New("token.created", by, now, body, journal.Ref{Kind: KindToken, ID: body.ID}, journal.Ref{Kind: KindPartner, ID: n.Partner})
-		e.Audience = access.Audience{TLP: access.AmberStrict, Origin: n.Partner}
-		if _, err := tx.Append(e); err != nil {
-			return err
-		}
-		if err := tx.PutPrivate(journal.Private{Kind: privateToken, ID: hashSecret(secret), Owner: body.ID, Doc: []byte(`"` + body.ID + `"`), Expires: body.Expires}); err != nil {
-			return err
-		}
-		t, _, err = journal.Load[Token](tx, KindToken, body.ID)
-		return err
-	})
-	if err != nil {
-		return Token{}, "", err
-	}
-	return t, secret, nil
-}
-
-func join[T ~string](list []T) string {
-	s := make([]string, len(list))
-	for i, v := range list {
-		s[i] = string(v)
-	}
-	return strings.Join(s, ", ")
-}
-
-// Tokens returns the tokens of the actor's own partner.
-func (s *Service) Tokens(ctx context.Context, by access.Actor) ([]Token, error) {
-	if err := access.Allow(by, access.ManageTokens, s.o.Now()); err != nil {
-		return nil, err
-	}
-	var out []Token
-	err := s.o.Log.View(ctx, func(r journal.StoreReader) error {
-		return journal.Each(r, journal.ObjectQuery{Kind: KindToken, Partner: by.Partner}, func(t Token, _ journal.Object) error {
-			out = append(out, t)
-			return nil
-		})
-	})
-	return out, err
-}
-
-// RevokeToken ends a token of the actor's own partner at once.
-func (s *Service) RevokeToken(ctx context.Context, by access.Actor, id string) (Token, error) {
-	now := s.o.Now()
-	if err := access.Allow(by, access.ManageTokens, now); err != nil {
-		return Token{}, err
-	}
-	return journal.Do(ctx, s.o.Log, by, "token.revoke", now, func(tx *journal.Tx) (Token, error) {
-		t, _, err := journal.Load[Token](tx, KindToken, id)
-		if err == nil && t.Partner != by.Partner && !by.Shell {
-			err = problem.Newf(problem.NotFound, "there is no token %s", id)
-		}
-		if problem.KindOf(err) == problem.NotFound {
-			return t, problem.Newf(problem.NotFound, "there is no token %s", id).WithFix("list the tokens to find its ID")
-		}
-		if err != nil {
-			return t, err
-		}
-		if !t.Revoked.IsZero() {
-			return t, problem.Newf(problem.Conflict, "token %s was revoked already", id).WithFix("nothing more is needed")
-		}
-		e := journal.New("token.revoked", by, now, nil, journal.Ref{Kind: KindToken, ID: id}, journal.Ref{Kind: KindPartner, ID: t.Partner})
-		e.Audience = access.Audience{TLP: access.AmberStrict, Origin: t.Partner}
-		if _, err := tx.Append(e); err != nil {
-			return t, err
-		}
-		ps, err := tx.Privates(privateToken, id)
-		if err != nil {
-			return t, err
-		}
-		for _, p := range ps {
-			if err := tx.DeletePrivate(privateToken, p.ID); err != nil {
-				return t, err
-			}
-		}
-		t, _, err = journal.Load[Token](tx, KindToken, id)
-		return t, err
-	})
 }

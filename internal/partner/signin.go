@@ -22,6 +22,12 @@ const (
 	privateSession    = "session"
 	privateToken      = "token"
 	privateCredential = "credential"
+	privatePasskey    = "passkey"
+	privateChallenge  = "challenge" // of a passkey, that was taken already
+	privateDevice     = "device"    // a browser that signed in before
+	privateLink       = "oidc"      // an identity elsewhere that signs in an account
+	privateAlert      = "alert"     // the account's owner is to be told on the page
+	privateUsed       = "used"      // when a token was last used
 )
 
 const (
@@ -36,17 +42,10 @@ type codeDoc struct {
 }
 
 type credential struct {
-	Password string `json:"password"`
-	Seed     []byte `json:"seed"`      // sealed TOTP secret
-	LastStep int64  `json:"last_step"` // a TOTP code is taken once
-}
-
-// Session is a signed-in browser.
-type Session struct {
-	Member string    `json:"member"`
-	Began  time.Time `json:"began"`
-	Seen   time.Time `json:"seen"`
-	StepUp time.Time `json:"step_up"`
+	Password string   `json:"password"`
+	Seed     []byte   `json:"seed"`               // sealed TOTP secret
+	LastStep int64    `json:"last_step"`          // a TOTP code is taken once
+	Recovery []string `json:"recovery,omitempty"` // digests of recovery codes that are left
 }
 
 // issue makes a one-time code.
@@ -95,31 +94,9 @@ func (s *Service) IssueOpen(ctx context.Context, member string, life time.Durati
 // in several browsers. The session counts as fresh for its whole life, as a demo has no second
 // factor to ask for.
 func (s *Service) Open(ctx context.Context, code string) (string, error) {
-	var key string
+	key := random(32)
 	err := s.o.Log.Update(ctx, func(tx *journal.Tx) error {
 		d, _, err := s.code(tx, code, purposeOpen)
-		if err != nil {
-			return err
-		}
-		key, err = s.begin(tx, d.Member, s.o.Now().Add(s.o.SessionMax))
-		return err
-	})
-	return key, err
-}
-
-// Enrolment is what the first sign-in page shows.
-type Enrolment struct {
-	Member Member
-	Secret string // TOTP secret, base 32, to type into an authenticator
-	URL    string // otpauth URL, for a QR code
-}
-
-// Begin looks at a first sign-in code without using it up, and offers a TOTP
-// secret. The same code is offered the same secret until it is used.
-func (s *Service) Begin(ctx context.Context, code string) (Enrolment, error) {
-	var en Enrolment
-	err := s.o.Log.Update(ctx, func(tx *journal.Tx) error {
-		d, p, err := s.code(tx, code, purposeFirst)
 		if err != nil {
 			return err
 		}
@@ -127,23 +104,72 @@ func (s *Service) Begin(ctx context.Context, code string) (Enrolment, error) {
 		if err != nil {
 			return err
 		}
+		now := s.o.Now().UTC()
+		ses := Session{Account: m.Account(), Member: m.ID, Began: now, Seen: now, How: byDemo, StepUp: now.Add(s.o.SessionMax), For: access.AnyAction}
+		return putSession(tx, key, ses, now.Add(s.o.SessionMax))
+	})
+	return key, err
+}
+
+// Enrolment is what the first sign-in page shows.
+type Enrolment struct {
+	Member  Member
+	Partner Partner
+	Joins   bool      // the person has an account and is to accept, signed in with it
+	Secret  string    // TOTP secret, base 32, to type into an authenticator
+	URL     string    // otpauth URL, for a QR code
+	Passkey *Ceremony // to make a passkey with; nil if this node's address can have none
+}
+
+// Begin looks at an invitation's code without using it up, and offers a TOTP
+// secret and a passkey. The same code is offered the same secret until it is
+// used.
+func (s *Service) Begin(ctx context.Context, code string) (Enrolment, error) {
+	var en Enrolment
+	err := s.o.Log.Update(ctx, func(tx *journal.Tx) error {
+		d, p, m, err := s.invitation(tx, code)
+		if err != nil {
+			return err
+		}
+		en = Enrolment{Member: m, Joins: m.Person != ""}
+		if en.Partner, err = Load(tx, m.Partner); err != nil || en.Joins {
+			return err
+		}
 		key, err := s.seed(d.Seed, m)
 		if err != nil {
 			return err
 		}
-		if d.Seed == nil {
-			d.Seed = s.o.Seal.Seal([]byte(key.Secret()), "totp "+m.ID)
-			if p.Doc, err = json.Marshal(d); err != nil {
-				return fmt.Errorf("writing a one-time code: %w", err)
-			}
-			if err := tx.PutPrivate(p); err != nil {
+		en.Secret, en.URL = key.Secret(), key.URL()
+		if s.rp != nil {
+			if en.Passkey, err = s.offerPasskey(tx, m.Account(), firstBinding(code)); err != nil {
 				return err
 			}
 		}
-		en = Enrolment{Member: m, Secret: key.Secret(), URL: key.URL()}
-		return nil
+		if d.Seed != nil {
+			return nil
+		}
+		d.Seed = s.o.Seal.Seal([]byte(key.Secret()), "totp "+m.ID)
+		if p.Doc, err = json.Marshal(d); err != nil {
+			return fmt.Errorf("writing a one-time code: %w", err)
+		}
+		return tx.PutPrivate(p)
 	})
 	return en, err
+}
+
+func firstBinding(code string) string { return "first " + hashSecret(normalCode(code)) }
+
+// invitation reads a code of the first sign-in and whom it is for.
+func (s *Service) invitation(r journal.StoreReader, code string) (codeDoc, journal.Private, Member, error) {
+	d, p, err := s.code(r, code, purposeFirst)
+	if err != nil {
+		return d, p, Member{}, err
+	}
+	m, _, err := journal.Load[Member](r, KindMember, d.Member)
+	if err == nil && m.Disabled {
+		err = errCode
+	}
+	return d, p, m, err
 }
 
 func (s *Service) seed(sealed []byte, m Member) (*otp.Key, error) {
@@ -169,9 +195,122 @@ func (s *Service) seed(sealed []byte, m Member) (*otp.Key, error) {
 // MinPassword is the least number of characters of a password.
 const MinPassword = 12
 
-// Enrol uses up a first sign-in code: it sets the password and the second
-// factor, of which one code is checked, and returns a session's key.
-func (s *Service) Enrol(ctx context.Context, code, password, again, onetime string) (string, error) {
+// Enrol uses up an invitation: it sets the password and the second factor, of
+// which one code is checked, signs in, and returns the recovery codes, which
+// are shown this once. Whatever the account had before is replaced, and its
+// sessions end: an invitation to someone who was here is the way back in.
+func (s *Service) Enrol(ctx context.Context, code, password, again, onetime string, client Client) (SignedIn, []string, error) {
+	if err := checkNewPassword(password, again); err != nil {
+		return SignedIn{}, nil, err
+	}
+	hash := hashPassword(s.o.Cost, password)
+	recovery := recoveryCodes()
+	var out SignedIn
+	err := s.o.Log.Update(ctx, func(tx *journal.Tx) error {
+		return s.enrol(tx, code, byPassword, client, &out, func(d codeDoc, m Member) error {
+			c := credential{Password: hash, Seed: d.Seed, Recovery: recovery.hashes()}
+			var err error
+			if c.LastStep, err = s.onetime(c, m.Account(), onetime, s.o.Now()); err != nil {
+				return err
+			}
+			return putCredential(tx, m.Account(), c)
+		})
+	})
+	return out, recovery.texts(err), err
+}
+
+// EnrolPasskey uses up an invitation with the passkey that Begin offered.
+func (s *Service) EnrolPasskey(ctx context.Context, code, token, response, name string, client Client) (SignedIn, error) {
+	var out SignedIn
+	err := s.o.Log.Update(ctx, func(tx *journal.Tx) error {
+		return s.enrol(tx, code, byPasskey, client, &out, func(_ codeDoc, m Member) error {
+			return s.addPasskey(tx, m.Account(), token, response, name, firstBinding(code))
+		})
+	})
+	return out, err
+}
+
+// enrol is what every way to take up an invitation has in common. set stores
+// the new key; it runs after the old ones are gone.
+func (s *Service) enrol(tx *journal.Tx, code, with string, client Client, out *SignedIn, set func(codeDoc, Member) error) error {
+	d, p, m, err := s.invitation(tx, code)
+	if err != nil {
+		return err
+	}
+	if m.Person != "" {
+		return problem.New(problem.Conflict, "this invitation is for someone who has an account here", "sign in with it, then open the link again")
+	}
+	for _, kind := range []string{privateCredential, privatePasskey, privateLink, privateSession, privateDevice} {
+		if err := deleteOwned(tx, kind, m.Account()); err != nil {
+			return err
+		}
+	}
+	if err := set(d, m); err != nil {
+		return err
+	}
+	if err := tx.DeletePrivate(privateCode, p.ID); err != nil {
+		return err
+	}
+	if err := s.enrolled(tx, m, with); err != nil {
+		return err
+	}
+	*out, err = s.begin(tx, m, client, byInvitation, access.ChangeKeys)
+	return err
+}
+
+func (s *Service) enrolled(tx *journal.Tx, m Member, with string) error {
+	by := access.Actor{Partner: m.Partner, Member: m.ID}
+	e := journal.New("member.enrolled", by, s.o.Now(), map[string]string{"with": with}, journal.Ref{Kind: KindMember, ID: m.ID}, journal.Ref{Kind: KindPartner, ID: m.Partner})
+	e.Audience = access.Audience{TLP: access.AmberStrict, Origin: m.Partner}
+	_, err := tx.Append(e)
+	return err
+}
+
+// Join accepts an invitation to one more partner, by the person who is signed
+// in and whom it is for.
+func (s *Service) Join(ctx context.Context, by access.Actor, code string) (Member, error) {
+	var m Member
+	err := s.o.Log.Update(ctx, func(tx *journal.Tx) error {
+		var p journal.Private
+		var err error
+		if _, p, m, err = s.invitation(tx, code); err != nil {
+			return err
+		}
+		me, _, err := journal.Load[Member](tx, KindMember, by.Member)
+		if err != nil {
+			return err
+		}
+		if m.Person == "" || m.Person != me.Account() || by.Token != "" {
+			return errCode
+		}
+		e := journal.New("member.joined", access.Actor{Partner: m.Partner, Member: m.ID}, s.o.Now(), nil, journal.Ref{Kind: KindMember, ID: m.ID}, journal.Ref{Kind: KindPartner, ID: m.Partner})
+		e.Audience = access.Audience{TLP: access.AmberStrict, Origin: m.Partner}
+		if _, err := tx.Append(e); err != nil {
+			return err
+		}
+		if err := tx.DeletePrivate(privateCode, p.ID); err != nil {
+			return err
+		}
+		m, _, err = journal.Load[Member](tx, KindMember, m.ID)
+		return err
+	})
+	return m, err
+}
+
+func deleteOwned(tx *journal.Tx, kind, owner string) error {
+	ps, err := tx.Privates(kind, owner)
+	if err != nil {
+		return err
+	}
+	for _, p := range ps {
+		if err := tx.DeletePrivate(kind, p.ID); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func checkNewPassword(password, again string) error {
 	var f problem.InvalidFields
 	if n := len([]rune(password)); n < MinPassword || len(password) > 1024 {
 		f.Add("password", "enter a password of at least %d characters; a short sentence is good", MinPassword)
@@ -179,41 +318,7 @@ func (s *Service) Enrol(ctx context.Context, code, password, again, onetime stri
 	if password != again {
 		f.Add("again", "enter the same password twice")
 	}
-	if err := f.Err(); err != nil {
-		return "", err
-	}
-	hash := hashPassword(s.o.Cost, password)
-	var key string
-	err := s.o.Log.Update(ctx, func(tx *journal.Tx) error {
-		now := s.o.Now()
-		d, p, err := s.code(tx, code, purposeFirst)
-		if err != nil {
-			return err
-		}
-		m, _, err := journal.Load[Member](tx, KindMember, d.Member)
-		if err != nil {
-			return err
-		}
-		c := credential{Password: hash, Seed: d.Seed}
-		if c.LastStep, err = s.onetime(c, m.ID, onetime, now); err != nil {
-			return err
-		}
-		if err := tx.DeletePrivate(privateCode, p.ID); err != nil {
-			return err
-		}
-		if err := putCredential(tx, m.ID, c); err != nil {
-			return err
-		}
-		by := access.Actor{Partner: m.Partner, Member: m.ID}
-		e := journal.New("member.enrolled", by, now, nil, journal.Ref{Kind: KindMember, ID: m.ID}, journal.Ref{Kind: KindPartner, ID: m.Partner})
-		e.Audience = access.Audience{TLP: access.AmberStrict, Origin: m.Partner}
-		if _, err := tx.Append(e); err != nil {
-			return err
-		}
-		key, err = s.begin(tx, m.ID, now)
-		return err
-	})
-	return key, err
+	return f.Err()
 }
 
 func putCredential(tx *journal.Tx, member string, c credential) error {
@@ -255,82 +360,95 @@ func (s *Service) onetime(c credential, member, code string, now time.Time) (int
 	return 0, errOnetime
 }
 
-// begin makes a session and returns its key.
-func (s *Service) begin(tx *journal.Tx, member string, stepUp time.Time) (string, error) {
-	key := random(32)
-	now := s.o.Now().UTC()
-	return key, putSession(tx, key, Session{Member: member, Began: now, Seen: now, StepUp: stepUp.UTC()}, now.Add(s.o.SessionMax))
-}
-
-func putSession(tx *journal.Tx, key string, ses Session, expires time.Time) error {
-	doc, err := json.Marshal(ses)
-	if err != nil {
-		return fmt.Errorf("writing a session: %w", err)
-	}
-	return tx.PutPrivate(journal.Private{Kind: privateSession, ID: hashSecret(key), Owner: ses.Member, Doc: doc, Expires: expires})
-}
-
 var errSignIn = &problem.Error{
 	Kind: problem.Invalid, Detail: "the e-mail address, password or code is not right", Fix: "check all three and try again",
 	Fields: []problem.Field{{Name: "password", Detail: "check the e-mail address, the password and the code"}},
 }
 
-// SignIn checks a password and a TOTP code and returns a session's key. addr
-// is the client's network address, for counting failures. Which of the three
-// was wrong is never said.
-func (s *Service) SignIn(ctx context.Context, email, password, onetime, addr string) (string, error) {
+// SignIn checks a password and a second factor and signs in. The second factor
+// is a code of the authenticator, taken once, or a recovery code, which is used
+// up. Which of the three was wrong is never said.
+func (s *Service) SignIn(ctx context.Context, email, password, second string, client Client) (SignedIn, error) {
+	var out SignedIn
 	email = strings.ToLower(strings.TrimSpace(email))
-	if err := s.failures.check("email "+email, "addr "+addr); err != nil {
-		return "", err
+	byEmail, byAddr := "email "+email, "addr "+client.Addr
+	if err := s.failures.check(byEmail, byAddr); err != nil {
+		s.failed(ctx, "password", err)
+		return out, err
 	}
-	var m Member
+	var account string
+	var active []Member
 	var c credential
 	err := s.o.Log.View(ctx, func(r journal.StoreReader) error {
-		os, err := r.Objects(journal.ObjectQuery{Kind: KindMember, Unique: email, Limit: 1})
-		if err != nil || len(os) == 0 {
+		m, ok, err := byAddress(r, email)
+		if err != nil || !ok {
 			return err
 		}
-		if err := json.Unmarshal(os[0].Doc, &m); err != nil {
-			return fmt.Errorf("reading member %s: %w", os[0].ID, err)
+		account = m.Account()
+		if active, err = memberships(r, account); err != nil {
+			return err
 		}
-		c, err = loadCredential(r, m.ID)
+		c, err = loadCredential(r, account)
 		return err
 	})
 	if err != nil {
-		return "", err
+		return out, err
 	}
 	hash := c.Password
 	if hash == "" {
 		hash = s.decoy() // the same work for an address that is not there
 	}
-	wrong := checkPassword(hash, password) != nil || c.Password == "" || m.Disabled
-	if !wrong {
-		var key string
+	if checkPassword(hash, password) == nil && c.Password != "" && len(active) > 0 {
 		err = s.o.Log.Update(ctx, func(tx *journal.Tx) error {
-			now := s.o.Now()
-			c, err := loadCredential(tx, m.ID)
+			c, err := loadCredential(tx, account)
 			if err != nil {
 				return err
 			}
-			if c.LastStep, err = s.onetime(c, m.ID, onetime, now); err != nil {
+			how, prove := byPassword, access.Action("")
+			if isRecoveryCode(second) {
+				// Who lost the authenticator must be able to set up a new one.
+				how, prove = byRecovery, access.ChangeKeys
+				err = c.useRecovery(second)
+			} else {
+				c.LastStep, err = s.onetime(c, account, second, s.o.Now())
+			}
+			if err != nil {
 				return err
 			}
-			if err := putCredential(tx, m.ID, c); err != nil {
+			if err := putCredential(tx, account, c); err != nil {
 				return err
 			}
-			key, err = s.begin(tx, m.ID, now)
+			out, err = s.begin(tx, active[0], client, how, prove)
 			return err
 		})
 		if err == nil {
-			s.failures.clear("email " + email)
-			return key, nil
+			s.failures.clear(byEmail)
+			return out, nil
 		}
 		if problem.KindOf(err) != problem.Invalid {
-			return "", err
+			return out, err
 		}
 	}
-	s.failures.count("email "+email, "addr "+addr)
-	return "", errSignIn
+	s.failures.count(byEmail, byAddr)
+	s.failed(ctx, "password", errSignIn)
+	return SignedIn{}, errSignIn
+}
+
+// byAddress finds who has an e-mail address, first of all who was invited
+// first; all of them are one account.
+func byAddress(r journal.StoreReader, email string) (Member, bool, error) {
+	var m Member
+	found := false
+	err := journal.Each(r, journal.ObjectQuery{Kind: KindMember, Unique: email}, func(o Member, _ journal.Object) error {
+		if o.Disabled && !o.Enrolled { // an invitation that was taken back
+			return nil
+		}
+		if !found || o.Person == "" {
+			m, found = o, true
+		}
+		return nil
+	})
+	return m, found, err
 }
 
 func loadCredential(r journal.StoreReader, member string) (credential, error) {
@@ -357,190 +475,6 @@ func (s *Service) decoy() string {
 	h := hashPassword(s.o.Cost, random(20))
 	decoys.Store(s.o.Cost, h)
 	return h
-}
-
-// StepUp proves presence anew with a TOTP code.
-func (s *Service) StepUp(ctx context.Context, key, onetime string) error {
-	ses, _, err := s.session(ctx, key)
-	if err != nil {
-		return err
-	}
-	who := "stepup " + ses.Member
-	if err := s.failures.check(who); err != nil {
-		return err
-	}
-	err = s.o.Log.Update(ctx, func(tx *journal.Tx) error {
-		now := s.o.Now()
-		c, err := loadCredential(tx, ses.Member)
-		if err != nil {
-			return err
-		}
-		if c.Seed == nil {
-			return problem.New(problem.Conflict, "this member has no second factor", "ask your administrator for a new first sign-in link")
-		}
-		if c.LastStep, err = s.onetime(c, ses.Member, onetime, now); err != nil {
-			return err
-		}
-		if err := putCredential(tx, ses.Member, c); err != nil {
-			return err
-		}
-		ses.StepUp = now.UTC()
-		return putSession(tx, key, ses, ses.Began.Add(s.o.SessionMax))
-	})
-	if problem.KindOf(err) == problem.Invalid {
-		s.failures.count(who)
-	}
-	return err
-}
-
-// SignOut ends a session. A key that is not known is no error.
-func (s *Service) SignOut(ctx context.Context, key string) error {
-	return s.o.Log.Update(ctx, func(tx *journal.Tx) error {
-		return tx.DeletePrivate(privateSession, hashSecret(key))
-	})
-}
-
-var errSession = problem.New(problem.SignIn, "you are not signed in, or the session has ended", "sign in again")
-
-func (s *Service) session(ctx context.Context, key string) (Session, access.Actor, error) {
-	var ses Session
-	var a access.Actor
-	if key == "" {
-		return ses, a, errSession
-	}
-	err := s.o.Log.View(ctx, func(r journal.StoreReader) error {
-		p, err := r.Private(privateSession, hashSecret(key))
-		if problem.KindOf(err) == problem.NotFound {
-			return errSession
-		}
-		if err != nil {
-			return err
-		}
-		if err := json.Unmarshal(p.Doc, &ses); err != nil {
-			return fmt.Errorf("reading a session: %w", err)
-		}
-		now := s.o.Now()
-		if !now.Before(p.Expires) || now.Sub(ses.Seen) > s.o.SessionIdle {
-			return errSession
-		}
-		m, _, err := journal.Load[Member](r, KindMember, ses.Member)
-		if err != nil {
-			return err
-		}
-		if m.Disabled {
-			return errSession
-		}
-		pa, err := Load(r, m.Partner)
-		if err != nil {
-			return err
-		}
-		a = access.Actor{
-			Partner: pa.ID, Kind: pa.Kind, Country: pa.Country, Member: m.ID, Name: m.Name,
-			Roles: m.Roles, StepUp: ses.StepUp,
-		}
-		return nil
-	})
-	return ses, a, err
-}
-
-// seenEvery bounds how often a session's last use is written.
-const seenEvery = time.Minute
-
-// BySession returns who is signed in with this key, and that member.
-func (s *Service) BySession(ctx context.Context, key string) (access.Actor, Member, error) {
-	ses, a, err := s.session(ctx, key)
-	if err != nil {
-		return a, Member{}, err
-	}
-	var m Member
-	if err := s.o.Log.View(ctx, func(r journal.StoreReader) (err error) {
-		m, _, err = journal.Load[Member](r, KindMember, ses.Member)
-		return err
-	}); err != nil {
-		return a, m, err
-	}
-	if now := s.o.Now().UTC(); now.Sub(ses.Seen) > seenEvery {
-		ses.Seen = now
-		err = s.o.Log.Update(ctx, func(tx *journal.Tx) error {
-			if _, err := tx.Private(privateSession, hashSecret(key)); err != nil {
-				return err // signed out meanwhile: do not bring it back
-			}
-			return putSession(tx, key, ses, ses.Began.Add(s.o.SessionMax))
-		})
-		if problem.KindOf(err) == problem.NotFound {
-			return access.Actor{}, m, errSession
-		}
-	}
-	return a, m, err
-}
-
-var errToken = problem.New(problem.SignIn, "this token is not known, was revoked or has expired", "send a valid token as \"Authorization: Bearer siaga_…\"; make one with siaga token create")
-
-// ByToken returns the actor for a token's text.
-func (s *Service) ByToken(ctx context.Context, text string) (access.Actor, Token, error) {
-	var a access.Actor
-	var t Token
-	if !strings.HasPrefix(text, TokenPrefix) || len(text) > 200 {
-		return a, t, errToken
-	}
-	err := s.o.Log.View(ctx, func(r journal.StoreReader) error {
-		p, err := r.Private(privateToken, hashSecret(text))
-		if problem.KindOf(err) == problem.NotFound {
-			return errToken
-		}
-		if err != nil {
-			return err
-		}
-		if t, _, err = journal.Load[Token](r, KindToken, p.Owner); err != nil {
-			return err
-		}
-		if t.State(s.o.Now()) != "active" {
-			return errToken
-		}
-		pa, err := Load(r, t.Partner)
-		if err != nil {
-			return err
-		}
-		a = access.Actor{Partner: pa.ID, Kind: pa.Kind, Country: pa.Country, Name: t.Name, Roles: t.Roles, Scopes: t.Scopes, Token: t.ID}
-		return nil
-	})
-	return a, t, err
-}
-
-// EdgeToken is what a relay knows a token of an edge by.
-type EdgeToken struct {
-	Token
-	Hash string // of its text
-}
-
-// EdgeTokens returns the tokens of the edges that the actor, a relay, may
-// serve: those of its own partner that are active, by ID.
-func (s *Service) EdgeTokens(ctx context.Context, by access.Actor) ([]EdgeToken, error) {
-	now := s.o.Now()
-	if err := access.Allow(by, access.ServeEdges, now); err != nil {
-		return nil, err
-	}
-	var out []EdgeToken
-	err := s.o.Log.View(ctx, func(r journal.StoreReader) error {
-		out = nil
-		err := journal.Each(r, journal.ObjectQuery{Kind: KindToken, States: []string{"active"}, Partner: by.Partner}, func(t Token, _ journal.Object) error {
-			if t.Edge() && t.State(now) == "active" {
-				out = append(out, EdgeToken{Token: t})
-			}
-			return nil
-		})
-		for i := range out {
-			secrets, perr := r.Privates(privateToken, out[i].ID)
-			if perr != nil {
-				return perr
-			}
-			for _, p := range secrets {
-				out[i].Hash = p.ID
-			}
-		}
-		return err
-	})
-	return out, err
 }
 
 // Expire removes sessions, codes and records whose time is over.

@@ -32,10 +32,10 @@ func (d *desk) enrol(code, password string) (seed, session string) {
 	d.t.Helper()
 	en, err := d.s.Begin(background, code)
 	d.ok(err)
-	session, err = d.s.Enrol(background, code, password, password, d.shows(en.Secret, d.clock.now()))
+	in, _, err := d.s.Enrol(background, code, password, password, d.shows(en.Secret, d.clock.now()), partner.Client{})
 	d.ok(err)
 	d.clock.pass(30 * time.Second)
-	return en.Secret, session
+	return en.Secret, in.Key
 }
 
 func TestFirstLink(t *testing.T) {
@@ -58,27 +58,30 @@ func TestFirstLink(t *testing.T) {
 		{"a wrong six-digit code", d.code, password, password, "000000", "code"},
 		{"no six-digit code", d.code, password, password, "", "code"},
 	} {
-		_, err := d.s.Enrol(background, c.code, c.password, c.again, c.onetime)
+		_, _, err := d.s.Enrol(background, c.code, c.password, c.again, c.onetime, partner.Client{})
 		d.want(c.name, err, problem.Invalid)
 		if f := fieldsOf(err); len(f) != 1 || f[0] != c.field {
 			t.Errorf("%s: the fields %v, want %s", c.name, f, c.field)
 		}
 	}
-	_, err = d.s.Enrol(background, strings.Repeat("0", 13), password, password, now)
+	_, _, err = d.s.Enrol(background, strings.Repeat("0", 13), password, password, now, partner.Client{})
 	d.want("another link", err, problem.NotFound)
 	_, err = d.s.Open(background, d.code)
 	d.want("a first link as a demo's", err, problem.NotFound)
 
-	session, err := d.s.Enrol(background, d.code, password, password, now)
+	in, codes, err := d.s.Enrol(background, d.code, password, password, now, partner.Client{})
 	d.ok(err)
-	a, m, err := d.s.BySession(background, session)
+	if len(codes) != partner.RecoveryCodes {
+		t.Errorf("%d recovery codes", len(codes))
+	}
+	a, m, err := d.s.BySession(background, in.Key)
 	d.ok(err)
 	if a.Member != d.first.ID || !m.Enrolled || a.Partner != "nusa" {
 		t.Errorf("signed in as %+v, %+v", a, m)
 	}
 	_, err = d.s.Begin(background, d.code)
 	d.want("the page, once used", err, problem.NotFound)
-	_, err = d.s.Enrol(background, d.code, password, password, now)
+	_, _, err = d.s.Enrol(background, d.code, password, password, now, partner.Client{})
 	d.want("the form, once used", err, problem.NotFound)
 
 	_, late := d.member(d.nusa, "Budi", access.Officer)
@@ -88,7 +91,7 @@ func TestFirstLink(t *testing.T) {
 	d.clock.pass(time.Millisecond)
 	_, err = d.s.Begin(background, late)
 	d.want("at its end", err, problem.NotFound)
-	_, err = d.s.Enrol(background, late, password, password, "123456")
+	_, _, err = d.s.Enrol(background, late, password, password, "123456", partner.Client{})
 	d.want("the form at its end", err, problem.NotFound)
 }
 
@@ -119,7 +122,7 @@ func TestSignIn(t *testing.T) {
 		{"one who never signed in", "citra@nusa.example", "", ""},
 		{"one who was disabled", "budi@nusa.example", password, d.shows(budi, d.clock.now())},
 	} {
-		_, err := d.s.SignIn(background, c.email, c.password, c.code, "192.0.2.1")
+		_, err := d.s.SignIn(background, c.email, c.password, c.code, partner.Client{Addr: "192.0.2.1"})
 		d.want(c.name, err, problem.Invalid)
 		if words == "" {
 			words = err.Error()
@@ -128,9 +131,9 @@ func TestSignIn(t *testing.T) {
 			t.Errorf("%s: %q tells it from %q", c.name, err, words)
 		}
 	}
-	key, err := d.s.SignIn(background, "  AYU@Nusa.example ", password, d.shows(seed, d.clock.now()), "192.0.2.1")
+	in, err := d.s.SignIn(background, "  AYU@Nusa.example ", password, d.shows(seed, d.clock.now()), partner.Client{Addr: "192.0.2.1"})
 	d.ok(err)
-	if _, _, err := d.s.BySession(background, key); err != nil {
+	if _, _, err := d.s.BySession(background, in.Key); err != nil {
 		t.Error(err)
 	}
 }
@@ -139,7 +142,7 @@ func TestOnetimeCodes(t *testing.T) {
 	d := open(t)
 	seed, _ := d.enrol(d.code, password)
 	in := func(code string) error {
-		_, err := d.s.SignIn(background, email, password, code, "")
+		_, err := d.s.SignIn(background, email, password, code, partner.Client{Addr: ""})
 		return err
 	}
 	at := d.clock.now()
@@ -162,26 +165,26 @@ func TestWrongAttemptsAreCounted(t *testing.T) {
 	_, code := d.member(d.nusa, "Budi", access.Officer)
 	budi, _ := d.enrol(code, password)
 	wrong := func(who, addr string) error {
-		_, err := d.s.SignIn(background, who, "not it at all", "000000", addr)
+		_, err := d.s.SignIn(background, who, "not it at all", "000000", partner.Client{Addr: addr})
 		return err
 	}
 	for range 4 {
 		d.want("wrong", wrong(email, "192.0.2.1"), problem.Invalid)
 	}
-	_, err := d.s.SignIn(background, email, password, d.shows(seed, d.clock.now()), "192.0.2.1")
+	_, err := d.s.SignIn(background, email, password, d.shows(seed, d.clock.now()), partner.Client{Addr: "192.0.2.1"})
 	d.want("right after four wrong ones", err, "")
 	d.clock.pass(30 * time.Second)
 	for range 5 {
 		d.want("wrong", wrong(email, "192.0.2.1"), problem.Invalid)
 	}
-	_, err = d.s.SignIn(background, email, password, d.shows(seed, d.clock.now()), "192.0.2.1")
+	_, err = d.s.SignIn(background, email, password, d.shows(seed, d.clock.now()), partner.Client{Addr: "192.0.2.1"})
 	d.want("right after five wrong ones", err, problem.Busy)
-	_, err = d.s.SignIn(background, strings.ToUpper(email), password, d.shows(seed, d.clock.now()), "198.51.100.7")
+	_, err = d.s.SignIn(background, strings.ToUpper(email), password, d.shows(seed, d.clock.now()), partner.Client{Addr: "198.51.100.7"})
 	d.want("from elsewhere, in capitals", err, problem.Busy)
-	_, err = d.s.SignIn(background, "budi@nusa.example", password, d.shows(budi, d.clock.now()), "192.0.2.1")
+	_, err = d.s.SignIn(background, "budi@nusa.example", password, d.shows(budi, d.clock.now()), partner.Client{Addr: "192.0.2.1"})
 	d.want("a colleague at the same address", err, "")
 	d.clock.pass(5*time.Minute + time.Second)
-	_, err = d.s.SignIn(background, email, password, d.shows(seed, d.clock.now()), "192.0.2.1")
+	_, err = d.s.SignIn(background, email, password, d.shows(seed, d.clock.now()), partner.Client{Addr: "192.0.2.1"})
 	d.want("after the wait", err, "")
 
 	// An address that tries many accounts waits, too.
@@ -193,29 +196,37 @@ func TestWrongAttemptsAreCounted(t *testing.T) {
 	d.want("another address", wrong("other@nusa.example", "203.0.113.10"), problem.Invalid)
 }
 
+// TestStepUp: a proof of presence is fresh, for one session and for one action.
 func TestStepUp(t *testing.T) {
 	d := open(t)
 	seed, key := d.enrol(d.code, password)
-	a, _, err := d.s.BySession(background, key)
-	d.ok(err)
-	d.want("right after signing in", access.Allow(a, access.ManageMembers, d.clock.now()), "")
-	d.clock.pass(access.StepUpFresh + time.Second)
-	a, _, err = d.s.BySession(background, key)
-	d.ok(err)
-	d.want("five minutes later", access.Allow(a, access.ManageMembers, d.clock.now()), problem.StepUp)
-	d.want("with a wrong code", d.s.StepUp(background, key, "000000"), problem.Invalid)
+	const do = access.ManageMembers
+	may := func(key string, do access.Action) error {
+		t.Helper()
+		a, _, err := d.s.BySession(background, key)
+		d.ok(err)
+		return access.Allow(a, do, d.clock.now())
+	}
+	d.want("right after signing in", may(key, do), problem.StepUp)
+	d.want("with a wrong code", d.s.StepUpCode(background, key, do, "000000"), problem.Invalid)
 	code := d.shows(seed, d.clock.now())
-	d.want("with a right code", d.s.StepUp(background, key, code), "")
-	d.want("with the same code again", d.s.StepUp(background, key, code), problem.Invalid)
-	a, _, err = d.s.BySession(background, key)
+	d.want("with a right code", d.s.StepUpCode(background, key, do, code), "")
+	d.want("with the same code again", d.s.StepUpCode(background, key, do, code), problem.Invalid)
+	d.want("after it", may(key, do), "")
+	d.want("for another action", may(key, access.ManageTokens), problem.StepUp)
+	d.clock.pass(30 * time.Second)
+	other, err := d.s.SignIn(background, email, password, d.shows(seed, d.clock.now()), partner.Client{})
 	d.ok(err)
-	d.want("after it", access.Allow(a, access.ManageMembers, d.clock.now()), "")
-	d.want("with no session", d.s.StepUp(background, "", code), problem.SignIn)
-	for range 3 {
-		d.want("wrong again", d.s.StepUp(background, key, "000000"), problem.Invalid)
+	d.want("in another session", may(other.Key, do), problem.StepUp)
+	d.clock.pass(access.StepUpFresh)
+	d.want("five minutes later", may(key, do), problem.StepUp)
+	d.want("with no session", d.s.StepUpCode(background, "", do, code), problem.SignIn)
+	d.want("for what needs none", d.s.StepUpCode(background, key, access.ReadIncidents, code), problem.Invalid)
+	for range 5 {
+		d.want("wrong again", d.s.StepUpCode(background, key, do, "000000"), problem.Invalid)
 	}
 	d.clock.pass(30 * time.Second)
-	d.want("right after five wrong ones", d.s.StepUp(background, key, d.shows(seed, d.clock.now())), problem.Busy)
+	d.want("right after five wrong ones", d.s.StepUpCode(background, key, do, d.shows(seed, d.clock.now())), problem.Busy)
 }
 
 func TestSessions(t *testing.T) {

@@ -1,6 +1,7 @@
 package partner
 
 import (
+	"cmp"
 	"slices"
 	"time"
 
@@ -31,19 +32,25 @@ type Partner struct {
 // Location returns the partner's time zone, UTC if it is unknown here.
 func (p Partner) Location() *time.Location { return location(p.Zone) }
 
-// Member is a person of a partner.
+// Member is a person of a partner. Who works for several partners is a member
+// of each, with roles of their own there; all of them are one account.
 type Member struct {
 	ID       string        `json:"id"`
 	Partner  string        `json:"partner"`
+	Person   string        `json:"person,omitempty"` // the account, if that is another member's: see Account
 	Name     string        `json:"name"`
 	Email    string        `json:"email"` // for signing in; lower case
 	Roles    []access.Role `json:"roles"`
 	Language string        `json:"language"` // BCP 47
 	Zone     string        `json:"zone"`     // IANA time zone; "" means the partner's
 	Disabled bool          `json:"disabled,omitempty"`
-	Enrolled bool          `json:"enrolled,omitempty"` // has a password and TOTP
+	Enrolled bool          `json:"enrolled,omitempty"` // took up the invitation
 	AddedAt  time.Time     `json:"added_at"`
 }
+
+// Account is the ID under which the person's keys and sessions are kept: that
+// of the person's first membership.
+func (m Member) Account() string { return cmp.Or(m.Person, m.ID) }
 
 // Token is an API token. The secret itself is not kept.
 type Token struct {
@@ -56,6 +63,12 @@ type Token struct {
 	Creator string              `json:"creator,omitempty"` // member; "" for the operator's shell
 	Expires time.Time           `json:"expires"`
 	Revoked time.Time           `json:"revoked,omitzero"`
+
+	// Member is whom a personal token stands for: it can do no more than that
+	// member now may, and ends with the member. "" for a machine's.
+	Member string `json:"member,omitempty"`
+
+	Used time.Time `json:"used,omitzero"` // to five minutes; only in lists, and not folded
 }
 
 // State is active, expired or revoked at the moment now.

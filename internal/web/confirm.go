@@ -2,20 +2,13 @@ package web
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/hex"
-	"encoding/json"
 	"errors"
-	"fmt"
 	"net/http"
-	"net/url"
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/siaga-crp/siaga/internal/incident"
-	"github.com/siaga-crp/siaga/internal/journal"
 	"github.com/siaga-crp/siaga/internal/problem"
 )
 
@@ -69,79 +62,4 @@ func (s *Site) again(r *http.Request, f *Frame, id string, err error) (m form, s
 		m.Changed = append(m.Changed, s.line(f, e))
 	}
 	return m, http.StatusConflict, true
-}
-
-const (
-	privateHeld = "held_form" // ID: SHA-256-sized random text, owner: the member
-	heldFor     = 10 * time.Minute
-)
-
-type held struct {
-	Path string     `json:"path"`
-	Form url.Values `json:"form"`
-}
-
-// hold keeps a form that waits for its sender to prove who they are, and
-// returns the address under which it goes on.
-func (s *Site) hold(r *http.Request, f *Frame) (string, error) {
-	b := make([]byte, 16)
-	if _, err := rand.Read(b); err != nil {
-		return "", fmt.Errorf("making the number of a held form: %w", err)
-	}
-	id := hex.EncodeToString(b)
-	form := url.Values{}
-	for k, v := range r.PostForm {
-		if k != "password" && k != "code" {
-			form[k] = v
-		}
-	}
-	doc, err := json.Marshal(held{r.URL.Path, form})
-	if err != nil {
-		return "", fmt.Errorf("keeping a form: %w", err)
-	}
-	err = s.o.Journal.Update(r.Context(), func(tx *journal.Tx) error {
-		return tx.PutPrivate(journal.Private{Kind: privateHeld, ID: id, Owner: f.Me.Member, Doc: doc, Expires: s.o.Now().Add(heldFor)})
-	})
-	return "/held/" + id, err
-}
-
-type heldPage struct {
-	*Frame
-	Action string
-	Fields []Typed
-	Shown  []Typed
-}
-
-// heldForm shows a form that was held, to be sent with one press.
-func (s *Site) heldForm(w http.ResponseWriter, r *http.Request, f *Frame) error {
-	none := notFound(f.T("held.none"), f.T("held.none.fix"))
-	var h held
-	err := s.o.Journal.View(r.Context(), func(rd journal.StoreReader) error {
-		p, err := rd.Private(privateHeld, r.PathValue("id"))
-		if err != nil {
-			return err
-		}
-		if p.Owner != f.Me.Member || !p.Expires.After(s.o.Now()) {
-			return none
-		}
-		return json.Unmarshal(p.Doc, &h)
-	})
-	if problem.KindOf(err) == problem.NotFound {
-		return none
-	}
-	if err != nil {
-		return err
-	}
-	p := heldPage{Frame: f, Action: h.Path}
-	for k, vs := range h.Form {
-		for _, v := range vs {
-			p.Fields = append(p.Fields, Typed{k, v})
-			if !secret(k) && v != "" {
-				p.Shown = append(p.Shown, Typed{k, v})
-			}
-		}
-	}
-	slices.SortFunc(p.Shown, func(a, b Typed) int { return strings.Compare(a.Name, b.Name) })
-	f.Form, f.Title = true, f.T("held.title")
-	return s.render(w, r, http.StatusOK, "held", p)
 }

@@ -48,6 +48,8 @@ type Frame struct {
 	Sent     string   // what was just done, shown on top
 	Dock     []Ask    // the phone's actions on this page
 	Keys     bool     // single-letter keys are on
+	Script   string   // a script that the page needs besides the common one
+	Around   partner.Around
 }
 
 func (s *Site) frame(r *http.Request, a access.Actor, m partner.Member) *Frame {
@@ -102,7 +104,7 @@ func (f *Frame) SignedIn() bool { return f.Me.Partner != "" }
 // that a role may not open is absent.
 func (f *Frame) Can(do string) bool {
 	a := f.Me
-	a.StepUp = f.Now
+	a.StepUp, a.For = f.Now, access.Action(do)
 	return access.Allow(a, access.Action(do), f.Now) == nil
 }
 

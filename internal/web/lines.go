@@ -32,8 +32,9 @@ func (s *Site) lines(ctx context.Context, f *Frame, q journal.RowQuery, limit in
 		if err != nil {
 			return err
 		}
+		broke := f.Me.Broke(q.About.Kind, q.About.ID, s.o.Now())
 		for _, e := range entries {
-			if len(out) < limit && e.Audience.Sees(f.Me) {
+			if len(out) < limit && (broke || e.Audience.Sees(f.Me)) {
 				out = append(out, s.line(f, e))
 			}
 		}
@@ -74,11 +75,24 @@ func (f *Frame) line(e journal.Entry, about string) string {
 		Number   any    `json:"number"`
 		Title    string `json:"title"`
 		Name     string `json:"name"`
+		What     string `json:"what"`
+		With     string `json:"with"`
+		Object   struct {
+			ID string `json:"id"`
+		} `json:"object"`
 	}
 	_ = e.Decode(&b) // a body of another shape gives a sentence with less in it
 	id := "line." + e.Type
 	if b.Reach == "mine" {
 		id += ".mine"
+	}
+	switch e.Type {
+	case "member.keys_changed", "member.signed_in": // what was changed, or what was odd
+		if id += "." + b.What; !f.word.has(id) {
+			return e.Type
+		}
+	case "glass.broken":
+		about = b.Object.ID
 	}
 	does := ""
 	if b.Does != "" {
@@ -112,6 +126,7 @@ func funcs() template.FuncMap {
 		"join":     strings.Join,
 		"sentence": sentence,
 		"dict":     dict,
+		"pair":     func(a, b any) any { return struct{ A, B any }{a, b} },
 		"step":     step,
 		"short":    func(s string) string { return s[:min(12, len(s))] },
 		"ms": func(x float64) string {

@@ -7,14 +7,16 @@ import (
 	"slices"
 	"time"
 
+	"github.com/siaga-crp/siaga/internal/access"
 	"github.com/siaga-crp/siaga/internal/journal"
 	"github.com/siaga-crp/siaga/internal/problem"
 )
 
 const (
 	liveHeartbeat = 5 * time.Second
-	liveGather    = 50 * time.Millisecond // a burst of commits is one event
-	liveBatch     = 200                   // entries read at a time
+	liveLook      = 500 * time.Millisecond // for what leaves no entry: edges, and sessions that end
+	liveGather    = 50 * time.Millisecond  // a burst of commits is one event
+	liveBatch     = 200                    // entries read at a time
 )
 
 type liveEvent struct {
@@ -44,7 +46,7 @@ func (s *Site) live(w http.ResponseWriter, r *http.Request, f *Frame) error {
 		}
 	}
 	ctx := r.Context()
-	look := time.NewTicker(time.Second)
+	look := time.NewTicker(liveLook)
 	defer look.Stop()
 	edges, err := s.o.Edges.Version(ctx)
 	if err != nil {
@@ -64,6 +66,17 @@ func (s *Site) live(w http.ResponseWriter, r *http.Request, f *Frame) error {
 	}
 	for {
 		committed := s.o.Journal.Committed()
+		// Whoever is disabled, signed out, or has other roles than when the
+		// stream began, has it ended at once: the page comes anew, with what may
+		// now be seen.
+		me, _, err := s.o.Partners.Alive(ctx, cookie.Value)
+		if ctx.Err() != nil {
+			return nil
+		}
+		if problem.KindOf(err) == problem.SignIn || (err == nil && !sameRights(me, f.Me)) {
+			_ = send("end", liveEvent{Seq: seq, On: []string{}})
+			return nil
+		}
 		on, size, err := s.changed(r, f, seq)
 		if err != nil {
 			return nil //nolint:nilerr // the stream has begun: the browser connects again
@@ -95,11 +108,6 @@ func (s *Site) live(w http.ResponseWriter, r *http.Request, f *Frame) error {
 				return nil
 			}
 		case <-beat.C:
-			// A session that ended closes its streams at the next beat.
-			if _, _, err := s.o.Partners.BySession(ctx, cookie.Value); err != nil {
-				_ = send("end", liveEvent{Seq: seq, On: []string{}})
-				return nil
-			}
 			if send("beat", liveEvent{Seq: seq, On: []string{}, At: s.o.Now().UnixMilli()}) != nil {
 				return nil
 			}
@@ -135,4 +143,9 @@ func (s *Site) changed(r *http.Request, f *Frame, from int64) (on []string, size
 		return nil
 	})
 	return on, size, err
+}
+
+// sameRights reports whether two actors are one person with the same rights.
+func sameRights(a, b access.Actor) bool {
+	return a.Member == b.Member && slices.Equal(a.Roles, b.Roles) && slices.Equal(a.Glass, b.Glass)
 }

@@ -3,6 +3,7 @@ package web
 import (
 	"encoding/json"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -104,61 +105,10 @@ func (s *Site) newPartnerDo(w http.ResponseWriter, r *http.Request, f *Frame) er
 	return nil
 }
 
-type membersPage struct {
-	*Frame
-	form
-	Members []partner.Member
-	In      partner.NewMember
-	Roles   []access.Role
-	Link    string // of the member just added; shown this once
-}
-
-func (s *Site) members(w http.ResponseWriter, r *http.Request, f *Frame) error {
-	return s.membersForm(w, r, f, http.StatusOK, form{}, partner.NewMember{}, "")
-}
-
-func (s *Site) membersForm(w http.ResponseWriter, r *http.Request, f *Frame, status int, m form, in partner.NewMember, link string) error {
-	if !f.Can(string(access.ManageMembers)) {
-		return access.Allow(f.Me, access.ManageMembers, s.o.Now())
-	}
-	list, err := s.o.Partners.Members(r.Context(), f.Me)
-	if err != nil {
-		return err
-	}
-	f.Section, f.Form, f.Title = "more", true, f.T("members.title")
-	if len(m.Errors) > 0 {
-		f.Title = f.T("form.title", "Title", f.Title)
-	}
-	return s.render(w, r, status, "members", membersPage{f, m, list, in, partner.MemberRoles(), link})
-}
-
-func (s *Site) membersDo(w http.ResponseWriter, r *http.Request, f *Frame) error {
-	v := r.PostForm
-	if id := v.Get("disable"); id != "" {
-		if _, err := s.o.Partners.ChangeMember(r.Context(), f.Me, id, partner.Change{Disable: true}); err != nil {
-			return err
-		}
-		http.Redirect(w, r, "/admin/members?sent=disabled", http.StatusSeeOther)
-		return nil
-	}
-	in := partner.NewMember{Name: v.Get("name"), Email: v.Get("email"), Language: v.Get("language")}
-	for _, role := range v["roles"] {
-		in.Roles = append(in.Roles, access.Role(role))
-	}
-	_, code, err := s.o.Partners.AddMember(r.Context(), f.Me, in)
-	if err != nil {
-		m, ok := mistakes(err)
-		if !ok {
-			return err
-		}
-		return s.membersForm(w, r, f, http.StatusUnprocessableEntity, m, in, "")
-	}
-	return s.membersForm(w, r, f, http.StatusOK, form{}, partner.NewMember{}, s.o.PublicURL+"/first/"+code)
-}
-
 type tokenRow struct {
 	partner.Token
 	Chip Chip
+	From string // page of the form that revokes it
 }
 
 type tokensPage struct {
@@ -166,6 +116,7 @@ type tokensPage struct {
 	form
 	Tokens []tokenRow
 	Roles  []access.Role
+	Scopes []access.TokenScope
 	Text   string // of the token just made; shown this once
 	Edge   bool
 	Name   string
@@ -187,14 +138,11 @@ func (s *Site) tokensForm(w http.ResponseWriter, r *http.Request, f *Frame, stat
 	if len(m.Errors) > 0 {
 		f.Title = f.T("form.title", "Title", f.Title)
 	}
-	p := tokensPage{Frame: f, form: m, Roles: access.Roles(), Text: text, Edge: edge, Name: r.PostForm.Get("name")}
-	for _, t := range list {
-		if edge && !t.Edge() {
-			continue
-		}
-		state := t.State(f.Now)
-		p.Tokens = append(p.Tokens, tokenRow{t, f.Chip(map[string]string{"active": "current", "expired": "expired", "revoked": "withdrawn"}[state])})
+	p := tokensPage{Frame: f, form: m, Roles: access.Roles(), Scopes: peopleScopes(), Text: text, Edge: edge, Name: r.PostForm.Get("name")}
+	if edge {
+		list = slices.DeleteFunc(list, func(t partner.Token) bool { return !t.Edge() })
 	}
+	p.Tokens = f.tokenRows(list, "/admin/tokens")
 	name := "tokens"
 	if edge {
 		name = "newedge"
@@ -219,6 +167,9 @@ func (s *Site) makeToken(w http.ResponseWriter, r *http.Request, f *Frame, edge 
 	n := partner.NewToken{Name: v.Get("name")}
 	for _, role := range v["roles"] {
 		n.Roles = append(n.Roles, access.Role(role))
+	}
+	for _, sc := range v["scopes"] {
+		n.Scopes = append(n.Scopes, access.TokenScope(sc))
 	}
 	if edge {
 		n.Roles = []access.Role{access.Edge}

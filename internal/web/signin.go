@@ -3,16 +3,22 @@ package web
 import (
 	"bytes"
 	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"html/template"
 	"image/png"
 	"net"
 	"net/http"
+	"net/url"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/pquerna/otp"
 
+	"github.com/siaga-crp/siaga/internal/access"
+	"github.com/siaga-crp/siaga/internal/oidc"
 	"github.com/siaga-crp/siaga/internal/partner"
 	"github.com/siaga-crp/siaga/internal/problem"
 )
@@ -48,10 +54,26 @@ func mistakes(err error) (form, bool) {
 	return form{Errors: p.Fields}, true
 }
 
+// passkeyScript is the only script that a ceremony needs; pages without one do
+// without it.
+const passkeyScript = "passkey.js"
+
+// Names of the fields that passkeys and step-up add to a form. They begin with
+// a line, so that they never meet a field of the form that they are added to.
+const (
+	fieldCeremony   = "_ceremony"
+	fieldCredential = "_credential"
+	fieldCode       = "_code"
+	fieldFor        = "_for"
+	fieldTo         = "_to"
+)
+
 type signInPage struct {
 	*Frame
 	form
 	Email, Next string
+	Passkey     *partner.Ceremony
+	Elsewhere   string // name of the OpenID provider; "" for none
 }
 
 func (s *Site) signIn(w http.ResponseWriter, r *http.Request, f *Frame) error {
@@ -60,31 +82,71 @@ func (s *Site) signIn(w http.ResponseWriter, r *http.Request, f *Frame) error {
 		http.Redirect(w, r, next, http.StatusSeeOther)
 		return nil
 	}
-	f.Title, f.Form = f.T("signin.title"), true
-	return s.render(w, r, http.StatusOK, "signin", signInPage{Frame: f, Next: next})
+	return s.signInForm(w, r, f, http.StatusOK, form{}, "", next)
+}
+
+func (s *Site) signInForm(w http.ResponseWriter, r *http.Request, f *Frame, status int, m form, email, next string) error {
+	f.Title, f.Form, f.Script = f.T("signin.title"), true, passkeyScript
+	if len(m.Errors) > 0 {
+		f.Title = f.T("form.title", "Title", f.Title)
+	}
+	page := signInPage{Frame: f, form: m, Email: email, Next: next}
+	if s.o.OIDC != nil {
+		page.Elsewhere = s.o.OIDC.Name()
+	}
+	var err error
+	if page.Passkey, err = s.o.Partners.AskPasskey(); err != nil {
+		return err
+	}
+	return s.render(w, r, status, "signin", page)
 }
 
 func (s *Site) signInDo(w http.ResponseWriter, r *http.Request, f *Frame) error {
 	p := r.PostForm
 	next := local(p.Get("next"))
-	key, err := s.o.Partners.SignIn(r.Context(), p.Get("email"), p.Get("password"), p.Get("code"), host(r))
+	var in partner.SignedIn
+	var err error
+	if p.Get(fieldCredential) != "" {
+		in, err = s.o.Partners.SignInPasskey(r.Context(), p.Get(fieldCeremony), p.Get(fieldCredential), client(r))
+	} else {
+		in, err = s.o.Partners.SignIn(r.Context(), p.Get("email"), p.Get("password"), p.Get("code"), client(r))
+	}
 	if err != nil {
 		m, ok := mistakes(err)
 		if !ok {
 			return err
 		}
-		f.Title, f.Form = f.T("form.title", "Title", f.T("signin.title")), true
-		return s.render(w, r, http.StatusUnprocessableEntity, "signin", signInPage{f, m, p.Get("email"), next})
+		return s.signInForm(w, r, f, http.StatusUnprocessableEntity, m, p.Get("email"), next)
 	}
-	s.setSession(w, key)
+	s.setSession(w, in)
 	http.Redirect(w, r, next, http.StatusSeeOther)
 	return nil
 }
 
-func (s *Site) setSession(w http.ResponseWriter, key string) {
-	http.SetCookie(w, &http.Cookie{
-		Name: cookieSession, Value: key, Path: "/", HttpOnly: true, Secure: s.o.Secure, SameSite: http.SameSiteLaxMode,
-	})
+// client is the browser that asks.
+func client(r *http.Request) partner.Client {
+	c := partner.Client{Addr: host(r), Agent: r.UserAgent()}
+	if k, err := r.Cookie(cookieDevice); err == nil && len(k.Value) <= 64 {
+		c.Device = k.Value
+	}
+	return c
+}
+
+func (s *Site) setSession(w http.ResponseWriter, in partner.SignedIn) {
+	s.cookie(w, cookieSession, in.Key, 0)
+	if in.Device != "" {
+		s.cookie(w, cookieDevice, in.Device, partner.DeviceLife)
+	}
+}
+
+// cookie sets a cookie that scripts cannot read; life 0 is until the browser
+// closes, less removes it.
+func (s *Site) cookie(w http.ResponseWriter, name, value string, life time.Duration) {
+	age := int(life.Seconds())
+	if life < 0 {
+		age = -1
+	}
+	http.SetCookie(w, &http.Cookie{Name: name, Value: value, Path: "/", MaxAge: age, HttpOnly: true, Secure: s.o.Secure, SameSite: http.SameSiteLaxMode})
 }
 
 func (s *Site) signOut(w http.ResponseWriter, r *http.Request, _ *Frame) error {
@@ -93,7 +155,7 @@ func (s *Site) signOut(w http.ResponseWriter, r *http.Request, _ *Frame) error {
 			return err
 		}
 	}
-	http.SetCookie(w, &http.Cookie{Name: cookieSession, Path: "/", MaxAge: -1, HttpOnly: true, Secure: s.o.Secure, SameSite: http.SameSiteLaxMode})
+	s.cookie(w, cookieSession, "", -1)
 	http.Redirect(w, r, "/sign-in", http.StatusSeeOther)
 	return nil
 }
@@ -102,6 +164,7 @@ type firstPage struct {
 	*Frame
 	form
 	Enrolment partner.Enrolment
+	Secret    string // of the authenticator, to type
 	QR        template.URL
 	Action    string
 }
@@ -115,46 +178,154 @@ func (s *Site) firstForm(w http.ResponseWriter, r *http.Request, f *Frame, statu
 	if err != nil {
 		return err
 	}
-	page := firstPage{Frame: f, form: m, Enrolment: en, Action: r.URL.Path}
-	if key, err := otp.NewKeyFromURL(en.URL); err == nil {
-		if img, err := key.Image(200, 200); err == nil {
-			var b bytes.Buffer
-			if err := png.Encode(&b, img); err != nil {
-				return fmt.Errorf("drawing a QR code: %w", err)
-			}
-			page.QR = template.URL("data:image/png;base64," + base64.StdEncoding.EncodeToString(b.Bytes())) //nolint:gosec // our own picture
-		}
+	page := firstPage{Frame: f, form: m, Enrolment: en, Secret: en.Secret, Action: r.URL.Path}
+	if page.QR, err = qr(en.URL); err != nil {
+		return err
 	}
-	f.Title, f.Form = f.T("first.title", "Name", en.Member.Name), true
+	f.Title, f.Form, f.Script = f.T("first.title", "Name", en.Member.Name), true, passkeyScript
 	if len(m.Errors) > 0 {
 		f.Title = f.T("form.title", "Title", f.Title)
 	}
 	return s.render(w, r, status, "first", page)
 }
 
+// qr draws an otpauth address; "" stays without a picture.
+func qr(address string) (template.URL, error) {
+	if address == "" {
+		return "", nil
+	}
+	key, err := otp.NewKeyFromURL(address)
+	if err != nil {
+		return "", fmt.Errorf("drawing a QR code: %w", err)
+	}
+	img, err := key.Image(200, 200)
+	if err != nil {
+		return "", fmt.Errorf("drawing a QR code: %w", err)
+	}
+	var b bytes.Buffer
+	if err := png.Encode(&b, img); err != nil {
+		return "", fmt.Errorf("drawing a QR code: %w", err)
+	}
+	return template.URL("data:image/png;base64," + base64.StdEncoding.EncodeToString(b.Bytes())), nil //nolint:gosec // our own picture
+}
+
 func (s *Site) firstDo(w http.ResponseWriter, r *http.Request, f *Frame) error {
-	p := r.PostForm
-	key, err := s.o.Partners.Enrol(r.Context(), r.PathValue("code"), p.Get("password"), p.Get("again"), p.Get("code"))
+	p, code := r.PostForm, r.PathValue("code")
+	if p.Has("join") {
+		m, err := s.o.Partners.Join(r.Context(), f.Me, code)
+		if err != nil {
+			return err
+		}
+		return s.switchTo(w, r, m.ID, "/?sent=joined")
+	}
+	var in partner.SignedIn
+	var codes []string
+	var err error
+	if p.Get(fieldCredential) != "" {
+		in, err = s.o.Partners.EnrolPasskey(r.Context(), code, p.Get(fieldCeremony), p.Get(fieldCredential), p.Get("name"), client(r))
+	} else {
+		in, codes, err = s.o.Partners.Enrol(r.Context(), code, p.Get("password"), p.Get("again"), p.Get("code"), client(r))
+	}
 	if err != nil {
 		if m, ok := mistakes(err); ok {
 			return s.firstForm(w, r, f, http.StatusUnprocessableEntity, m)
 		}
 		return err
 	}
-	s.setSession(w, key)
-	http.Redirect(w, r, "/", http.StatusSeeOther)
+	s.setSession(w, in)
+	if len(codes) > 0 {
+		return s.showCodes(w, r, f, codes, "/")
+	}
+	http.Redirect(w, r, "/settings/keys?sent=first_passkey", http.StatusSeeOther)
 	return nil
 }
+
+// showCodes shows new recovery codes, this once.
+func (s *Site) showCodes(w http.ResponseWriter, r *http.Request, f *Frame, codes []string, next string) error {
+	f.Title, f.Form = f.T("codes.title"), true
+	return s.render(w, r, http.StatusOK, "codes", struct {
+		*Frame
+		Codes []string
+		Next  string
+	}{f, codes, next})
+}
+
+type field struct{ Name, Value string }
 
 type stepUpPage struct {
 	*Frame
 	form
-	Next string
+	Do     string // the action
+	What   string // in words
+	Proof  partner.Proof
+	To     string  // where the form that waits is sent; "" for none
+	Fields []field // of that form
+	Next   string  // where to go without one, and on Go back
+}
+
+// originalForm is a form without what a step-up added to it.
+func originalForm(v url.Values) url.Values {
+	out := make(url.Values, len(v))
+	for name, values := range v {
+		if !slices.Contains([]string{fieldCeremony, fieldCredential, fieldCode, fieldFor, fieldTo}, name) {
+			out[name] = values
+		}
+	}
+	return out
+}
+
+// askStepUp asks for a fresh proof of presence in place of what was refused
+// without it. A form that was sent waits in the page and is sent on, so that
+// nothing that was typed is lost.
+func (s *Site) askStepUp(w http.ResponseWriter, r *http.Request, f *Frame, p *problem.Error, back string) {
+	if r.Method != http.MethodPost {
+		http.Redirect(w, r, "/step-up?for="+url.QueryEscape(p.For)+"&next="+url.QueryEscape(r.URL.RequestURI()), http.StatusSeeOther)
+		return
+	}
+	page := stepUpPage{Frame: f, Do: p.For, To: r.URL.RequestURI(), Fields: fields(originalForm(r.PostForm)), Next: back}
+	if err := s.stepUpForm(w, r, http.StatusForbidden, page); err != nil {
+		s.fail(w, r, f, err)
+	}
+}
+
+func fields(v url.Values) []field {
+	var out []field
+	for name, values := range v {
+		for _, value := range values {
+			out = append(out, field{name, value})
+		}
+	}
+	slices.SortStableFunc(out, func(a, b field) int { return strings.Compare(a.Name, b.Name) })
+	return out
+}
+
+func (s *Site) stepUpForm(w http.ResponseWriter, r *http.Request, status int, page stepUpPage) error {
+	c, err := r.Cookie(cookieSession)
+	if err != nil {
+		return problem.New(problem.SignIn, "you are not signed in", "sign in again")
+	}
+	if page.Proof, err = s.o.Partners.Prove(r.Context(), c.Value, access.Action(page.Do)); err != nil {
+		return err
+	}
+	f := page.Frame
+	page.What = access.What(access.Action(page.Do))
+	if id := "stepup.for." + page.Do; f.word.has(id) {
+		page.What = f.T(id)
+	}
+	f.Title, f.Form, f.Script = f.T("stepup.title"), true, passkeyScript
+	if len(page.Errors) > 0 {
+		f.Title = f.T("form.title", "Title", f.Title)
+	}
+	return s.render(w, r, status, "stepup", page)
 }
 
 func (s *Site) stepUp(w http.ResponseWriter, r *http.Request, f *Frame) error {
-	f.Title, f.Form = f.T("stepup.title"), true
-	return s.render(w, r, http.StatusOK, "stepup", stepUpPage{Frame: f, Next: local(r.URL.Query().Get("next"))})
+	q := r.URL.Query()
+	if q.Get("for") == "" { // nothing waits for a proof
+		http.Redirect(w, r, local(q.Get("next")), http.StatusSeeOther)
+		return nil
+	}
+	return s.stepUpForm(w, r, http.StatusOK, stepUpPage{Frame: f, Do: q.Get("for"), Next: local(q.Get("next"))})
 }
 
 func (s *Site) stepUpDo(w http.ResponseWriter, r *http.Request, f *Frame) error {
@@ -162,16 +333,97 @@ func (s *Site) stepUpDo(w http.ResponseWriter, r *http.Request, f *Frame) error 
 	if err != nil {
 		return problem.New(problem.SignIn, "you are not signed in", "sign in again")
 	}
-	next := local(r.PostForm.Get("next"))
-	if err := s.o.Partners.StepUp(r.Context(), c.Value, r.PostForm.Get("code")); err != nil {
+	p := r.PostForm
+	do := access.Action(p.Get(fieldFor))
+	if p.Get(fieldCredential) != "" {
+		err = s.o.Partners.StepUpPasskey(r.Context(), c.Value, do, p.Get(fieldCeremony), p.Get(fieldCredential))
+	} else {
+		err = s.o.Partners.StepUpCode(r.Context(), c.Value, do, p.Get(fieldCode))
+	}
+	if err != nil {
 		m, ok := mistakes(err)
 		if !ok {
 			return err
 		}
-		f.Title, f.Form = f.T("form.title", "Title", f.T("stepup.title")), true
-		return s.render(w, r, http.StatusUnprocessableEntity, "stepup", stepUpPage{f, m, next})
+		page := stepUpPage{Frame: f, form: m, Do: string(do), To: p.Get(fieldTo), Fields: fields(originalForm(p)), Next: local(p.Get("_next"))}
+		return s.stepUpForm(w, r, http.StatusUnprocessableEntity, page)
 	}
-	http.Redirect(w, r, next, http.StatusSeeOther)
+	if to := p.Get(fieldTo); to != "" {
+		// The form that waited is sent on as it was (RFC 9110, 15.4.8).
+		http.Redirect(w, r, local(to), http.StatusTemporaryRedirect)
+		return nil
+	}
+	http.Redirect(w, r, local(p.Get("_next")), http.StatusSeeOther)
+	return nil
+}
+
+// The sign-in elsewhere.
+
+const (
+	flowLife = 10 * time.Minute
+	flowLink = "link"
+)
+
+type flow struct {
+	oidc.Flow
+	Next string `json:"next"`
+	Do   string `json:"do,omitempty"` // "link": add the identity to who is signed in
+}
+
+func (s *Site) elsewhere(w http.ResponseWriter, r *http.Request, f *Frame) error {
+	if s.o.OIDC == nil {
+		return notFound(f.T("error.no_page"), f.T("error.no_page.fix"))
+	}
+	fl := flow{Next: local(r.URL.Query().Get("next"))}
+	if r.URL.Query().Get("do") == flowLink {
+		if err := access.Allow(f.Me, access.ChangeKeys, s.o.Now()); err != nil {
+			return err // with a step-up first, so that it holds when the answer comes
+		}
+		fl.Do = flowLink
+	}
+	to, begun, err := s.o.OIDC.Begin(r.Context())
+	if err != nil {
+		return err
+	}
+	fl.Flow = begun
+	doc, err := json.Marshal(fl)
+	if err != nil {
+		return fmt.Errorf("writing a sign-in elsewhere: %w", err)
+	}
+	s.cookie(w, cookieFlow, base64.RawURLEncoding.EncodeToString(doc), flowLife)
+	http.Redirect(w, r, to, http.StatusSeeOther)
+	return nil
+}
+
+func (s *Site) elsewhereDone(w http.ResponseWriter, r *http.Request, f *Frame) error {
+	if s.o.OIDC == nil {
+		return notFound(f.T("error.no_page"), f.T("error.no_page.fix"))
+	}
+	var fl flow
+	if c, err := r.Cookie(cookieFlow); err == nil {
+		if doc, err := base64.RawURLEncoding.DecodeString(c.Value); err == nil {
+			_ = json.Unmarshal(doc, &fl) // what does not fit is refused for its state
+		}
+	}
+	s.cookie(w, cookieFlow, "", -1)
+	id, err := s.o.OIDC.Finish(r.Context(), fl.Flow, r.URL.Query())
+	if err != nil {
+		return err
+	}
+	who := partner.Identity(id)
+	if fl.Do == flowLink {
+		if err := s.o.Partners.LinkOIDC(r.Context(), f.Me, who); err != nil {
+			return err
+		}
+		http.Redirect(w, r, "/settings/keys?sent=link_added", http.StatusSeeOther)
+		return nil
+	}
+	in, err := s.o.Partners.SignInOIDC(r.Context(), who, client(r))
+	if err != nil {
+		return err
+	}
+	s.setSession(w, in)
+	http.Redirect(w, r, local(fl.Next), http.StatusSeeOther)
 	return nil
 }
 
@@ -184,7 +436,7 @@ func (s *Site) open(w http.ResponseWriter, r *http.Request, _ *Frame) error {
 	if err != nil {
 		return err
 	}
-	s.setSession(w, key)
+	s.setSession(w, partner.SignedIn{Key: key})
 	http.Redirect(w, r, "/", http.StatusSeeOther)
 	return nil
 }
@@ -194,27 +446,6 @@ func loopback(r *http.Request) error {
 	if ip == nil || !ip.IsLoopback() || r.Header.Get("X-Forwarded-For") != "" || r.Header.Get("Forwarded") != "" {
 		return problem.New(problem.NotFound, "this link works only on the machine that runs the demo", "open it there")
 	}
-	return nil
-}
-
-// settings changes what is the reader's own: language and theme, kept in
-// cookies of this browser.
-func (s *Site) settings(w http.ResponseWriter, r *http.Request, f *Frame) error {
-	f.Title, f.Section, f.Form = f.T("settings.title"), "more", true
-	return s.render(w, r, http.StatusOK, "settings", struct{ *Frame }{f})
-}
-
-func (s *Site) settingsDo(w http.ResponseWriter, r *http.Request, _ *Frame) error {
-	for name, allowed := range map[string]func(string) bool{
-		cookieLang:  func(v string) bool { return names[v] != "" },
-		cookieKeys:  func(v string) bool { return v == "on" || v == "off" },
-		cookieTheme: func(v string) bool { return v == "light" || v == "dark" || v == "system" },
-	} {
-		if v := r.PostForm.Get(name); allowed(v) {
-			http.SetCookie(w, &http.Cookie{Name: name, Value: v, Path: "/", MaxAge: int((400 * 24 * time.Hour).Seconds()), HttpOnly: true, Secure: s.o.Secure, SameSite: http.SameSiteLaxMode})
-		}
-	}
-	http.Redirect(w, r, "/settings?sent=settings", http.StatusSeeOther)
 	return nil
 }
 

@@ -36,6 +36,7 @@ import (
 	"github.com/siaga-crp/siaga/internal/access"
 	"github.com/siaga-crp/siaga/internal/incident"
 	"github.com/siaga-crp/siaga/internal/journal"
+	"github.com/siaga-crp/siaga/internal/oidc"
 	"github.com/siaga-crp/siaga/internal/partner"
 	"github.com/siaga-crp/siaga/internal/problem"
 	"github.com/siaga-crp/siaga/internal/signal"
@@ -53,10 +54,11 @@ type Options struct {
 	Edges     Edges
 	Log       *slog.Logger
 	Now       func() time.Time
-	Secure    bool   // pages are reached over https: cookies say so
-	PublicURL string // without a slash at its end
-	Node      string // what the node is called on its pages, for example "Nusa"
-	Notice    string // a line on every page, for example of the demo; may be empty
+	Secure    bool           // pages are reached over https: cookies say so
+	PublicURL string         // without a slash at its end
+	Node      string         // what the node is called on its pages, for example "Nusa"
+	Notice    string         // a line on every page, for example of the demo; may be empty
+	OIDC      *oidc.Provider // signs people in elsewhere; nil: nowhere
 }
 
 // Site serves the pages.
@@ -107,8 +109,10 @@ const (
 	cookieSession = SessionCookie
 	cookieTheme   = "siaga_theme"
 	cookieLang    = "siaga_lang"
-	cookieKeys    = "siaga_keys" // single-letter keys: on or off
-	cookieLook    = "siaga_look" // the last look at the board
+	cookieKeys    = "siaga_keys"   // single-letter keys: on or off
+	cookieLook    = "siaga_look"   // the last look at the board
+	cookieDevice  = "siaga_device" // tells this browser from one never seen before
+	cookieFlow    = "siaga_oidc"   // of a sign-in elsewhere under way
 	maxForm       = 256 << 10
 )
 
@@ -144,8 +148,13 @@ func (s *Site) serve(rt route) http.Handler {
 		}
 		var a access.Actor
 		var m partner.Member
-		if c, err := r.Cookie(cookieSession); err == nil {
-			a, m, err = s.o.Partners.BySession(r.Context(), c.Value)
+		var err error
+		if c, cerr := r.Cookie(cookieSession); cerr == nil {
+			who := s.o.Partners.BySession
+			if r.URL.Path == "/live" || r.URL.Query().Get("region") != "" {
+				who = s.o.Partners.Alive // the page asks by itself, which is no use by its reader
+			}
+			a, m, err = who(r.Context(), c.Value)
 			if err != nil && problem.KindOf(err) != problem.SignIn {
 				s.fail(w, r, s.frame(r, access.Actor{}, m), err)
 				return
@@ -166,7 +175,7 @@ func (s *Site) serve(rt route) http.Handler {
 				s.fail(w, r, f, p)
 				return
 			}
-			form := r.PostForm.Encode()
+			form := originalForm(r.PostForm).Encode()
 			if key := r.PostForm.Get("_key"); key != "" && len(key) <= 100 {
 				r = r.WithContext(journal.Once(r.Context(), key, r.URL.Path+"\n"+form))
 			}
@@ -174,6 +183,10 @@ func (s *Site) serve(rt route) http.Handler {
 		if r.Method == http.MethodGet && f.SignedIn() && r.URL.Query().Get("region") == "" && r.URL.Path != "/live" {
 			// How many things are asked stands on every page.
 			if _, _, err := s.concerns(r.Context(), f); err != nil {
+				s.fail(w, r, f, err)
+				return
+			}
+			if f.Around, err = s.o.Partners.Around(r.Context(), f.Me); err != nil {
 				s.fail(w, r, f, err)
 				return
 			}
@@ -284,18 +297,12 @@ func (s *Site) fail(w http.ResponseWriter, r *http.Request, f *Frame, err error)
 	}
 	page.Problem, page.Status = p, statuses[p.Kind]
 	f.Title = sentence(p.Detail)
-	if p.Kind == problem.StepUp && r.Method == http.MethodPost && f.SignedIn() {
-		if next, err := s.hold(r, f); err == nil {
-			http.Redirect(w, r, "/step-up?next="+url.QueryEscape(next), http.StatusSeeOther)
-			return
-		}
-	}
 	if p.Kind == problem.StepUp {
-		if r.Method == http.MethodGet {
-			page.Back = local(r.URL.RequestURI())
-		}
-		http.Redirect(w, r, "/step-up?next="+url.QueryEscape(page.Back), http.StatusSeeOther)
+		s.askStepUp(w, r, f, p, page.Back)
 		return
+	}
+	if p.Kind == problem.Denied { // OWASP ASVS 5.0, 16.3.2: who and where, and nothing of what was sent
+		s.o.Log.InfoContext(r.Context(), "refused", "route", r.Pattern, "partner", f.Me.Partner, "member", f.Me.Member)
 	}
 	if r.Method == http.MethodPost {
 		page.Typed = typed(r)
