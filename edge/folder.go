@@ -197,7 +197,7 @@ func (d *folder) append(ops []Sealed) error {
 		}
 		d.buf = d.buf[:0]
 		for i := range ops {
-			d.buf = x.s.append(d.buf, ops[i].wire(), false)
+			d.buf = x.s.append(d.buf, ops[i].Wire(), false)
 		}
 		err := hook(d.dir, "append")
 		if err == nil {

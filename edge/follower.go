@@ -210,7 +210,7 @@ func (f *Follower) load() error {
 			break
 		}
 		f.bury(&ops[i])
-		f.seen.op = ops[i].wire()
+		f.seen.op = ops[i].Wire()
 	}
 	f.durable = f.m.Cursor()
 	// Its age is counted from the last moment at which all was known.
@@ -474,7 +474,7 @@ func (f *Follower) take(ops []Sealed) error {
 		}
 		f.bury(&good[i])
 	}
-	f.seen.op = good[len(good)-1].wire()
+	f.seen.op = good[len(good)-1].Wire()
 	if f.o.OnChange != nil {
 		f.o.OnChange(good)
 	}

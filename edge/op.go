@@ -247,8 +247,8 @@ type Sealed struct {
 	whole []byte // wire form
 }
 
-// wire returns the wire form that it was parsed from.
-func (s *Sealed) wire() []byte { return s.whole }
+// Wire returns the wire form that it was parsed from.
+func (s *Sealed) Wire() []byte { return s.whole }
 
 // ParseOperation reads the wire form. It checks form and limits and computes
 // the hash; the signature is checked by Keys.Verify.

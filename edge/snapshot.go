@@ -103,6 +103,35 @@ func ReadState(r io.Reader, keys *Keys) (*State, error) {
 	return &State{t: t, c: c}, nil
 }
 
+// SnapshotPart is one of the snapshots in the answer to a request for them: a
+// chain's.
+type SnapshotPart struct {
+	SnapshotHeader
+	Bytes []byte // as they were signed; part of what was parsed
+}
+
+// ParseSnapshots reads snapshots that stand one after the other, as a node
+// sends them, and checks their form and signatures. The error wraps ErrSyntax
+// or ErrSignature.
+func ParseSnapshots(b []byte, keys *Keys) ([]SnapshotPart, error) {
+	var out []SnapshotPart
+	r := bytes.NewReader(b)
+	br := bufio.NewReaderSize(r, 64<<10)
+	for at := 0; at < len(b); {
+		if len(out) >= maxChains {
+			return nil, fmt.Errorf("%w: more than %d snapshots", ErrSyntax, maxChains)
+		}
+		h, _, err := newTable().readChain(br, keys, nil)
+		if err != nil {
+			return nil, err
+		}
+		end := len(b) - r.Len() - br.Buffered()
+		out = append(out, SnapshotPart{h, b[at:end:end]})
+		at = end
+	}
+	return out, nil
+}
+
 // hashWriter writes to both.
 type hashWriter struct {
 	w *bufio.Writer

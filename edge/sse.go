@@ -7,21 +7,23 @@ import (
 	"io"
 )
 
-// eventReader reads server-sent events (WHATWG HTML, section 9.2.6) as far as
-// the feed uses them: event, data and comments.
-type eventReader struct {
+// EventReader reads server-sent events (WHATWG HTML, section 9.2.6) as far as
+// the feed uses them: event, data and comments. Lines and events longer than
+// MaxOperation are refused with an error that wraps ErrSyntax.
+type EventReader struct {
 	r     *bufio.Reader
 	name  []byte
 	data  []byte
 	heard func() // called after each line; nil: nobody
 }
 
-func newEventReader(r io.Reader) *eventReader {
-	return &eventReader{r: bufio.NewReaderSize(r, 8<<10)}
+// NewEventReader returns a reader of r. It is not safe for concurrent use.
+func NewEventReader(r io.Reader) *EventReader {
+	return &EventReader{r: bufio.NewReaderSize(r, 8<<10)}
 }
 
-// next returns the next event. Both slices are valid until the next call.
-func (e *eventReader) next() (name, data []byte, err error) {
+// Next returns the next event. Both slices are valid until the next call.
+func (e *EventReader) Next() (name, data []byte, err error) {
 	e.name, e.data = e.name[:0], e.data[:0]
 	some := false
 	for {
@@ -58,7 +60,7 @@ func field(line []byte, name string) []byte {
 }
 
 // line returns the next line without its end. It is valid until the next read.
-func (e *eventReader) line() ([]byte, error) {
+func (e *EventReader) line() ([]byte, error) {
 	line, err := e.r.ReadSlice('\n')
 	if err == bufio.ErrBufferFull { //nolint:errorlint // as ReadSlice returns it
 		long := bytes.Clone(line)
@@ -77,8 +79,8 @@ func (e *eventReader) line() ([]byte, error) {
 	return bytes.TrimRight(line, "\r\n"), nil
 }
 
-// more reports whether another whole event has arrived already.
-func (e *eventReader) more() bool {
+// More reports whether another whole event has arrived already.
+func (e *EventReader) More() bool {
 	b, err := e.r.Peek(e.r.Buffered())
 	return err == nil && bytes.Contains(b, []byte("\n\n"))
 }

@@ -13,7 +13,7 @@ import (
 
 // stream reads events until the stream ends. stop aborts the request.
 func (f *Follower) stream(ctx context.Context, body io.Reader, nonce string, stop func()) error {
-	r := newEventReader(body)
+	r := NewEventReader(body)
 	// Three missed heartbeats end a stream that may be cut without our being
 	// told.
 	dead := time.AfterFunc(3*f.beat, stop)
@@ -43,7 +43,7 @@ func (f *Follower) stream(ctx context.Context, body io.Reader, nonce string, sto
 			if silent != nil {
 				silent.Reset(3 * f.ping)
 			}
-			name, data, err = r.next()
+			name, data, err = r.Next()
 			if silent != nil {
 				silent.Stop() // what we do ourselves is not the node's silence
 			}
@@ -85,10 +85,10 @@ func (f *Follower) stream(ctx context.Context, body io.Reader, nonce string, sto
 					break
 				}
 				ops = append(ops, op)
-				if len(ops) >= 512 || !r.more() {
+				if len(ops) >= 512 || !r.More() {
 					break
 				}
-				if name, data, cut = r.next(); cut != nil {
+				if name, data, cut = r.Next(); cut != nil {
 					break
 				}
 				if have = !bytes.Equal(name, []byte("op")); have {

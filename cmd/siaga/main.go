@@ -147,7 +147,7 @@ are withdrawn as fast, and everyone can prove afterwards what was done.`,
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return useError{err} })
 	root.AddCommand(
-		initCommand(), serveCommand(), demoCommand(), hashCommand(), matchCommand(), edgeCommand(),
+		initCommand(), serveCommand(), demoCommand(), hashCommand(), matchCommand(), edgeCommand(), relayCommand(),
 		protocolCommand(), logCommand(), benchCommand(), tokenCommand(), configCommand(), versionCommand(),
 		recoverCommand(),
 	)

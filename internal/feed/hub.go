@@ -76,6 +76,7 @@ type Options struct {
 type Hub struct {
 	o       Options
 	kick    chan struct{} // look again; capacity 1
+	recheck chan struct{} // look at the tokens; capacity 1
 	keyset  *edge.Keys    // to check what the line brings; nil without a line
 	reached reached
 
@@ -95,7 +96,6 @@ type Hub struct {
 // chain is one chain as the hub follows it.
 type chain struct {
 	name string
-	base edge.Position // where a relay's store begins; zero on a node
 
 	// Owned by Hub.mu.
 	head  edge.Position
@@ -156,7 +156,7 @@ func New(o Options) *Hub {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	h := &Hub{o: o, kick: make(chan struct{}, 1), polled: make(chan struct{}), chains: map[string]*chain{}, subs: map[*subscriber]struct{}{}, edges: map[edgeKey]*edgeState{}, beats: map[string]*frame{}, reached: newReached()}
+	h := &Hub{o: o, kick: make(chan struct{}, 1), recheck: make(chan struct{}, 1), polled: make(chan struct{}), chains: map[string]*chain{}, subs: map[*subscriber]struct{}{}, edges: map[edgeKey]*edgeState{}, beats: map[string]*frame{}, reached: newReached()}
 	h.keys = &frame{wire: event("keys", o.Keys)}
 	if o.Line != nil {
 		// Nodes of one database share the feed's key.
@@ -413,14 +413,13 @@ func (h *Hub) open(ctx context.Context, name string) (*chain, error) {
 	err := h.o.Store.View(ctx, func(r journal.StoreReader) error {
 		*c = chain{name: name} // the store may run this again
 		if h.o.Relayed != nil {
-			c.base = h.o.Relayed.Base(name)
-			c.head = c.base
+			c.head = h.base(c)
 		}
 		row, ok, err := r.FeedHead(name)
 		if err != nil || !ok {
 			return err
 		}
-		after := max(c.base.Seq, row.Seq-min(row.Seq, uint64(h.o.Ring)/2)) //nolint:gosec // positive
+		after := max(c.head.Seq, row.Seq-min(row.Seq, uint64(h.o.Ring)/2)) //nolint:gosec // positive
 		var last edge.Position
 		for {
 			rows, err := r.Feed(name, after, pollLimit)

@@ -44,10 +44,15 @@ func (s EdgeState) State(now time.Time) string {
 	switch {
 	case s.LastSeen.IsZero() || (s.Streams == 0 && now.Sub(s.LastSeen) > SilentAfter):
 		return "silent"
-	case s.Behind > 0 || s.Streams == 0:
+	case s.Behind > 0 || !s.Attached(now):
 		return "behind"
 	}
 	return "current"
+}
+
+// Attached reports whether the edge has a stream, here or at a relay.
+func (s EdgeState) Attached(now time.Time) bool {
+	return s.Streams > 0 || (s.Via != "" && now.Sub(s.LastSeen) <= SilentAfter)
 }
 
 // Describe implements prometheus.Collector. The labels are from closed sets; no

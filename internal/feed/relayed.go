@@ -21,6 +21,8 @@ type Relayed struct {
 	Snapshot func(chain string) ([]byte, edge.Position, error)
 	// Above answers requests that the relay cannot: it passes them on.
 	Above http.Handler
+	// Tell passes an edge's report on, later: body is what it sent.
+	Tell func(r *http.Request, body []byte)
 }
 
 // Refresh makes the hub look for news.

@@ -22,6 +22,7 @@ type EdgeState struct {
 	Partner   string
 	Edge      string
 	Streams   int         // open now; more than one: two edges share a token
+	Via       string      // the relay that passed its last report on; "": none
 	LastSeen  time.Time   // last word from it; zero: never
 	Cursor    edge.Cursor // last acknowledged: it is on the edge's disk
 	Behind    uint64      // operations that it has not acknowledged
@@ -158,6 +159,9 @@ func (h *Hub) Reach(chainName string, signal uint64) (Reach, bool) {
 
 const maxReport = 256 << 10
 
+// viaHeader names the relay that passes a request on.
+const viaHeader = "Siaga-Via"
+
 // serveStatus is POST /api/v1/feed/status: an edge acknowledges its cursor and
 // says how it is.
 func (h *Hub) serveStatus(w http.ResponseWriter, r *http.Request) {
@@ -167,9 +171,13 @@ func (h *Hub) serveStatus(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	var rep edge.Report
-	if err := decode(w, r, &rep); err != nil {
+	body, err := decode(w, r, &rep)
+	if err != nil {
 		h.fail(w, r, err)
 		return
+	}
+	if h.o.Relayed != nil {
+		h.o.Relayed.Tell(r, body)
 	}
 	for _, t := range rep.Trips {
 		if h.o.Tripped != nil && h.tripNew(who, t) {
@@ -179,7 +187,7 @@ func (h *Hub) serveStatus(w http.ResponseWriter, r *http.Request) {
 			}
 		}
 	}
-	h.acknowledge(who, rep)
+	h.acknowledge(who, rep, r.Header.Get(viaHeader))
 	w.WriteHeader(http.StatusNoContent)
 }
 
@@ -190,12 +198,12 @@ func (h *Hub) tripNew(who Subscriber, t edge.Trip) bool {
 	return !slices.ContainsFunc(h.edge(who).Report.Trips, func(o edge.Trip) bool { return o.Number == t.Number && o.Entry == t.Entry })
 }
 
-func (h *Hub) acknowledge(who Subscriber, rep edge.Report) {
+func (h *Hub) acknowledge(who Subscriber, rep edge.Report, via string) {
 	now := h.o.Now()
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	e := h.edge(who)
-	e.LastSeen, e.Report, e.PerMinute = now, rep, rep.PerMinute
+	e.LastSeen, e.Report, e.PerMinute, e.Via = now, rep, rep.PerMinute, via[:min(len(via), 100)]
 	for _, name := range []string{edge.SharedChain, edge.OwnChain(who.Partner)} {
 		c, p := h.chains[name], rep.Cursor[name]
 		if c == nil || p.Seq > c.head.Seq {
@@ -239,12 +247,17 @@ func (h *Hub) serveTallies(w http.ResponseWriter, r *http.Request) {
 		h.fail(w, r, err)
 		return
 	}
+	if h.o.Relayed != nil {
+		// Counted once, by the node: it alone can say that a batch is durable.
+		h.o.Relayed.Above.ServeHTTP(w, r)
+		return
+	}
 	if h.o.Tallies == nil {
 		h.fail(w, r, problem.New(problem.Unavailable, "this node keeps no tallies", "go on; nothing is lost by not sending them"))
 		return
 	}
 	var t edge.TallyBatch
-	if err := decode(w, r, &t); err != nil {
+	if _, err := decode(w, r, &t); err != nil {
 		h.fail(w, r, err)
 		return
 	}
@@ -269,15 +282,15 @@ func (h *Hub) serveTallies(w http.ResponseWriter, r *http.Request) {
 }
 
 // decode reads a JSON body of bounded size.
-func decode(w http.ResponseWriter, r *http.Request, into any) error {
+func decode(w http.ResponseWriter, r *http.Request, into any) ([]byte, error) {
 	b, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxReport))
 	if err != nil {
-		return problem.Newf(problem.TooLarge, "the body is larger than %d bytes or was cut off", maxReport).WithFix("send less").Because(err)
+		return nil, problem.Newf(problem.TooLarge, "the body is larger than %d bytes or was cut off", maxReport).WithFix("send less").Because(err)
 	}
 	if err := json.Unmarshal(b, into); err != nil {
-		return problem.New(problem.Invalid, "the body is not the JSON that is expected here", "see docs/format/feed.md").Because(err)
+		return nil, problem.New(problem.Invalid, "the body is not the JSON that is expected here", "see docs/format/feed.md").Because(err)
 	}
-	return nil
+	return b, nil
 }
 
 // Handler returns the routes of the feed.

@@ -332,10 +332,11 @@ func (h *Hub) reach(ctx context.Context, follows []follow) error {
 
 // check refuses a position that is not one of this history's, or too far back.
 func (h *Hub) check(ctx context.Context, c *chain, p edge.Position) error {
+	base := h.base(c)
 	if p == (edge.Position{}) {
 		h.mu.Lock()
 		defer h.mu.Unlock()
-		if c.head.Seq > h.o.MaxTail {
+		if c.head.Seq > h.o.MaxTail || base.Seq > 0 {
 			return refusal{"behind", problem.Newf(problem.Conflict, "this chain has %d operations", c.head.Seq).WithFix("start from the snapshot")}
 		}
 		return nil
@@ -343,10 +344,10 @@ func (h *Hub) check(ctx context.Context, c *chain, p edge.Position) error {
 	h.mu.Lock()
 	head := c.head
 	h.mu.Unlock()
-	if p == c.base {
+	if p == base {
 		return nil
 	}
-	if p.Seq <= c.base.Seq && p.Seq > 0 {
+	if p.Seq <= base.Seq && p.Seq > 0 {
 		return refusal{"behind", problem.New(problem.Conflict, "this cursor is older than what this relay keeps", "start from the snapshot")}
 	}
 	future := refusal{"future", problem.Newf(problem.Conflict, "this cursor is ahead of this node: operation %d of chain %s, the newest here is %d; the node may have been restored from a backup", p.Seq, c.name, head.Seq).
@@ -382,7 +383,7 @@ func (h *Hub) at(ctx context.Context, c *chain, seq uint64) (edge.Position, bool
 	if err != nil {
 		return edge.Position{}, false, fmt.Errorf("looking for a cursor in chain %s: %w", c.name, err)
 	}
-	if len(rows) == 0 {
+	if len(rows) == 0 || rows[0].Seq != seq {
 		return edge.Position{}, false, nil
 	}
 	op, err := edge.ParseOperation(rows[0].Op)
@@ -394,11 +395,19 @@ func (h *Hub) at(ctx context.Context, c *chain, seq uint64) (edge.Position, bool
 
 // knows reports whether the position is one of this chain's history.
 func (h *Hub) knows(ctx context.Context, c *chain, p edge.Position) (bool, error) {
-	if p == c.base || p.Seq == 0 {
-		return p == c.base || p == edge.Position{}, nil
+	if base := h.base(c); p == base || p.Seq == 0 {
+		return p == base || p == edge.Position{}, nil
 	}
 	at, ok, err := h.at(ctx, c, p.Seq)
 	return ok && at == p, err
+}
+
+// base is where the store's part of a chain begins: after this position.
+func (h *Hub) base(c *chain) edge.Position {
+	if h.o.Relayed == nil {
+		return edge.Position{}
+	}
+	return h.o.Relayed.Base(c.name)
 }
 
 func (h *Hub) leave(s *subscriber) {
@@ -506,6 +515,9 @@ func (h *Hub) backlog(ctx context.Context, s *subscriber, write func([]byte) err
 			}
 			due()
 			for _, row := range rows {
+				if row.Seq != f.seq+1 {
+					return errBehind // a relay has let go of the operations in between
+				}
 				if err := write(event("op", row.Op)); err != nil {
 					return err
 				}

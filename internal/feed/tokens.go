@@ -13,7 +13,15 @@ type Validity struct {
 
 // tokenCheck is how often streams' tokens are looked at, if anything may have
 // changed.
-const tokenCheck = 500 * time.Millisecond
+const tokenCheck = 250 * time.Millisecond
+
+// Recheck makes the hub look at the tokens of open streams now.
+func (h *Hub) Recheck() {
+	select {
+	case h.recheck <- struct{}{}:
+	default:
+	}
+}
 
 // watchTokens ends streams whose token may no longer be used. It has a
 // goroutine of its own: with many edges a check takes a while, and operations
@@ -33,6 +41,8 @@ func (h *Hub) watchTokens(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
+		case <-h.recheck:
+			grown = true
 		}
 		select {
 		case <-commit:
