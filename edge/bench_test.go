@@ -24,22 +24,51 @@ func quickHash(r *rand.Rand) (h pdq.Hash) {
 	return h
 }
 
-// filled returns a matcher with n signals, by way of operations without
-// signatures being checked, as a follower has checked them before.
+// filled returns a matcher with n signals.
 func filled(b *testing.B, n int) *edge.Matcher {
 	b.Helper()
-	m := edge.NewMatcher(edge.MatcherOptions{})
+	m, st := edge.NewMatcher(edge.MatcherOptions{}), edge.NewState(edge.SharedChain)
 	m.FreshAt(time.Now())
 	r := newRand(1)
 	var at edge.Position
 	for i := range n {
 		op := edge.Sealed{Operation: edge.Operation{Chain: edge.SharedChain, Epoch: 1, Seq: uint64(i) + 1, Prev: at.Hash, Do: edge.Add, At: start, Signal: signal(uint64(i)+1, quickHash(r))}}
-		if err := m.Apply(&op); err != nil {
+		if err := st.Apply(&op); err != nil {
 			b.Fatal(err)
 		}
 		at = op.Position()
 	}
+	m.Reset(st)
 	return m
+}
+
+// BenchmarkColdStart is what an edge does when it starts from its own folder:
+// read, check, decrypt, index.
+func BenchmarkColdStart(b *testing.B) {
+	for _, size := range benchSizes {
+		st := edge.NewState(edge.SharedChain)
+		r := newRand(1)
+		var at edge.Position
+		for i := range size.n {
+			op := edge.Sealed{Operation: edge.Operation{Chain: edge.SharedChain, Epoch: 1, Seq: uint64(i) + 1, Prev: at.Hash, Do: edge.Add, At: start, Signal: signal(uint64(i)+1, quickHash(r))}}
+			if err := st.Apply(&op); err != nil {
+				b.Fatal(err)
+			}
+			at = op.Position()
+		}
+		dir := b.TempDir()
+		if err := edge.SaveFolder(dir, "token", st); err != nil {
+			b.Fatal(err)
+		}
+		b.Run(size.name, func(b *testing.B) {
+			for b.Loop() {
+				m := edge.NewMatcher(edge.MatcherOptions{})
+				if err := edge.LoadFolder(dir, "token", m); err != nil || m.Len() != size.n {
+					b.Fatal(m.Len(), err)
+				}
+			}
+		})
+	}
 }
 
 var benchSizes = []struct {

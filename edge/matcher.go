@@ -312,6 +312,10 @@ func (m *Matcher) adopt(t *table, trips []Trip) {
 	}
 }
 
+// Reset makes what s says all that the matcher knows, as if it had applied every
+// operation of that chain and of no other. s must not be used any more.
+func (m *Matcher) Reset(s *State) { m.adopt(s.t, nil) }
+
 // trip marks the records of a signal that follow from the entry.
 func (v *view) trip(num uint64, entry int64, cause string) bool {
 	found, flag := false, uint8(flagTripped)

@@ -10,6 +10,7 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"runtime"
 	"slices"
 	"strconv"
 	"sync"
@@ -158,7 +159,11 @@ func (q *query) quality() int {
 
 // match is POST /v1/match.
 func (s *Server) match(a *answering, w http.ResponseWriter, r *http.Request) error {
-	ct, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	ct := r.Header.Get("Content-Type")
+	if ct == "application/json" { // nearly always
+		return s.matchValues(a, w, r)
+	}
+	ct, _, err := mime.ParseMediaType(ct)
 	if err != nil && r.Header.Get("Content-Type") != "" {
 		return &refusal{http.StatusUnsupportedMediaType, "the Content-Type cannot be read", "send application/json for values; for a file, its own type, application/octet-stream or multipart/form-data"}
 	}
@@ -252,15 +257,53 @@ func (s *Server) matchPDQ(a *answering, w http.ResponseWriter, r *http.Request) 
 	if len(a.in) == 0 || len(a.in)%32 != 0 {
 		return &refusal{http.StatusBadRequest, fmt.Sprintf("the body has %d bytes", len(a.in)), "send hashes of 32 bytes each, one after the other"}
 	}
-	b := newAnswer(a)
-	for p := a.in; len(p) > 0; p = p[32:] {
-		h := (*pdq.Hash)(p)
-		if !s.o.Matcher.PDQ(&a.r, h, 100) {
+	// A large batch is cut into parts that are looked up at the same time.
+	parts := min(runtime.GOMAXPROCS(0), len(a.in)/(32*batchPart), 64)
+	if parts < 2 {
+		b := newAnswer(a)
+		if !s.pdqs(&b, a.in) {
 			return errCold
 		}
-		b.pdqResult(h, &a.r)
+		return s.send(w, b, "")
+	}
+	each := (len(a.in)/32 + parts - 1) / parts * 32
+	workers := make([]*answering, parts)
+	answers := make([]answer, parts)
+	cold := make([]bool, parts)
+	var g sync.WaitGroup
+	for i := range parts {
+		workers[i], _ = s.pool.Get().(*answering)
+		g.Go(func() {
+			answers[i] = newAnswer(workers[i])
+			cold[i] = !s.pdqs(&answers[i], a.in[i*each:min((i+1)*each, len(a.in))])
+		})
+	}
+	g.Wait()
+	b := newAnswer(a)
+	for i, x := range workers {
+		b.join(&answers[i])
+		s.pool.Put(x)
+	}
+	if slices.Contains(cold, true) {
+		return errCold
 	}
 	return s.send(w, b, "")
+}
+
+// batchPart is the least number of hashes that a processor of its own is worth:
+// some milliseconds with a million signals.
+const batchPart = 128
+
+// pdqs adds the results of hashes; false while the matcher never had a state.
+func (s *Server) pdqs(b *answer, hashes []byte) bool {
+	for p := hashes; len(p) > 0; p = p[32:] {
+		h := (*pdq.Hash)(p)
+		if !s.o.Matcher.PDQ(&b.a.r, h, 100) {
+			return false
+		}
+		b.pdqResult(h, &b.a.r)
+	}
+	return true
 }
 
 // matchFile answers a file.
@@ -364,7 +407,7 @@ func (a *answering) read(r io.Reader) error {
 	}
 }
 
-func (s *Server) send(w http.ResponseWriter, b *answer, unknown string) error {
+func (s *Server) send(w http.ResponseWriter, b answer, unknown string) error {
 	out := b.finish(s.feed(), unknown)
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Content-Length", strconv.Itoa(len(out)))
@@ -443,9 +486,22 @@ type answer struct {
 // when the rest is known.
 const answerHead = len(`{"answer":"no_match","results":[`)
 
-func newAnswer(a *answering) *answer {
-	a.out = append(a.out[:0], make([]byte, answerHead)...)
-	return &answer{a: a}
+func newAnswer(a *answering) answer {
+	var head [answerHead]byte
+	a.out = append(a.out[:0], head[:]...)
+	return answer{a: a}
+}
+
+// join adds the results of o, which comes after b.
+func (b *answer) join(o *answer) {
+	if o.n == 0 {
+		return
+	}
+	if b.n > 0 {
+		b.a.out = append(b.a.out, ',')
+	}
+	b.a.out = append(b.a.out, o.a.out[answerHead:]...)
+	b.n, b.matched = b.n+o.n, b.matched || o.matched
 }
 
 func (b *answer) begin(kind fingerprint.Kind) {

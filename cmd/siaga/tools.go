@@ -119,7 +119,25 @@ func benchCommand() *cobra.Command {
 	f.StringVar(&io.Haystack, "haystack", "", "file with the hashes of the index, one of 64 hex digits a line")
 	f.StringVar(&io.Needles, "needles", "", "file with the hashes to look for")
 	f.BoolVar(&io.JSON, "json", false, "print JSON")
-	c.AddCommand(index, benchPDQCommand(), benchFeedCommand(), benchCopiesCommand())
+	c.AddCommand(index, benchPDQCommand(), benchEdgeCommand(), benchFeedCommand(), benchCopiesCommand())
+	return c
+}
+
+func benchEdgeCommand() *cobra.Command {
+	var o bench.EdgeOptions
+	c := &cobra.Command{
+		Use: "edge", Short: "Answers of an edge over HTTP on loopback",
+		Example: `  siaga bench edge --signals 1000000 --batch 1000`,
+		Args:    cobra.NoArgs,
+		RunE:    func(cmd *cobra.Command, _ []string) error { return bench.Edge(cmd.Context(), cmd.OutOrStdout(), o) },
+	}
+	f := c.Flags()
+	f.IntVar(&o.Signals, "signals", 1_000_000, "signals that the edge holds")
+	f.IntVar(&o.Batch, "batch", 1_000, "hashes in one request")
+	f.IntVar(&o.Batches, "batches", 100, "requests with batches")
+	f.IntVar(&o.Clients, "clients", 2, "clients that send batches at the same time")
+	f.IntVar(&o.Singles, "singles", 5_000, "requests with one hash")
+	f.BoolVar(&o.JSON, "json", false, "print JSON")
 	return c
 }
 
