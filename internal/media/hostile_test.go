@@ -30,14 +30,29 @@ import (
 	xdraw "golang.org/x/image/draw"
 
 	"github.com/siaga-crp/siaga/fingerprint"
+	"github.com/siaga-crp/siaga/fingerprint/pdq"
 )
 
 // hostile is one crafted file.
 type hostile struct {
-	name    string
-	data    []byte
-	unknown bool // must be said to be unknown: a viewer may show it
-	picture bool // must be fingerprinted all the same
+	name string
+	data []byte
+
+	// What must hold, besides that the program lives and no canary is touched:
+	unknown  bool   // said to be unknown: a viewer may show it
+	picture  bool   // fingerprinted all the same
+	as       string // with the hash of this picture
+	answered bool   // one or the other
+	inert    bool   // neither a picture nor a video
+}
+
+// deflated is a zlib stream of b.
+func deflated(b []byte) []byte {
+	var out bytes.Buffer
+	w := zlib.NewWriter(&out)
+	_, _ = w.Write(b)
+	_ = w.Close()
+	return out.Bytes()
 }
 
 // zeros is a zlib stream of n zeros.
@@ -514,6 +529,31 @@ func TestCraftedFiles(t *testing.T) {
 	}
 	hasFFmpeg := p.Video() == nil
 	list := crafted(t, c.file, c.address)
+	made := constructed(t, c.file, c.address)
+	if n := len(list) + len(made); n < 450 {
+		t.Errorf("%d crafted files; THREATS promises 450", n)
+	}
+	// All of them take a minute; make hostile tries all.
+	step := 40
+	switch {
+	case os.Getenv("SIAGA_HOSTILE") != "":
+		step = 1
+	case os.Getenv("SIAGA_TEST_CONFINED") != "":
+		step = 10
+	}
+	for i := 0; i < len(made); i += step {
+		list = append(list, made[i])
+	}
+	hashes := map[string]pdq.Hash{}
+	for _, h := range list {
+		if _, ok := hashes[h.as]; h.as != "" && !ok {
+			set, err := p.Path(t.Context(), pictures+h.as, Want{})
+			if err != nil || set.Picture == nil {
+				t.Fatalf("%s: %v %s", h.as, err, set.Unknown)
+			}
+			hashes[h.as] = set.Picture.PDQ.Hash
+		}
+	}
 	var next atomic.Int64
 	var running sync.WaitGroup
 	for range 2 {
@@ -534,6 +574,15 @@ func TestCraftedFiles(t *testing.T) {
 				}
 				if h.picture && set.Picture == nil {
 					t.Errorf("%s: not fingerprinted: %s", h.name, set.Unknown)
+				}
+				if h.as != "" && set.Picture != nil && set.Picture.PDQ.Hash != hashes[h.as] {
+					t.Errorf("%s: its hash is %d bits from that of %s", h.name, set.Picture.PDQ.Hash.Distance(hashes[h.as]), h.as)
+				}
+				if h.answered && set.Picture == nil && set.Unknown == "" {
+					t.Errorf("%s: neither fingerprinted nor said to be unknown", h.name)
+				}
+				if h.inert && (set.Picture != nil || len(set.Frames) > 0) {
+					t.Errorf("%s: taken for a picture or a video", h.name)
 				}
 				if !hasFFmpeg && h.picture && set.Unknown != "" && set.Picture == nil {
 					t.Errorf("%s: needs ffmpeg", h.name)
@@ -710,6 +759,9 @@ func TestDamagedFiles(t *testing.T) {
 				set := attack(t, p, fmt.Sprintf("damage %d of %s", i, name), data)
 				if time.Since(start) > p.opt.PictureTime {
 					slow.Add(1)
+				}
+				if i%1000 == 999 {
+					t.Logf("%d files tried", i+1)
 				}
 				switch {
 				case set.Unknown != "":

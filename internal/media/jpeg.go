@@ -106,9 +106,17 @@ func (d *decoder) salvageJPEG(h jpegHeader, width, height int, why error) (image
 		}
 		fault = max(slow.n-2*slowRead, h.scan)
 	}
+	if h.scan == 0 || fault <= h.scan {
+		return nil, why // no pixel of it is there
+	}
+	end := bytes.NewReader([]byte{0xff, 0xd9})
 	if h.progressive {
+		if img, err := jpeg.Decode(io.MultiReader(io.NewSectionReader(d.src, 0, fault), end)); err == nil {
+			return img, nil // all scans are there, only the end is not
+		}
+		end.Reset([]byte{0xff, 0xd9})
 		if at := d.lastScan(h.scan, fault); at > 0 {
-			img, err := jpeg.Decode(io.MultiReader(io.NewSectionReader(d.src, 0, at), bytes.NewReader([]byte{0xff, 0xd9})))
+			img, err := jpeg.Decode(io.MultiReader(io.NewSectionReader(d.src, 0, at), end))
 			if err == nil {
 				if at < d.Size/3 {
 					return img, errPartial

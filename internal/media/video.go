@@ -165,6 +165,9 @@ func (p *Pool) stillByFFmpeg(ctx context.Context, f *os.File, format Format, wan
 	switch {
 	case errors.As(err, &pixels):
 		set.Unknown, set.Fix = err.Error(), "make it smaller and try that, or have the operator raise the limit"
+	case s.picture != nil && set.Unknown != "" && format.inGo && pdq.Degenerate(s.picture.PDQ.Hash):
+		// Our own decoder found no picture, and ffmpeg one without anything on
+		// it: that is what it makes of a file without pixels.
 	case s.picture != nil && err == nil:
 		set.Picture, set.Unknown, set.Fix = s.picture, "", ""
 	case s.picture != nil:
