@@ -144,10 +144,24 @@ func (x *Index) Insert(id uint64, h Hash, maxDistance int) error {
 	}
 	x.writing.Lock()
 	defer x.writing.Unlock()
+	x.ahead()
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	x.insert(id, words(&h), maxDistance)
 	return nil
+}
+
+// ahead has the system make memory that insertions will soon need, while
+// searches go on. The caller holds writing.
+func (x *Index) ahead() {
+	x.id.ahead()
+	x.meta.ahead()
+	x.hash.ahead()
+	x.tables.near.ahead()
+	x.tables.lo.ahead()
+	x.tables.hi.ahead()
+	x.tables.top.ahead()
+	x.tables.nodes.ahead()
 }
 
 // InsertAll inserts the entries in order, as Insert would, and stops with

@@ -1,6 +1,7 @@
 package index
 
 import (
+	"slices"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -79,5 +80,30 @@ func TestRefmapFill(t *testing.T) {
 		if got, ok := find(ref); !ok || key(got) != key(ref) {
 			t.Fatalf("%d is not found after it was put", ref)
 		}
+	}
+}
+
+// TestRefmapWorkIsBounded counts the keys that one insertion looks at, through
+// several growths: that is what its time consists of, wherever the machine
+// spends it.
+func TestRefmapWorkIsBounded(t *testing.T) {
+	looks := 0
+	var m refmap
+	m.init(nil, func(ref uint32) uint64 {
+		looks++
+		return mix(uint64(ref)+1, 0x9e3779b97f4a7c15) * 0xd1342543de82ef95
+	})
+	const n = 300_000
+	all := make([]int, n)
+	for ref := range uint32(n) {
+		h := m.hash(ref)
+		looks = 0
+		m.put(h, ref)
+		all[ref] = looks
+	}
+	slices.Sort(all)
+	t.Logf("keys looked at by an insertion: median %d, 99 %% at most %d, all at most %d", all[n/2], all[n*99/100], all[n-1])
+	if all[n*99/100] > 400 || all[n-1] > 5_000 {
+		t.Errorf("99 %% of insertions look at up to %d keys, all at up to %d", all[n*99/100], all[n-1])
 	}
 }

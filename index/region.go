@@ -19,10 +19,15 @@ type region[T any] struct {
 	maps *mappings
 	m    []byte // the mapping behind s, nil on the heap
 	gone int    // bytes at the start of m that were given back
+	near int    // the last byte of m that ahead touched
 }
 
+// aheadOf is how near to the next huge page the elements in use must be for
+// ahead to have the system make it.
+const aheadOf = 64 << 10
+
 const (
-	mapFrom    = 4 << 20  // bytes
+	mapFrom    = 2 << 20  // bytes; up to so many are copied at once, when they move there
 	mapReserve = 16 << 30 // bytes of addresses
 	hugePage   = 2 << 20
 )
@@ -46,10 +51,26 @@ func (r *region[T]) mapped(n int) bool {
 		return false
 	}
 	if m := r.maps.add(n * r.size()); m != nil {
-		r.m, r.gone = m, 0
+		r.m, r.gone, r.near = m, 0, 0
 		r.s = unsafe.Slice((*T)(unsafe.Pointer(unsafe.SliceData(m))), len(m)/r.size())[:n]
 	}
 	return r.m != nil
+}
+
+// ahead touches the memory that the next elements will need, so that the time
+// the system takes to make a huge page, a tenth of a millisecond and far more
+// when it has to find one first, is spent before the index is locked.
+func (r *region[T]) ahead() {
+	if r.m == nil {
+		return
+	}
+	at := len(r.s)*r.size() + aheadOf
+	// Pages begin at multiples of their size, which the mapping need not.
+	base := int(uintptr(unsafe.Pointer(unsafe.SliceData(r.m))) & (hugePage - 1))
+	if page := (base+at)&^(hugePage-1) - base; page > r.near && page > at-aheadOf && page < len(r.m) {
+		r.m[page] = 0 // nobody has written there yet
+		r.near = page
+	}
 }
 
 // reserve makes room for n elements at once, if it is empty and the room costs
