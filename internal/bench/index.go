@@ -15,6 +15,8 @@ import (
 	"iter"
 	"math/rand/v2"
 	"os"
+	"runtime"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"sync"
@@ -51,8 +53,23 @@ type IndexFigures struct {
 	P99us         float64 `json:"p99_us"`          // one query
 	BytesPerEntry float64 `json:"bytes_per_entry"` // memory of the index, hashes and ids included
 	InsertP99us   float64 `json:"insert_p99_us"`   // one insertion into the full index while a searcher runs
+	InsertCPU     Spread  `json:"insert_cpu_us"`   // of which processor time: waiting for the machine left out; 0 if not known
+	InsertNoop    Spread  `json:"insert_noop_us"`  // the same loop, beside the searcher too, with nothing inserted
+	ResidentPer   float64 `json:"rss_per_entry"`   // growth of the process, in bytes, by a built index; 0 if not known
 	Pairs         int     `json:"pairs"`           // (query, entry) pairs within the distance
 	Exact         bool    `json:"exact"`           // a linear scan of a sample of the queries found the same
+}
+
+// Spread is the median, the 99th percentile and the most of many times, in
+// microseconds.
+type Spread struct {
+	P50 float64 `json:"p50"`
+	P99 float64 `json:"p99"`
+	Max float64 `json:"max"`
+}
+
+func spreadOf(took []time.Duration) Spread {
+	return Spread{percentile(took, 50), percentile(took, 99), percentile(took, 100)}
 }
 
 // ErrIndexNotExact is returned, after the figures were printed, when a linear
@@ -76,6 +93,8 @@ func Index(ctx context.Context, w io.Writer, o IndexOptions) error {
 	if err != nil {
 		return err
 	}
+	debug.FreeOSMemory()
+	before := resident()
 	x := index.New(index.Options{Entries: n})
 	start := time.Now()
 	if err := x.InsertAll(func(yield func(index.Entry) bool) {
@@ -93,6 +112,8 @@ func Index(ctx context.Context, w io.Writer, o IndexOptions) error {
 		return err
 	}
 	f.BytesPerEntry = float64(x.Bytes()) / float64(max(x.Len(), 1))
+	debug.FreeOSMemory()
+	f.ResidentPer = float64(resident()-before) / float64(max(x.Len(), 1))
 
 	f.measureSearch(ctx, x, queries)
 	f.Exact = agrees(ctx, x, queries, o.MaxDistance)
@@ -106,7 +127,8 @@ func Index(ctx context.Context, w io.Writer, o IndexOptions) error {
 	if o.JSON {
 		err = json.NewEncoder(w).Encode(f)
 	} else {
-		_, err = fmt.Fprintf(w, "index entries=%d queries=%d max_distance=%d threads=%d build_s=%.3f qps=%.0f p50_us=%.1f p99_us=%.1f bytes_per_entry=%.1f insert_p99_us=%.1f pairs=%d exact=%t\n",
+		_, err = fmt.Fprintf(w, "one insertion: %.1f us of processor time at the median, %.1f at the 99th percentile, %.1f at most; doing nothing beside the searcher: %.1f, %.1f, %.1f us\nmemory: the process grew by %.1f bytes an entry\nindex entries=%d queries=%d max_distance=%d threads=%d build_s=%.3f qps=%.0f p50_us=%.1f p99_us=%.1f bytes_per_entry=%.1f insert_p99_us=%.1f pairs=%d exact=%t\n",
+			f.InsertCPU.P50, f.InsertCPU.P99, f.InsertCPU.Max, f.InsertNoop.P50, f.InsertNoop.P99, f.InsertNoop.Max, f.ResidentPer,
 			f.Entries, f.Queries, f.MaxDistance, f.Threads, f.BuildS, f.QPS, f.P50us, f.P99us, f.BytesPerEntry, f.InsertP99us, f.Pairs, f.Exact)
 	}
 	if err == nil && !f.Exact {
@@ -295,18 +317,26 @@ func (f *IndexFigures) measureInsert(ctx context.Context, x *index.Index, querie
 	const firstID = uint64(1) << 40
 	r := rand.New(rand.NewPCG(2, 2))
 	took := make([]time.Duration, 0, indexInserts)
+	cpu, noop := make([]time.Duration, 0, indexInserts), make([]time.Duration, 0, indexInserts)
+	runtime.LockOSThread() // whose processor time it is
 	for i := uint64(0); i < indexInserts && ctx.Err() == nil; i++ {
 		h := uniform(r)
-		t := time.Now()
+		t, c := time.Now(), threadTime()
 		if err := x.Insert(firstID+i, h, maxDistance); err != nil {
 			break // cannot be: the distance was checked
 		}
+		cpu = append(cpu, threadTime()-c)
 		took = append(took, time.Since(t))
+		t = time.Now()
+		_ = threadTime() // not looked at
+		_ = threadTime()
+		noop = append(noop, time.Since(t))
 	}
+	runtime.UnlockOSThread()
 	done.Store(true)
 	g.Wait()
 	for i := range took {
 		x.Delete(firstID + uint64(i))
 	}
-	f.InsertP99us = percentile(took, 99)
+	f.InsertP99us, f.InsertCPU, f.InsertNoop = percentile(took, 99), spreadOf(cpu), spreadOf(noop)
 }

@@ -15,7 +15,7 @@ import (
 )
 
 // The line is a contract with the programs that read it.
-var indexLine = regexp.MustCompile(`^index entries=(\d+) queries=(\d+) max_distance=\d+ threads=\d+ build_s=[\d.]+ qps=\d+ p50_us=[\d.]+ p99_us=[\d.]+ bytes_per_entry=[\d.]+ insert_p99_us=[\d.]+ pairs=(\d+) exact=(true|false)\n$`)
+var indexLine = regexp.MustCompile(`(?m)^one insertion: .* us\nmemory: .*\nindex entries=(\d+) queries=(\d+) max_distance=\d+ threads=\d+ build_s=[\d.]+ qps=\d+ p50_us=[\d.]+ p99_us=[\d.]+ bytes_per_entry=[\d.]+ insert_p99_us=[\d.]+ pairs=(\d+) exact=(true|false)\n\z`)
 
 func TestIndexOfUniformHashes(t *testing.T) {
 	var out bytes.Buffer
@@ -54,7 +54,7 @@ func TestIndexOfFiles(t *testing.T) {
 	if err := json.Unmarshal(out.Bytes(), &f); err != nil {
 		t.Fatal(err)
 	}
-	if f.Entries != 4 || f.Queries != 1 || f.Pairs != 3 || !f.Exact || f.InsertP99us <= 0 || f.BytesPerEntry <= 41 {
+	if f.Entries != 4 || f.Queries != 1 || f.Pairs != 3 || !f.Exact || f.InsertP99us <= 0 || f.InsertCPU.Max < f.InsertCPU.P50 || f.InsertNoop.Max <= 0 || f.BytesPerEntry <= 41 {
 		t.Errorf("figures %+v", f)
 	}
 
