@@ -40,6 +40,9 @@ race: ## the concurrent packages under the race detector (needs cgo)
 fuzz: ## ten minutes of fuzzing for each parser
 	scripts/fuzz.sh each 600
 
+hostile: ## 1,600 crafted and 20,000 damaged files, in ten to twenty minutes of a quiet machine
+	SIAGA_HOSTILE=full SIAGA_TEST_FFMPEG=1 $(GO) test -v -run 'TestCraftedFiles|TestDamagedFiles' -timeout 120m ./internal/media
+
 lint: ## golangci-lint, pinned in tools/go.mod
 	$(GO) tool -modfile=tools/go.mod golangci-lint run ./...
 
@@ -49,5 +52,6 @@ vuln: ## known vulnerabilities; GOVULNDB names a folder for a machine without ne
 bench: ## figures of this machine
 	$(GO) run ./cmd/siaga bench index
 	$(GO) run ./cmd/siaga bench pdq fingerprint/pdq/testdata/images/*.jpg
+	$(GO) run ./cmd/siaga bench edge
 
-.PHONY: help wasm demo build check parts test race fuzz lint vuln bench
+.PHONY: help wasm demo build check parts test race fuzz hostile lint vuln bench
