@@ -372,7 +372,8 @@ something was changed. Exit code 1 if anything was.`,
 			})
 		},
 	}
-	for _, sub := range []*cobra.Command{head, verify, prove} {
+	erase := eraseCommand(&o)
+	for _, sub := range []*cobra.Command{head, verify, prove, erase} {
 		nodeFlags(sub.Flags(), &o)
 		c.AddCommand(sub)
 	}

@@ -38,6 +38,11 @@ func apply(s *Signal, e journal.Entry) error {
 		if err := e.Decode(&p); err != nil {
 			return err
 		}
+		if e.Erased { // what was proposed is gone; its number stays
+			if _, err := fmt.Sscanf(e.About[0].ID, "S-%d", &p.Number); err != nil {
+				return fmt.Errorf("reading the number of signal %q: %w", e.About[0].ID, err)
+			}
+		}
 		*s = Signal{
 			Number: p.Number, ID: e.About[0].ID, Incident: p.Incident, List: p.List, Group: p.Group, Fingerprint: p.Fingerprint,
 			MaxDistance: p.MaxDistance, Labels: p.Labels, Producer: p.Producer, Wanted: p.Wanted, Confidence: p.Confidence,
