@@ -87,8 +87,9 @@ func Init(ctx context.Context, o InitOptions) (_ Initialised, err error) {
 		if err == nil {
 			return
 		}
-		for _, n := range []string{"keys", databaseFile, databaseFile + "-wal", databaseFile + "-shm"} {
-			_ = os.RemoveAll(filepath.Join(o.Data, n)) // best effort: the error that is returned says more
+		made, _ := os.ReadDir(o.Data) // it was empty, so all that is there is ours
+		for _, n := range made {
+			_ = os.RemoveAll(filepath.Join(o.Data, n.Name())) // best effort: the error that is returned says more
 		}
 		if !existed {
 			_ = os.Remove(o.Data)
