@@ -60,6 +60,9 @@ type Subject struct {
 	Administrators []string // their e-mail addresses
 	People         int      // how many of them must agree: 1 or 2
 	Digits         string
+
+	members []partner.Member // the administrators, as members of the partner
+	account string           // of the member whose data goes, if it is one's
 }
 
 // maxReason is the greatest number of characters of a reason.
@@ -123,10 +126,21 @@ func (s *Service) Look(ctx context.Context, by access.Actor, number int64) (Subj
 			if !slices.Contains(may.states, o.Keys.State) {
 				return problem.Newf(problem.Conflict, "entry %d is about %s %s, which is %s", number, ref.Kind, ref.ID, o.Keys.State).WithFix("%s", may.first)
 			}
+			if ref.Kind == partner.KindMember {
+				m, _, err := journal.Load[partner.Member](r, ref.Kind, ref.ID)
+				if err != nil {
+					return err
+				}
+				sub.account = m.Account()
+			}
 		}
 		return journal.Each(r, journal.ObjectQuery{Kind: partner.KindMember, Partner: sub.Partner}, func(m partner.Member, _ journal.Object) error {
 			if m.Enrolled && !m.Disabled && slices.Contains(m.Roles, access.Administrator) {
-				sub.Administrators = append(sub.Administrators, m.Email)
+				person, _, err := journal.Load[partner.Member](r, partner.KindMember, m.Account())
+				if err != nil {
+					return err
+				}
+				sub.members, sub.Administrators = append(sub.members, m), append(sub.Administrators, person.Email)
 			}
 			return nil
 		})
@@ -164,26 +178,24 @@ func (s *Service) Erase(ctx context.Context, by access.Actor, o Order) (journal.
 	}
 	var people []partner.Member
 	for _, p := range o.Proofs {
-		m, err := s.o.Partners.Prove(ctx, p.Email, p.Code)
+		account, err := s.o.Partners.Present(ctx, p.Email, p.Code)
 		if err != nil {
 			return journal.Entry{}, err
 		}
-		if !slices.Contains(sub.Administrators, m.Email) || slices.ContainsFunc(people, func(q partner.Member) bool { return q.ID == m.ID }) {
+		i := slices.IndexFunc(sub.members, func(m partner.Member) bool { return m.Account() == account })
+		if i < 0 || slices.ContainsFunc(people, func(q partner.Member) bool { return q.Account() == account }) {
 			return journal.Entry{}, problem.Newf(problem.Denied, "two different administrators of %s must agree", sub.Partner).WithFix("ask %s", strings.Join(sub.Administrators, " or "))
 		}
+		m := sub.members[i]
 		people = append(people, m)
 	}
 	second := "the operator's shell"
 	if len(people) > 1 {
 		second = people[1].ID
 	}
-	if sub.Entry.Type == "member.added" {
-		for _, ref := range sub.Entry.About {
-			if ref.Kind == partner.KindMember {
-				if err := s.o.Partners.Forget(ctx, ref.ID); err != nil {
-					return journal.Entry{}, err
-				}
-			}
+	if sub.account != "" {
+		if err := s.o.Partners.Forget(ctx, sub.account); err != nil {
+			return journal.Entry{}, err
 		}
 	}
 	first := access.Actor{Partner: people[0].Partner, Member: people[0].ID, Name: people[0].Name}

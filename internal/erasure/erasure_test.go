@@ -55,7 +55,7 @@ func open(t *testing.T) *world {
 	}
 	roles := []access.Role{access.Administrator, access.Officer, access.Analyst, access.Approver}
 	as := func(id string, kind access.PartnerKind) access.Actor {
-		return access.Actor{Partner: id, Kind: kind, Country: "ID", Member: "m-" + id, Roles: roles, StepUp: w.now}
+		return access.Actor{Partner: id, Kind: kind, Country: "ID", Member: "m-" + id, Roles: roles, StepUp: w.now, For: access.AnyAction}
 	}
 	home, nusa := as("secretariat", access.Intergovernmental), as("nusa", access.Government)
 	no := false
@@ -90,7 +90,7 @@ func (w *world) enrol(email, code string) {
 	en, err := w.node.Partners.Begin(background, code)
 	w.ok(err)
 	w.seeds[email] = en.Secret
-	_, err = w.node.Partners.Enrol(background, code, "a short sentence is good", "a short sentence is good", w.shows(email))
+	_, _, err = w.node.Partners.Enrol(background, code, "a short sentence is good", "a short sentence is good", w.shows(email), partner.Client{})
 	w.ok(err)
 	w.now = w.now.Add(30 * time.Second)
 }
@@ -172,10 +172,10 @@ func TestErase(t *testing.T) {
 		want   problem.Kind
 	}{
 		{"nobody", access.Actor{}, nil, problem.SignIn},
-		{"an officer", access.Actor{Partner: "secretariat", Kind: access.Intergovernmental, Member: "m1", Roles: []access.Role{access.Officer}, StepUp: w.now}, nil, problem.Denied},
+		{"an officer", access.Actor{Partner: "secretariat", Kind: access.Intergovernmental, Member: "m1", Roles: []access.Role{access.Officer}, StepUp: w.now, For: access.AnyAction}, nil, problem.Denied},
 		{"an administrator without proof of presence", access.Actor{Partner: "secretariat", Kind: access.Intergovernmental, Member: "m1", Roles: []access.Role{access.Administrator}}, nil, problem.StepUp},
-		{"the only administrator alone", access.Actor{Partner: "secretariat", Kind: access.Intergovernmental, Member: "m1", Roles: []access.Role{access.Administrator}, StepUp: w.now}, nil, problem.Conflict},
-		{"another partner's administrator", access.Actor{Partner: "nusa", Kind: access.Government, Member: "m9", Roles: []access.Role{access.Administrator}, StepUp: w.now}, nil, problem.NotFound},
+		{"the only administrator alone", access.Actor{Partner: "secretariat", Kind: access.Intergovernmental, Member: "m1", Roles: []access.Role{access.Administrator}, StepUp: w.now, For: access.AnyAction}, nil, problem.Conflict},
+		{"another partner's administrator", access.Actor{Partner: "nusa", Kind: access.Government, Member: "m9", Roles: []access.Role{access.Administrator}, StepUp: w.now, For: access.AnyAction}, nil, problem.NotFound},
 		{"an entry that there is not", w.shell, func(o *erasure.Order) { o.Entry = 9999 }, problem.NotFound},
 		{"no reason", w.shell, func(o *erasure.Order) { o.Reason = " " }, problem.Invalid},
 		{"an endless reason", w.shell, func(o *erasure.Order) { o.Reason = strings.Repeat("x", 301) }, problem.Invalid},
@@ -208,7 +208,7 @@ func TestErase(t *testing.T) {
 // and its state, and is in no byte of the database.
 func TestEndedSignal(t *testing.T) {
 	w := open(t)
-	_, err := w.node.Signals.Withdraw(background, access.Actor{Partner: "nusa", Kind: access.Government, Member: "m-nusa", Roles: []access.Role{access.Approver}, StepUp: w.now}, "S-0001", signal.Decision{Reason: "a mistake"})
+	_, err := w.node.Signals.Withdraw(background, access.Actor{Partner: "nusa", Kind: access.Government, Member: "m-nusa", Roles: []access.Role{access.Approver}, StepUp: w.now, For: access.AnyAction}, "S-0001", signal.Decision{Reason: "a mistake"})
 	w.ok(err)
 	w.entries()
 	for _, typ := range []string{"signal.proposed", "signal.approved", "signal.withdrawn"} {
