@@ -53,6 +53,11 @@ feed.variant          e        feed     GIPCR  -
 journal.read          aonprb   read     GIPCR  -
 journal.erase         a        admin    GIPCR  fresh
 health.read           at       read     GIPCR  -
+duty.read             aonprb   read     GIPCR  -
+duty.manage           a        admin    GIPCR  -
+duty.handover         aonpr    propose  GIPCR  -
+message.read          aonprbt  read     GIPCR  -
+channel.manage        aonprbt  admin    GIPCR  -
 `
 
 var letterOfRole = map[access.Role]string{

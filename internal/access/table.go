@@ -35,6 +35,12 @@ const (
 	ReadJournal   Action = "journal.read"
 	ErasePayload  Action = "journal.erase"
 	ReadHealth    Action = "health.read"
+
+	ReadDuty       Action = "duty.read"
+	ManageDuty     Action = "duty.manage"
+	HandOver       Action = "duty.handover"
+	ReadMessages   Action = "message.read"   // own partner's; an operator: whether channels work, of all
+	ManageChannels Action = "channel.manage" // one's own; an administrator: those of the partner
 )
 
 var (
@@ -79,6 +85,11 @@ var table = []Rule{
 	{ReadJournal, people, ScopeRead, nil, false, "read the journal"},
 	{ErasePayload, []Role{Administrator}, ScopeAdmin, nil, true, "erase a payload"},
 	{ReadHealth, []Role{Operator, Administrator}, ScopeRead, nil, false, "read the node's health"},
+	{ReadDuty, people, ScopeRead, nil, false, "read the roster"},
+	{ManageDuty, []Role{Administrator}, ScopeAdmin, nil, false, "change the roster"},
+	{HandOver, []Role{Officer, Analyst, Approver, Reviewer, Administrator}, ScopePropose, nil, false, "hand over a shift"},
+	{ReadMessages, append([]Role{Operator}, people...), ScopeRead, nil, false, "read how messages were delivered"},
+	{ManageChannels, append([]Role{Operator}, people...), ScopeAdmin, nil, false, "manage channels of messages"},
 }
 
 var rules = func() map[Action]Rule {
