@@ -22,12 +22,15 @@ import (
 	"github.com/siaga-crp/siaga/internal/api"
 	"github.com/siaga-crp/siaga/internal/bus"
 	"github.com/siaga-crp/siaga/internal/config"
+	"github.com/siaga-crp/siaga/internal/duty"
 	"github.com/siaga-crp/siaga/internal/feed"
 	"github.com/siaga-crp/siaga/internal/history"
 	"github.com/siaga-crp/siaga/internal/incident"
 	"github.com/siaga-crp/siaga/internal/jobs"
 	"github.com/siaga-crp/siaga/internal/journal"
 	"github.com/siaga-crp/siaga/internal/keys"
+	"github.com/siaga-crp/siaga/internal/notify"
+	"github.com/siaga-crp/siaga/internal/outbound"
 	"github.com/siaga-crp/siaga/internal/partner"
 	"github.com/siaga-crp/siaga/internal/problem"
 	"github.com/siaga-crp/siaga/internal/signal"
@@ -61,6 +64,9 @@ type Options struct {
 
 	OIDCClient *http.Client // for requests to the OpenID provider; nil: a guarded one
 
+	InternalHosts []string    `yaml:"internal_hosts"` // hosts with their port, such as relay.nusa.internal:25, that messages may be sent to although they are not public
+	Mail          MailOptions `yaml:"mail"`
+
 	Log    *slog.Logger // nil: none
 	Now    func() time.Time
 	Notice string // a line on every page
@@ -75,6 +81,8 @@ type Node struct {
 	Log       *journal.Log
 	Hub       *feed.Hub
 	Keys      *keys.Set
+	Duty      *duty.Service
+	Notify    *notify.Service
 	Jobs      *jobs.Jobs
 	URL       string // by which people reach it
 
@@ -82,6 +90,7 @@ type Node struct {
 	guard    *history.Guard // nil before New
 	epoch    uint64         // of the history that this node went on with
 	edgeKeys *edge.Keys     // with which edges prove what they saw
+	dial     *outbound.Guard
 	o        Options
 	listener net.Listener
 	handler  http.Handler
@@ -106,6 +115,8 @@ func Folds() []journal.Fold {
 	f = append(f, history.Folds()...)
 	f = append(f, partner.Folds()...)
 	f = append(f, incident.Folds()...)
+	f = append(f, duty.Folds()...)
+	f = append(f, notify.Folds()...)
 	return append(f, signal.Folds()...)
 }
 
@@ -152,7 +163,7 @@ func assemble(store journal.Store, set *keys.Set, o Options) (*Node, error) {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	m := newMetrics()
-	log, err := newLog(store, set, o.Now, incident.Follow, m.update)
+	log, err := newLog(store, set, o.Now, follow, m.update)
 	if err != nil {
 		return nil, err
 	}
@@ -170,14 +181,6 @@ func assemble(store journal.Store, set *keys.Set, o Options) (*Node, error) {
 	})
 	n.Incidents.SetSignals(n.Signals)
 	return n, nil
-}
-
-// newJobs returns the runner of what the services leave for later.
-func (n *Node) newJobs() (*jobs.Jobs, error) {
-	return jobs.New(jobs.Options{
-		Store: n.guard.Store, Log: n.o.Log,
-		Handlers: []jobs.Handler{jobs.Handle(incident.JobClock, n.Incidents.Clock)},
-	})
 }
 
 // New opens the data folder and binds the address; it serves nothing yet.
@@ -214,6 +217,9 @@ func New(ctx context.Context, o Options) (_ *Node, err error) {
 		return nil, err
 	}
 	if err := n.beginHistory(ctx, guard); err != nil {
+		return nil, err
+	}
+	if err := n.newMessages(); err != nil {
 		return nil, err
 	}
 	if n.Jobs, err = n.newJobs(); err != nil {
@@ -437,6 +443,7 @@ func (n *Node) clock(ctx context.Context) error {
 		due := map[string]func(context.Context) error{"signals": n.Signals.Tick}
 		if i%sweepTicks == 0 {
 			due["incidents"] = n.Incidents.Tick // jobs look at clocks in time; this finds those without one
+			due["calls"] = n.Notify.Tick
 		}
 		for name, do := range due {
 			if err := do(ctx); err != nil && ctx.Err() == nil {

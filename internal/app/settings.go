@@ -38,6 +38,8 @@ func (o *Options) Check() []config.Mistake {
 	if _, err := networks(o.Proxies); err != nil {
 		add("trusted_proxies", "write networks such as 10.0.0.0/8, separated by commas", "%q are not networks", o.Proxies)
 	}
+	o.Mail.check(add)
+	checkHosts(o.InternalHosts, add)
 	if o.Level != "" {
 		var l slog.Level
 		if err := l.UnmarshalText([]byte(o.Level)); err != nil {

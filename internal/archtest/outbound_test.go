@@ -15,7 +15,7 @@ var connects = regexp.MustCompile(`http\.(DefaultClient|DefaultTransport|Get\(|P
 
 // dialers are the folders whose connections go to a place that the operator
 // named, not a partner: an edge's node, the node of a command line, ourselves.
-var dialers = []string{"internal/outbound", "edge", "client", "cmd/siaga", "e2e", "internal/bench", "internal/demo", "internal/app", "internal/store", "tools"}
+var dialers = []string{"internal/outbound", "edge", "client", "cmd/siaga", "e2e", "internal/bench", "internal/demo", "internal/app", "internal/store", "internal/relay", "tools"}
 
 // TestOutgoingRequests: only one package makes connections to addresses that
 // a person or a partner named.

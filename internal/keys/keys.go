@@ -1,18 +1,21 @@
 // Package keys makes, keeps and uses the node's own keys.
 //
-// A data folder holds four, each in a file of its own with mode 0600:
+// A data folder holds five, each in a file of its own with mode 0600:
 //
 //	keys/node.key     Ed25519 seed of the root key that certifies feed keys and
 //	                  that edges pin, 64 hex digits
 //	keys/journal.key  Ed25519 signer of checkpoints, as a note skey (C2SP note)
 //	keys/feed.key     Ed25519 seed that signs the edge feed, 64 hex digits
 //	keys/data.key     32 random bytes that seal small secrets at rest, 64 hex digits
+//	keys/push.key     P-256 scalar by which push services know the node (VAPID,
+//	                  RFC 8292), 64 hex digits; a node without it sends no web push
 //
 // Make creates them once; Load refuses files that others than their owner can
 // read. Nothing here ever creates a key silently: a lost key is a new identity.
 package keys
 
 import (
+	"crypto/ecdh"
 	"crypto/ed25519"
 	"crypto/rand"
 	"encoding/hex"
@@ -38,6 +41,7 @@ type Set struct {
 	VKey     string             // verifier key in text form, for observers
 	Node     ed25519.PrivateKey // root: certifies feed keys
 	Feed     ed25519.PrivateKey
+	Push     *ecdh.PrivateKey // for web push; nil if the node has none
 	data     [chacha20poly1305.KeySize]byte
 }
 
@@ -52,6 +56,7 @@ const (
 	nodeFile    = "node.key"
 	feedFile    = "feed.key"
 	dataFile    = "data.key"
+	pushFile    = "push.key"
 	vkeyFile    = "journal.pub"
 )
 
@@ -61,7 +66,7 @@ func Make(dir, origin string) (*Set, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("making the folder of keys: %w", err)
 	}
-	for _, f := range []string{nodeFile, journalFile, feedFile, dataFile} {
+	for _, f := range []string{nodeFile, journalFile, feedFile, dataFile, pushFile} {
 		if _, err := os.Lstat(filepath.Join(dir, f)); !errors.Is(err, fs.ErrNotExist) {
 			return nil, problem.Newf(problem.Conflict, "%s holds keys already", dir).WithFix("use another folder, or start the node that is there with siaga serve")
 		}
@@ -82,6 +87,10 @@ func Make(dir, origin string) (*Set, error) {
 	if _, err := io.ReadFull(rand.Reader, data); err != nil {
 		return nil, fmt.Errorf("making the data key: %w", err)
 	}
+	push, err := ecdh.P256().GenerateKey(rand.Reader)
+	if err != nil {
+		return nil, fmt.Errorf("making the push key: %w", err)
+	}
 	for _, f := range []struct {
 		name, text string
 		mode       fs.FileMode
@@ -90,6 +99,7 @@ func Make(dir, origin string) (*Set, error) {
 		{nodeFile, hex.EncodeToString(node.Seed()), 0o600},
 		{feedFile, hex.EncodeToString(feed.Seed()), 0o600},
 		{dataFile, hex.EncodeToString(data), 0o600},
+		{pushFile, hex.EncodeToString(push.Bytes()), 0o600},
 		{vkeyFile, vkey, 0o644},
 	} {
 		if err := write(filepath.Join(dir, f.name), f.text+"\n", f.mode); err != nil {
@@ -155,6 +165,16 @@ func Load(dir string) (*Set, error) {
 		return nil, err
 	}
 	copy(s.data[:], data)
+	push, err := readHex(dir, pushFile, 32)
+	if problem.KindOf(err) == problem.NotFound {
+		return &s, nil // made by an earlier release
+	}
+	if err != nil {
+		return nil, err
+	}
+	if s.Push, err = ecdh.P256().NewPrivateKey(push); err != nil {
+		return nil, broken(dir, pushFile, err)
+	}
 	return &s, nil
 }
 

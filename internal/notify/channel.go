@@ -1,0 +1,200 @@
+package notify
+
+import (
+	"net/mail"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/siaga-crp/siaga/internal/journal"
+	"github.com/siaga-crp/siaga/internal/outbound"
+	"github.com/siaga-crp/siaga/internal/problem"
+)
+
+// KindChannel is the kind of the object that a channel is.
+const KindChannel = "channel"
+
+// Kinds of channels.
+const (
+	Email   = "email"
+	Webhook = "webhook"
+	Push    = "push" // web push to a browser
+)
+
+// services are those of shoutrrr with a fixed host: it dials by itself.
+var services = []string{"telegram", "slack", "discord", "pushover", "pushbullet"}
+
+// Kinds lists the kinds of channels.
+func Kinds() []string { return append([]string{Email, Push, Webhook}, services...) }
+
+// States of a message.
+const (
+	StateSent      = "sent"
+	StateDelivered = "delivered" // the receiving end said so
+	StateFailed    = "failed"
+)
+
+// Why a message failed, for people; never the other side's words.
+const (
+	ReasonPassword    = "password"    // user or password is refused
+	ReasonRecipient   = "recipient"   // the receiver is not known there (any more)
+	ReasonRefused     = "refused"     // the address is not allowed
+	ReasonRedirect    = "redirect"    // the address sends elsewhere
+	ReasonTimeout     = "timeout"     // no answer in time
+	ReasonUnreachable = "unreachable" // no connection
+	ReasonTLS         = "tls"         // no trustworthy encryption
+	ReasonAnswer      = "answer"      // an answer that means failure
+	ReasonSetup       = "setup"       // the node is not set up for this kind
+)
+
+// Channel is a way to reach a member. Its secrets are elsewhere.
+type Channel struct {
+	ID      string    `json:"id"`
+	Member  string    `json:"member"`
+	Partner string    `json:"partner"`
+	Kind    string    `json:"kind"`
+	Shown   string    `json:"shown"`           // enough to recognise it, never the secret
+	Phone   bool      `json:"phone,omitempty"` // rings: used for the step "phone"
+	Order   int       `json:"order"`           // channels of a member are tried in this order
+	Added   time.Time `json:"added"`
+	Removed bool      `json:"removed,omitempty"`
+
+	Checked time.Time `json:"checked,omitzero"` // last known to work or not
+	Failing bool      `json:"failing,omitempty"`
+	Reason  string    `json:"reason,omitempty"`
+}
+
+// State is untested, works or failing.
+func (c Channel) State() string {
+	switch {
+	case c.Checked.IsZero():
+		return "untested"
+	case c.Failing:
+		return "failing"
+	}
+	return "works"
+}
+
+type channelChecked struct {
+	Failing bool   `json:"failing,omitempty"`
+	Reason  string `json:"reason,omitempty"`
+	How     string `json:"how"` // message, test, selftest
+}
+
+func applyChannel(c *Channel, e journal.Entry) error {
+	switch e.Type {
+	case "channel.added":
+		if err := e.Decode(c); err != nil {
+			return err
+		}
+		c.ID, c.Added = e.About[0].ID, e.At
+		c.Removed = e.Erased
+	case "channel.removed":
+		c.Removed = true
+	case "channel.checked":
+		var b channelChecked
+		if err := e.Decode(&b); err != nil {
+			return err
+		}
+		c.Checked, c.Failing, c.Reason = e.At, b.Failing, b.Reason
+	}
+	return nil
+}
+
+// Folds returns the folds of calls and channels.
+func Folds() []journal.Fold {
+	return []journal.Fold{
+		journal.FoldOf(KindCall, applyCall, func(c *Call) journal.Keys {
+			k := journal.Keys{State: c.State, Partner: c.Partner, Parent: c.Incident, Sort: c.Begun.UTC().Format("2006-01-02T15:04:05.000")}
+			if c.State == Calling && !c.Next.IsZero() {
+				k.DueMS = c.Next.UnixMilli()
+			}
+			return k
+		}),
+		journal.FoldOf(KindChannel, applyChannel, func(c *Channel) journal.Keys {
+			state := "active"
+			if c.Removed {
+				state = "removed"
+			}
+			return journal.Keys{State: state, Partner: c.Partner, Parent: c.Member, Sort: itoa(1000+c.Order) + c.Added.UTC().Format(time.RFC3339Nano)}
+		}),
+	}
+}
+
+// secret is what a channel needs to send, sealed at rest.
+type secret struct {
+	Address string `json:"address,omitempty"` // of e-mail
+	URL     string `json:"url,omitempty"`     // webhook's, shoutrrr's, or the push endpoint
+	Key     string `json:"key,omitempty"`     // webhook's signing key, "whsec_…"
+	P256dh  string `json:"p256dh,omitempty"`  // push
+	Auth    string `json:"auth,omitempty"`    // push
+}
+
+// NewChannel is a channel to be added.
+type NewChannel struct {
+	Kind   string `json:"kind"`
+	Target string `json:"target"`           // e-mail address, https address, or the service's address as shoutrrr writes it
+	Member string `json:"member,omitempty"` // default: oneself
+	Phone  bool   `json:"phone,omitempty"`  // it rings
+	Label  string `json:"label,omitempty"`  // push: what the browser is called
+	P256dh string `json:"p256dh,omitempty"` // push: from the browser
+	Auth   string `json:"auth,omitempty"`
+}
+
+// check returns the secret and how the channel is shown.
+func (n *NewChannel) check(guard *outbound.Guard) (secret, string, error) {
+	var f problem.InvalidFields
+	var s secret
+	shown := ""
+	n.Target, n.Label = strings.TrimSpace(n.Target), strings.TrimSpace(n.Label)
+	switch {
+	case n.Kind == Email:
+		a, err := mail.ParseAddress(n.Target)
+		if err != nil || a.Name != "" || strings.ContainsAny(a.Address, "\r\n") || len(a.Address) > 254 || !strings.Contains(a.Address[strings.LastIndexByte(a.Address, '@'):], ".") {
+			f.Add("target", "enter an e-mail address, for example duty@nusa.example")
+			break
+		}
+		s.Address = a.Address
+		user, domain, _ := strings.Cut(a.Address, "@")
+		shown = string([]rune(user)[:1]) + "…@" + domain
+	case n.Kind == Webhook:
+		u, err := guard.CheckURL(n.Target)
+		if err != nil {
+			f.Add("target", "%s", detail(err))
+			break
+		}
+		s.URL, shown = u.String(), u.Host
+	case n.Kind == Push:
+		u, err := guard.CheckURL(n.Target)
+		if err != nil || len(n.P256dh) > 200 || len(n.Auth) > 100 || n.P256dh == "" || n.Auth == "" {
+			f.Add("target", "this browser gave no address for push messages; try again, or use another browser")
+			break
+		}
+		s.URL, s.P256dh, s.Auth, shown = u.String(), n.P256dh, n.Auth, n.Label
+		if len([]rune(shown)) > 60 {
+			f.Add("label", "enter up to 60 characters")
+		}
+	case slices.Contains(services, n.Kind):
+		u, err := url.Parse(n.Target)
+		if err != nil || u.Scheme != n.Kind {
+			f.Add("target", "enter the address that begins with %s://", n.Kind)
+			break
+		}
+		if err := newService(n.Kind, u); err != nil {
+			f.Add("target", "this is not an address of %s; see its form in the help", n.Kind)
+			break
+		}
+		s.URL, shown = n.Target, n.Kind
+	default:
+		f.Add("kind", "choose one of %s", strings.Join(Kinds(), ", "))
+	}
+	return s, shown, f.Err()
+}
+
+func detail(err error) string {
+	if p, ok := err.(*problem.Error); ok { //nolint:errorlint // CheckURL returns it bare
+		return p.Detail + "; " + p.Fix
+	}
+	return "enter an address that begins with https://"
+}
