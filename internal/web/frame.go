@@ -50,6 +50,7 @@ type Frame struct {
 	Keys     bool     // single-letter keys are on
 	Script   string   // a script that the page needs besides the common one
 	Around   partner.Around
+	Bare     bool // without script and account: a public page
 }
 
 func (s *Site) frame(r *http.Request, a access.Actor, m partner.Member) *Frame {

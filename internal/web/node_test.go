@@ -36,9 +36,11 @@ type world struct {
 	key      map[string]string // sessions
 	incident string
 	exercise string
-	signal   string // active, by lensa
-	proposed string // by lensa, which nusa may approve
-	version  string // of sea-crp, proposed by lensa
+	signal   string        // active, by lensa
+	proposed string        // by lensa, which nusa may approve
+	version  string        // of sea-crp, proposed by lensa
+	late     time.Duration // by which clock is ahead
+	closed   bool          // the node was closed by the test
 }
 
 func newWorld(t testing.TB) *world {
@@ -61,7 +63,9 @@ func newWorld(t testing.TB) *world {
 	t.Cleanup(func() {
 		server.CloseClientConnections()
 		server.Close()
-		w.ok(w.node.Close())
+		if !w.closed {
+			w.ok(w.node.Close())
+		}
 	})
 	shell := partner.Shell(made.Partner)
 	for _, p := range []partner.NewPartner{
@@ -95,6 +99,8 @@ func newWorld(t testing.TB) *world {
 	w.story(ctx)
 	return w
 }
+
+func (w *world) clock() time.Time { return time.Now().Add(w.late) }
 
 func (w *world) client(session string) *http.Client {
 	jar, err := cookiejar.New(nil)
@@ -144,6 +150,8 @@ func (w *world) story(ctx context.Context) {
 	_, err = w.node.Incidents.OfferHandover(ctx, nusa, inc.ID, "sea-crp", "lensa", hostile)
 	w.ok(err)
 	_, err = w.node.Incidents.SaveDraft(ctx, nusa, inc.ID, incident.NewUpdate{Texts: map[string]string{"en": hostile, "th": hostile}})
+	w.ok(err)
+	_, err = w.node.Incidents.PostUpdate(ctx, nusa, inc.ID, incident.NewUpdate{Audience: "public", Texts: map[string]string{"en": hostile, "id": "Publik"}})
 	w.ok(err)
 	_, err = w.node.Incidents.PostUpdate(ctx, nusa, inc.ID, incident.NewUpdate{Audience: "partners", Texts: map[string]string{"en": hostile, "id": "Serangan"}})
 	w.ok(err)
@@ -239,11 +247,13 @@ func (w *world) paths(patterns []string) []string {
 	var out []string
 	for _, p := range patterns {
 		path, ok := strings.CutPrefix(p, "GET ")
-		if !ok || path == "/live" || strings.HasSuffix(path, ".csv") || strings.Contains(path, "{code}") {
+		if !ok || path == "/live" || strings.HasSuffix(path, ".csv") || strings.HasSuffix(path, ".json") || strings.HasSuffix(path, ".atom") || strings.Contains(path, "{code}") {
 			continue
 		}
 		path = strings.NewReplacer("/{$}", "/", "{protocol}", "sea-crp", "{entry}", "3").Replace(path)
 		switch {
+		case path == "/public/incidents/{id}":
+			out = append(out, "/public/incidents/"+w.incident)
 		case strings.HasPrefix(path, "/incidents/{id}"):
 			out = append(out, strings.Replace(path, "{id}", w.incident, 1))
 			if path == "/incidents/{id}" {

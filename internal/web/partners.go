@@ -10,12 +10,9 @@ import (
 
 	"github.com/siaga-crp/siaga/internal/access"
 	"github.com/siaga-crp/siaga/internal/api"
-	"github.com/siaga-crp/siaga/internal/incident"
 	"github.com/siaga-crp/siaga/internal/journal"
 	"github.com/siaga-crp/siaga/internal/partner"
 	"github.com/siaga-crp/siaga/internal/problem"
-	"github.com/siaga-crp/siaga/internal/protocol"
-	"github.com/siaga-crp/siaga/internal/signal"
 )
 
 func (s *Site) partners(w http.ResponseWriter, r *http.Request, f *Frame) error {
@@ -279,74 +276,4 @@ func (s *Site) more(w http.ResponseWriter, r *http.Request, f *Frame) error {
 func (s *Site) help(w http.ResponseWriter, r *http.Request, f *Frame) error {
 	f.Section, f.Title = "more", f.T("nav.help")
 	return s.render(w, r, http.StatusOK, "help", struct{ *Frame }{f})
-}
-
-type publicPage struct {
-	*Frame
-	Active    []incident.Incident
-	Updates   []publicUpdate
-	Activated int
-	Signals   int
-	Withdrawn int
-	Head      journal.Checkpoint
-}
-
-type publicUpdate struct {
-	incident.Update
-	Incident string
-	Text     string
-	TextLang string
-}
-
-func (s *Site) public(w http.ResponseWriter, r *http.Request, f *Frame) error {
-	w.Header().Set("Cache-Control", "public, max-age=30")
-	f.Title = f.T("public.title")
-	p := publicPage{Frame: f}
-	var err error
-	if p.Head, err = s.o.Journal.Head(r.Context()); err != nil {
-		return err
-	}
-	year := f.Now.AddDate(-1, 0, 0)
-	err = s.o.Journal.View(r.Context(), func(rd journal.StoreReader) error {
-		if err := journal.Each(rd, journal.ObjectQuery{Kind: incident.KindIncident, Newest: true}, func(inc incident.Incident, _ journal.Object) error {
-			if inc.Exercise {
-				return nil
-			}
-			for _, a := range inc.Activations {
-				if a.ActiveSince.After(year) {
-					p.Activated++
-				}
-			}
-			public := inc.VisibleUpdates(access.Actor{})
-			for _, u := range public {
-				pu := publicUpdate{Update: u, Incident: inc.ID, Text: u.Texts[f.Lang()], TextLang: f.Lang()}
-				for l, t := range u.Texts {
-					if pu.Text == "" {
-						pu.Text, pu.TextLang = t, l
-					}
-				}
-				p.Updates = append(p.Updates, pu)
-			}
-			if len(public) > 0 && inc.Status.Phase != protocol.Closed {
-				p.Active = append(p.Active, inc)
-			}
-			return nil
-		}); err != nil {
-			return err
-		}
-		return journal.Each(rd, journal.ObjectQuery{Kind: signal.KindSignal}, func(sig signal.Signal, _ journal.Object) error {
-			if sig.Exercise || sig.Active.IsZero() || sig.Active.Before(year) {
-				return nil
-			}
-			p.Signals++
-			if sig.State == signal.Withdrawn {
-				p.Withdrawn++
-			}
-			return nil
-		})
-	})
-	if err != nil {
-		return err
-	}
-	return s.render(w, r, http.StatusOK, "public", p)
 }

@@ -3,7 +3,8 @@ package web
 import "net/http"
 
 // route is one line of the table of pages. Open pages need no one signed in;
-// what the others may show or do, the services decide.
+// what the others may show or do, the services decide. Cacheable pages are made
+// without looking at any cookie.
 type route struct {
 	pattern   string
 	do        handler
@@ -94,7 +95,12 @@ func (s *Site) routes() []route {
 
 		{"GET /more", s.more, false, false},
 		{"GET /help", s.help, true, false},
-		{"GET /public", s.public, true, true},
+		{"GET /public", s.publicHome, true, true},
+		{"GET /public/incidents/{id}", s.publicIncident, true, true},
+		{"GET /public/verify", s.publicVerify, true, true},
+		{"GET /public/feed.atom", s.publicFile, true, true},
+		{"GET /public/status.json", s.publicFile, true, true},
+		{"GET /public/status.dsse.json", s.publicFile, true, true},
 		{"GET /settings", s.settings, true, false},
 		{"POST /settings", s.settingsDo, true, false},
 		{"GET /settings/profile", s.profile, false, false},

@@ -39,6 +39,7 @@ import (
 	"github.com/siaga-crp/siaga/internal/oidc"
 	"github.com/siaga-crp/siaga/internal/partner"
 	"github.com/siaga-crp/siaga/internal/problem"
+	"github.com/siaga-crp/siaga/internal/public"
 	"github.com/siaga-crp/siaga/internal/signal"
 )
 
@@ -54,11 +55,14 @@ type Options struct {
 	Edges     Edges
 	Log       *slog.Logger
 	Now       func() time.Time
-	Secure    bool           // pages are reached over https: cookies say so
-	PublicURL string         // without a slash at its end
-	Node      string         // what the node is called on its pages, for example "Nusa"
-	Notice    string         // a line on every page, for example of the demo; may be empty
-	OIDC      *oidc.Provider // signs people in elsewhere; nil: nowhere
+	Secure    bool   // pages are reached over https: cookies say so
+	PublicURL string // without a slash at its end
+	// Sign signs what is public with the journal's key; nil: it is not signed.
+	Sign   func(message []byte) ([]byte, error)
+	VKey   string         // the key's text form
+	Node   string         // what the node is called on its pages, for example "Nusa"
+	Notice string         // a line on every page, for example of the demo; may be empty
+	OIDC   *oidc.Provider // signs people in elsewhere; nil: nowhere
 }
 
 // Site serves the pages.
@@ -68,12 +72,13 @@ type Site struct {
 	words     *catalogue
 	static    http.Handler
 	version   string // of the static files, for their addresses
-	wasm      bool   // the fingerprint packages for the browser are embedded
+	public    *public.Service
+	wasm      bool // the fingerprint packages for the browser are embedded
 }
 
 // New reads templates and catalogues.
 func New(o Options) (*Site, error) {
-	s := &Site{o: o}
+	s := &Site{o: o, public: public.New(public.Options{Log: o.Journal, Now: o.Now, Node: o.Node, Sign: o.Sign, VKey: o.VKey})}
 	var err error
 	if s.words, err = loadCatalogue(files); err != nil {
 		return nil, err
@@ -148,6 +153,10 @@ func (s *Site) serve(rt route) http.Handler {
 		}
 		var a access.Actor
 		var m partner.Member
+		if rt.cacheable {
+			r = r.Clone(r.Context())
+			r.Header.Del("Cookie")
+		}
 		var err error
 		if c, cerr := r.Cookie(cookieSession); cerr == nil {
 			who := s.o.Partners.BySession
@@ -161,6 +170,7 @@ func (s *Site) serve(rt route) http.Handler {
 			}
 		}
 		f := s.frame(r, a, m)
+		f.Bare = rt.cacheable
 		if !rt.open && a.Partner == "" {
 			s.toSignIn(w, r)
 			return
