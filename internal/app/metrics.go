@@ -47,6 +47,13 @@ func newMetrics() *metrics {
 			Buckets: []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 5, 30},
 		}, []string{"result"}),
 	}
+	for _, l := range admit.Lanes() { // what has not happened yet is 0, not absent
+		m.seconds.WithLabelValues(string(l))
+		for _, why := range []string{"budget", "queue", "wait"} {
+			m.shed.WithLabelValues(string(l), why)
+		}
+	}
+	m.updates.WithLabelValues("ok")
 	build := prometheus.NewGauge(prometheus.GaugeOpts{
 		Name: "siaga_build_info", Help: "1, with the version that runs.", ConstLabels: prometheus.Labels{"version": Version(), "go": runtime.Version()},
 	})

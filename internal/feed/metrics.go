@@ -12,10 +12,13 @@ import (
 type reached struct{ seconds *prometheus.HistogramVec }
 
 func newReached() reached {
-	return reached{prometheus.NewHistogramVec(prometheus.HistogramOpts{
+	r := reached{prometheus.NewHistogramVec(prometheus.HistogramOpts{
 		Name: "siaga_feed_reach_seconds", Help: "Time from an operation on this node to each edge's acknowledgement that it is on its disk.",
 		Buckets: []float64{.01, .025, .05, .1, .25, .5, 1, 2.5, 5, 15, 60, 300, 3600},
 	}, []string{"do"})}
+	r.seconds.WithLabelValues("add")
+	r.seconds.WithLabelValues("remove")
+	return r
 }
 
 func (r reached) observe(do edge.Do, d time.Duration) {
