@@ -67,6 +67,12 @@ type Options struct {
 	InternalHosts []string    `yaml:"internal_hosts"` // hosts with their port, such as relay.nusa.internal:25, that messages may be sent to although they are not public
 	Mail          MailOptions `yaml:"mail"`
 
+	BackupDir   string        `yaml:"backup_dir"`   // folder for scheduled backups; none are made unless set
+	BackupTo    string        `yaml:"backup_to"`    // age public key that scheduled backups are encrypted to, or a file with one a line
+	BackupEvery time.Duration `yaml:"backup_every"` // how often one is made, such as 6h
+	BackupKeep  int           `yaml:"backup_keep"`  // how many are kept, the newest; 1 unless set
+	BackupKeys  bool          `yaml:"backup_keys"`  // the node's keys are in them too
+
 	Log    *slog.Logger // nil: none
 	Now    func() time.Time
 	Notice string // a line on every page
@@ -414,6 +420,7 @@ func (n *Node) Run(ctx context.Context) error {
 		})
 	})
 	g.Go(func() error { return n.keepHistory(gctx) })
+	g.Go(func() error { return n.backupEvery(gctx) })
 	g.Go(func() error { return n.clock(gctx) })
 	if n.bus != nil {
 		g.Go(func() error { return n.bus.Run(gctx) })

@@ -5,8 +5,10 @@ import (
 	"net"
 	"net/netip"
 	"net/url"
+	"os"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/siaga-crp/siaga/internal/config"
 )
@@ -40,6 +42,20 @@ func (o *Options) Check() []config.Mistake {
 	}
 	o.Mail.check(add)
 	checkHosts(o.InternalHosts, add)
+	if o.BackupDir != "" {
+		if _, err := Recipients([]string{o.BackupTo}); err != nil {
+			add("backup_to", "make a pair with age-keygen and set its public half, age1…, or a file that holds it", "scheduled backups need an age public key")
+		}
+		if o.BackupEvery < time.Minute {
+			add("backup_every", "write an interval such as 6h", "scheduled backups need an interval of a minute or more")
+		}
+		if st, err := os.Stat(o.BackupDir); err != nil || !st.IsDir() {
+			add("backup_dir", "make the folder, on another disk than the data", "%q is not a folder", o.BackupDir)
+		}
+	}
+	if o.BackupKeep < 0 {
+		add("backup_keep", "write a number from 1", "%d is not a number of backups", o.BackupKeep)
+	}
 	if o.Level != "" {
 		var l slog.Level
 		if err := l.UnmarshalText([]byte(o.Level)); err != nil {

@@ -55,6 +55,9 @@ func (g *Guard) Begin(ctx context.Context, log *journal.Log) error {
 	}); err != nil {
 		return err
 	}
+	if marked && mark.Incomplete {
+		return problem.New(problem.Conflict, "a restore into this node was interrupted: it is not complete", "delete the database and run \"siaga restore\" again")
+	}
 	if marked {
 		g.trip(problem.Newf(problem.Unavailable, "this node was restored from the backup of %s and has not been recovered yet", mark.Written.UTC().Format("2 January 2006 15:04 UTC")).
 			WithFix("run \"siaga recover\": it begins a new epoch, so that edges and partners know"))

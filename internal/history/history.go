@@ -95,9 +95,10 @@ func Load(r journal.StoreReader) (State, error) {
 
 // Mark is left by a restore: the node may not serve before "siaga recover".
 type Mark struct {
-	Backup  string    `json:"backup"`  // ID
-	Written time.Time `json:"written"` // when the backup was written
-	Entries int64     `json:"entries"`
+	Backup     string    `json:"backup"`  // ID
+	Written    time.Time `json:"written"` // when the backup was written
+	Entries    int64     `json:"entries"`
+	Incomplete bool      `json:"incomplete,omitempty"` // the restore has not come to its end
 }
 
 // Entry returns the entry that begins the next epoch.

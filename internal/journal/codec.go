@@ -289,3 +289,21 @@ func parseEntry(head, payload []byte) (Entry, error) {
 
 // Entry returns the entry that the row stores.
 func (r *Row) Entry() (Entry, error) { return parseEntry(r.Head, r.Payload) }
+
+// RowOf returns the row of an entry from its head, payload, salt and seal, with
+// all that follows from them. It is an error if head or payload is not in
+// canonical form or does not fit the seal. An erased entry has neither payload
+// nor salt.
+func RowOf(head, payload, salt []byte, seal [32]byte) (Row, error) {
+	e, err := ParseEntry(head, payload)
+	if err != nil {
+		return Row{}, err
+	}
+	if payload == nil != (salt == nil) || salt != nil && (len(salt) != SaltSize || Seal(salt, payload) != seal) {
+		return Row{}, fmt.Errorf("journal: entry %d does not fit its seal", e.Number)
+	}
+	return Row{
+		Number: e.Number, Type: e.Type, AtMillis: e.At.UnixMilli(), Partner: e.Partner, About: e.About,
+		Head: head, Payload: payload, Salt: salt, Seal: seal, Commitment: Commit(seal, head),
+	}, nil
+}

@@ -16,51 +16,70 @@ const copyBatch = 1000
 // errFull ends a scan when a batch is full.
 var errFull = errors.New("journal: the batch is full")
 
-// Copy copies everything from one store to another, which must be empty: rows
-// with their commitments, tree, checkpoint, objects, private data, counters
-// and feed, all byte by byte. It reads one consistent state; nothing that is
-// written to the source meanwhile arrives, so the node is stopped first.
-// Progress, which may be nil, is called now and then with the number of
-// entries copied.
+// CopyOptions of Copy. The zero value is ready.
+type CopyOptions struct {
+	// Progress is called now and then with the number of entries copied.
+	Progress func(Progress)
+	// Begin is run in the target before anything is copied, unless the target
+	// holds a part of an earlier copy, and End after everything was copied and
+	// compared: they mark a copy that is not complete.
+	Begin, End func(tx StoreTx) error
+	// Skip leaves out private data.
+	Skip func(p Private) bool
+}
+
+// Copy copies everything from one store to another: rows with their
+// commitments, tree, checkpoint, objects, private data, counters and feed, all
+// byte by byte. It reads one consistent state; nothing that is written to the
+// source meanwhile arrives, so the node is stopped first.
 //
-// At the end it compares size and root of both trees. A copy that was
-// interrupted leaves a target that is not empty; it is removed and begun again.
-func Copy(ctx context.Context, from, to Store, progress func(Progress)) error {
+// The target is empty. With Begin it may also hold a part of the same source,
+// which an earlier copy left: then its last entry is compared with the source's, and the copy
+// goes on behind it. All else is written again. At the end Copy compares size
+// and root of both trees.
+func Copy(ctx context.Context, from, to Store, o CopyOptions) error {
 	var head Checkpoint
-	err := to.View(ctx, func(r StoreReader) error {
-		n, err := r.Size()
-		if err != nil {
+	begin := int64(0)
+	var last [32]byte
+	err := to.View(ctx, func(r StoreReader) (err error) {
+		if begin, err = r.Size(); err != nil || begin == 0 {
 			return err
 		}
-		some := n > 0
-		found := func() error { some = true; return errFull }
-		for _, scan := range []func() error{
-			func() error { return r.ScanObjects(func(*Object) error { return found() }) },
-			func() error { return r.ScanPrivates(func(*Private) error { return found() }) },
-			func() error { return r.ScanCounters(func(string, int64) error { return found() }) },
-			func() error { return r.ScanFeed(func(*FeedRow) error { return found() }) },
-		} {
-			if err := scan(); err != nil && !errors.Is(err, errFull) {
-				return err
-			}
-			if some {
-				return problem.New(problem.Conflict, "the target of the copy is not empty", "remove it, run \"siaga init\" for it again, then copy")
-			}
-		}
-		return nil
+		row, err := r.Row(begin - 1)
+		last = row.Commitment
+		return err
 	})
 	if err != nil {
 		return err
 	}
+	switch {
+	case begin == 0:
+		err = copyIntoEmpty(ctx, to, o)
+	case o.Begin == nil:
+		err = notEmpty()
+	default:
+		err = forgetPrivates(ctx, to, o.Skip)
+	}
+	if err != nil {
+		return err
+	}
 	err = from.View(ctx, func(r StoreReader) error {
-		if err := copyEntries(ctx, r, to, progress); err != nil {
+		if begin > 0 {
+			row, err := r.Row(begin - 1)
+			if problem.KindOf(err) == problem.NotFound || err == nil && row.Commitment != last {
+				return problem.New(problem.Conflict, "the target holds another journal", "name an empty target")
+			}
+			if err != nil {
+				return err
+			}
+		}
+		if err := copyEntries(ctx, r, to, begin, o.Progress); err != nil {
 			return fmt.Errorf("copying entries: %w", err)
 		}
-		if err := copyRest(ctx, r, to); err != nil {
+		if err := copyRest(ctx, r, to, o.Skip); err != nil {
 			return err
 		}
-		head.Size, err = r.Size()
-		if err == nil {
+		if head.Size, err = r.Size(); err == nil {
 			head.Root, err = treeHash(head.Size, hashReader(r))
 		}
 		return err
@@ -68,7 +87,7 @@ func Copy(ctx context.Context, from, to Store, progress func(Progress)) error {
 	if err != nil {
 		return err
 	}
-	return to.View(ctx, func(r StoreReader) error {
+	err = to.View(ctx, func(r StoreReader) error {
 		size, err := r.Size()
 		if err != nil {
 			return err
@@ -82,14 +101,79 @@ func Copy(ctx context.Context, from, to Store, progress func(Progress)) error {
 		}
 		return nil
 	})
+	if err != nil || o.End == nil {
+		return err
+	}
+	return to.Update(ctx, o.End)
 }
 
-func copyEntries(ctx context.Context, r StoreReader, to Store, progress func(Progress)) error {
+func notEmpty() error {
+	return problem.New(problem.Conflict, "the target of the copy is not empty", "name an empty target")
+}
+
+// forgetPrivates removes the private data that an earlier copy left: what was
+// ended in the source since then must not be in the target.
+func forgetPrivates(ctx context.Context, to Store, skip func(p Private) bool) error {
+	return to.Update(ctx, func(tx StoreTx) error {
+		var all []Private
+		err := tx.ScanPrivates(func(p *Private) error {
+			if skip == nil || !skip(*p) {
+				all = append(all, Private{Kind: p.Kind, ID: p.ID})
+			}
+			return nil
+		})
+		for _, p := range all {
+			if err == nil {
+				err = tx.DeletePrivate(p.Kind, p.ID)
+			}
+		}
+		return err
+	})
+}
+
+// copyIntoEmpty refuses a target that has something and no entries, unless it
+// is what Begin put there.
+func copyIntoEmpty(ctx context.Context, to Store, o CopyOptions) error {
+	err := to.View(ctx, func(r StoreReader) error {
+		some := false
+		found := func() error { some = true; return errFull }
+		for _, scan := range []func() error{
+			func() error { return r.ScanObjects(func(*Object) error { return found() }) },
+			func() error {
+				return r.ScanPrivates(func(p *Private) error {
+					if o.Skip != nil && o.Skip(*p) {
+						return nil
+					}
+					return found()
+				})
+			},
+			func() error { return r.ScanCounters(func(string, int64) error { return found() }) },
+			func() error { return r.ScanFeed(func(*FeedRow) error { return found() }) },
+		} {
+			if err := scan(); err != nil && !errors.Is(err, errFull) {
+				return err
+			}
+			if some {
+				return notEmpty()
+			}
+		}
+		return nil
+	})
+	if err != nil || o.Begin == nil {
+		return err
+	}
+	return to.Update(ctx, o.Begin)
+}
+
+func copyEntries(ctx context.Context, r StoreReader, to Store, begin int64, progress func(Progress)) error {
 	total, err := r.Size()
 	if err != nil {
 		return err
 	}
-	for at := int64(0); at < total; {
+	for at := begin; at < total; {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
 		rows, err := r.Rows(RowQuery{From: at, Limit: copyBatch})
 		if err != nil {
 			return err
@@ -142,7 +226,7 @@ func copyEntries(ctx context.Context, r StoreReader, to Store, progress func(Pro
 }
 
 // copyRest copies everything besides entries.
-func copyRest(ctx context.Context, r StoreReader, to Store) error {
+func copyRest(ctx context.Context, r StoreReader, to Store, skip func(p Private) bool) error {
 	var batch []func(tx StoreTx) error
 	flush := func() error {
 		defer func() { batch = nil }()
@@ -181,6 +265,9 @@ func copyRest(ctx context.Context, r StoreReader, to Store) error {
 	err = r.ScanPrivates(func(p *Private) error {
 		c := *p
 		c.Doc = append([]byte{}, p.Doc...)
+		if skip != nil && skip(c) {
+			return nil
+		}
 		return add(func(tx StoreTx) error { return tx.PutPrivate(c) })
 	})
 	if err != nil {
@@ -195,7 +282,16 @@ func copyRest(ctx context.Context, r StoreReader, to Store) error {
 	err = r.ScanFeed(func(f *FeedRow) error {
 		c := *f
 		c.Op = append([]byte{}, f.Op...)
-		return add(func(tx StoreTx) error { return tx.PutFeed(c) })
+		return add(func(tx StoreTx) error {
+			head, ok, err := tx.FeedHead(c.Chain)
+			if err == nil && ok && head.Seq >= c.Seq { // of an earlier copy
+				return nil
+			}
+			if err != nil {
+				return err
+			}
+			return tx.PutFeed(c)
+		})
 	})
 	if err != nil {
 		return fmt.Errorf("copying the feed: %w", err)

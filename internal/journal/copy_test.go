@@ -38,7 +38,7 @@ func TestCopy(t *testing.T) {
 	}
 	to := newStore(t)
 	var last journal.Progress
-	if err := journal.Copy(background, from, to, func(p journal.Progress) { last = p }); err != nil {
+	if err := journal.Copy(background, from, to, journal.CopyOptions{Progress: func(p journal.Progress) { last = p }}); err != nil {
 		t.Fatal(err)
 	}
 	equal(t, "progress", last, journal.Progress{Part: "entries", Done: 1508, Total: 1508})
@@ -53,7 +53,7 @@ func TestCopy(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := journal.Copy(background, from, to, nil); problem.KindOf(err) != problem.Conflict {
+	if err := journal.Copy(background, from, to, journal.CopyOptions{}); problem.KindOf(err) != problem.Conflict {
 		t.Errorf("copying to what is not empty: %v", err)
 	}
 }
@@ -65,7 +65,7 @@ func TestCopyRefusesWhatIsDamaged(t *testing.T) {
 		"missing hash":   {hash: func(index *int64, _ *tlog.Hash) bool { return *index != 3 }},
 		"a missing leaf": {hash: func(index *int64, _ *tlog.Hash) bool { return *index != 0 }},
 	} {
-		if err := journal.Copy(background, tampered{s, c}, newStore(t), nil); err == nil {
+		if err := journal.Copy(background, tampered{s, c}, newStore(t), journal.CopyOptions{}); err == nil {
 			t.Errorf("%s: copied", name)
 		}
 	}

@@ -115,3 +115,10 @@ func checkPassword(hash, password string) error {
 	}
 	return nil
 }
+
+// Passing are the kinds of private data that end by themselves soon, sessions
+// and one-time codes. A restored backup leaves them out: who signed out, or was
+// shut out, since it was made would be signed in again.
+func Passing() map[string]bool {
+	return map[string]bool{privateSession: true, privateCode: true, privateChallenge: true, privateDevice: true}
+}

@@ -58,10 +58,10 @@ func TestCopyFromSQLiteAndBack(t *testing.T) {
 		t.Fatal(err)
 	}
 	middle, back := create(t, url), newSQLite("back.db")
-	if err := journal.Copy(background, from, middle, nil); err != nil {
+	if err := journal.Copy(background, from, middle, journal.CopyOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	if err := journal.Copy(background, middle, back, nil); err != nil {
+	if err := journal.Copy(background, middle, back, journal.CopyOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	want := storetest.Dump(t, from)
