@@ -337,7 +337,9 @@ func crafted(t testing.TB, canaryFile, canaryAddr string) []hostile {
 	for range size(12000) {
 		many = append(many, riffChunk("ANMF", one))
 	}
-	shown("12000-frames.webp", riff(many...))
+	// All of them need nearly what a worker may have, and more when a busy
+	// machine collects its garbage late.
+	list = append(list, hostile{name: "12000-frames.webp", data: riff(many...), picture: !full, answered: true})
 	unknown("frame-of-another-size.webp", riff(canvas(119, 95), riffChunk("ANMF", append([]byte{0, 0, 0, 0, 0, 0, 0xff, 0xff, 0, 95, 0, 0, 1, 0, 0, 0}, lossy...))))
 	unknown("chunk-of-4gb.webp", append(riff(), "VP8 \xff\xff\xff\xff0"...))
 
