@@ -11,10 +11,11 @@ import (
 // the feed uses them: event, data and comments. Lines and events longer than
 // MaxOperation are refused with an error that wraps ErrSyntax.
 type EventReader struct {
-	r     *bufio.Reader
-	name  []byte
-	data  []byte
-	heard func() // called after each line; nil: nobody
+	Heard func() // called at each end of an event and at each comment; nil: nobody
+
+	r    *bufio.Reader
+	name []byte
+	data []byte
 }
 
 // NewEventReader returns a reader of r. It is not safe for concurrent use.
@@ -31,8 +32,8 @@ func (e *EventReader) Next() (name, data []byte, err error) {
 		if err != nil {
 			return nil, nil, err
 		}
-		if e.heard != nil && len(line) <= 1 {
-			e.heard()
+		if e.Heard != nil && len(line) <= 1 {
+			e.Heard()
 		}
 		switch {
 		case len(line) == 0:

@@ -26,7 +26,7 @@ func (f *Follower) stream(ctx context.Context, body io.Reader, nonce string, sto
 			silent.Stop()
 		}
 	}()
-	r.heard = func() {
+	r.Heard = func() {
 		if silent != nil {
 			silent.Reset(3 * f.ping)
 		}
