@@ -340,9 +340,18 @@ func (n *Node) mount() error {
 // itself has no ReadTimeout, which would also cut event streams.
 const bodyTime = 60 * time.Second
 
-// slowBodies ends requests whose body dribbles in.
+// slowBodies ends requests whose body dribbles in, and connections on which the
+// server lost track: once a read between two requests has failed, net/http ends
+// the context of every later request on that connection at its start. That was
+// seen on a node that had been stopped for ten seconds.
 func slowBodies(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Context().Err() != nil {
+			w.Header().Set("Connection", "close")
+			w.Header().Set("Retry-After", "1")
+			http.Error(w, "this connection was interrupted; send again", http.StatusServiceUnavailable)
+			return
+		}
 		if r.Method != http.MethodGet && r.Method != http.MethodHead {
 			_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyTime)) // a writer without deadlines is a test's
 		}

@@ -187,11 +187,15 @@ func (l *link) connect(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	nonce := newNonce()
-	mute := time.AfterFunc(5*time.Second, cancel)
+	patience := 5 * time.Second
+	if len(l.r.o.Upstream) > 1 {
+		patience = 2 * time.Second
+	}
+	mute := time.AfterFunc(patience, cancel)
 	defer mute.Stop()
 	sent := time.Now()
 	resp, err := l.get(ctx, "/api/v1/feed", url.Values{
-		"cursor": {l.r.store.heads(l.chains()...).String()}, "nonce": {nonce}, "features": {edge.FeatureGrant},
+		"cursor": {l.r.store.heads(l.chains()...).String()}, "nonce": {nonce}, "features": {edge.FeatureGrant + "," + edge.FeaturePing},
 		"relay": {base64.RawURLEncoding.EncodeToString(l.r.key.Public())},
 	})
 	if err != nil {
@@ -315,10 +319,18 @@ func (l *link) stream(ctx context.Context, body io.Reader, nonce string, sent ti
 	beat := 5 * time.Second
 	dead := time.AfterFunc(3*beat, stop)
 	defer dead.Stop()
+	// As an edge does: a node that sends signs of life is left sooner, if there
+	// is another one.
+	silence := time.Hour
+	silent := time.AfterFunc(silence, stop)
+	defer silent.Stop()
+	in.Heard = func() { silent.Reset(silence) }
 	greeted := false
 	var ops []edge.Sealed
 	for {
+		silent.Reset(silence)
 		name, data, err := in.Next()
+		silent.Stop() // what we do ourselves is not the node's silence
 		if err != nil {
 			return err
 		}
@@ -343,6 +355,9 @@ func (l *link) stream(ctx context.Context, body io.Reader, nonce string, sent ti
 			}
 			if h.HeartbeatMS >= 10 && h.HeartbeatMS <= 600_000 {
 				beat = time.Duration(h.HeartbeatMS) * time.Millisecond
+			}
+			if h.PingMS >= 10 && h.PingMS <= 60_000 && len(l.r.o.Upstream) > 1 {
+				silence = 3 * time.Duration(h.PingMS) * time.Millisecond
 			}
 			for chain, p := range l.r.store.heads(l.chains()...) {
 				if at := h.Heads[chain]; at.Seq < p.Seq || (at.Seq == p.Seq && at != p) {
