@@ -57,6 +57,7 @@ type Options struct {
 	Listen       string `yaml:"listen"`          // address to listen on; 127.0.0.1:7424 unless set
 	PublicURL    string `yaml:"public_url"`      // address by which people and edges reach the node; from listen unless set
 	Proxies      string `yaml:"trusted_proxies"` // networks whose X-Forwarded-For is believed, such as 10.0.0.0/8, separated by commas; none unless set
+	Traces       string `yaml:"traces"`          // address of an OpenTelemetry collector that takes OTLP over HTTP, such as http://localhost:4318; none unless set
 	Level        string `yaml:"log"`             // least level of the log on stderr: debug, info, warn or error; info unless set
 
 	SignIn SignIn `yaml:"sign_in"`
@@ -154,7 +155,7 @@ func OpenPartners(ctx context.Context, data, database string) (*partner.Service,
 	return p, log, db.Close, nil
 }
 
-func newLog(store journal.Store, set *keys.Set, now func() time.Time, follow func(journal.StoreTx, journal.Entry) error, observe func(time.Duration, error)) (*journal.Log, error) {
+func newLog(store journal.Store, set *keys.Set, now func() time.Time, follow func(journal.StoreTx, journal.Entry) error, observe func(context.Context, time.Time, error)) (*journal.Log, error) {
 	return journal.NewLog(journal.Options{
 		Store: store, Folds: Folds(), Origin: set.Origin, Signer: set.Signer, VerifierKeys: []string{set.VKey}, Now: now, Follow: follow, Observe: observe,
 	})
@@ -169,6 +170,11 @@ func assemble(store journal.Store, set *keys.Set, o Options) (*Node, error) {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	m := newMetrics()
+	if o.Traces != "" {
+		if err := m.trace(o.Traces, set.Origin); err != nil {
+			return nil, err
+		}
+	}
 	log, err := newLog(store, set, o.Now, follow, m.update)
 	if err != nil {
 		return nil, err
@@ -332,7 +338,7 @@ func (n *Node) mount() error {
 		}
 		site.Refuse(w, r, err)
 	}})
-	n.handler = slowBodies(gate.Handler(mux))
+	n.handler = slowBodies(n.metrics.traced(gate.Handler(mux)))
 	return nil
 }
 
@@ -420,6 +426,7 @@ func (n *Node) Run(ctx context.Context) error {
 		return nil
 	})
 	g.Go(func() error { return n.Hub.Run(gctx) })
+	g.Go(func() error { return n.metrics.flush(gctx) })
 	g.Go(func() error { return n.store.Watch(gctx) })
 	g.Go(func() error {
 		return n.Log.Run(gctx, time.Second, func(err error) {

@@ -11,6 +11,9 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"go.opentelemetry.io/otel/attribute"
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/siaga-crp/siaga/internal/access"
 	"github.com/siaga-crp/siaga/internal/admit"
@@ -27,6 +30,7 @@ type metrics struct {
 	seconds  *prometheus.HistogramVec
 	shed     *prometheus.CounterVec
 	updates  *prometheus.HistogramVec
+	tracer   *sdktrace.TracerProvider // nil: no traces
 }
 
 func newMetrics() *metrics {
@@ -64,12 +68,16 @@ func newMetrics() *metrics {
 }
 
 // update notes how a transaction of the journal ended.
-func (m *metrics) update(took time.Duration, err error) {
+func (m *metrics) update(ctx context.Context, began time.Time, err error) {
 	result := "ok"
 	if err != nil {
 		result = string(problem.KindOf(err))
 	}
-	m.updates.WithLabelValues(result).Observe(took.Seconds())
+	m.updates.WithLabelValues(result).Observe(time.Since(began).Seconds())
+	if m.tracer != nil {
+		_, span := m.tracer.Tracer(scope).Start(ctx, "journal update", trace.WithTimestamp(began), trace.WithAttributes(attribute.String("result", result)))
+		span.End()
+	}
 }
 
 // admitted makes the gate of the node's requests and counts at it.

@@ -37,6 +37,9 @@ func (o *Options) Check() []config.Mistake {
 	if o.NATS != "" && o.NATSFile != "" {
 		add("nats_file", "name one of them", "both nats and nats_file are set")
 	}
+	if u, err := url.Parse(o.Traces); o.Traces != "" && (err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") || u.User != nil) {
+		add("traces", "write it as http://localhost:4318", "%q is not the address of a collector", o.Traces)
+	}
 	if _, err := networks(o.Proxies); err != nil {
 		add("trusted_proxies", "write networks such as 10.0.0.0/8, separated by commas", "%q are not networks", o.Proxies)
 	}

@@ -37,8 +37,9 @@ type Options struct {
 	// undoes the transaction.
 	Follow func(tx StoreTx, e Entry) error
 
-	// Observe, if set, is told how long each Update took and how it ended.
-	Observe func(took time.Duration, err error)
+	// Observe, if set, is told when each Update began and how it ended, when it
+	// has ended.
+	Observe func(ctx context.Context, began time.Time, err error)
 
 	Now  func() time.Time // default: time.Now
 	Rand io.Reader        // for salts; default: crypto/rand.Reader
@@ -53,7 +54,7 @@ type Log struct {
 	keys      []string
 	verifiers note.Verifiers
 	follow    func(tx StoreTx, e Entry) error
-	observe   func(took time.Duration, err error)
+	observe   func(ctx context.Context, began time.Time, err error)
 	now       func() time.Time
 	rand      io.Reader
 }
@@ -115,7 +116,7 @@ func (l *Log) Update(ctx context.Context, fn func(tx *Tx) error) error {
 	start := time.Now() // a duration, no time of business
 	err := l.store.Update(ctx, func(tx StoreTx) error { return fn(&Tx{StoreTx: tx, log: l}) })
 	if l.observe != nil {
-		l.observe(time.Since(start), err)
+		l.observe(ctx, start, err)
 	}
 	return err
 }
