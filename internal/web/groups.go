@@ -221,7 +221,7 @@ type groupDecidePage struct {
 	Only    bool
 	Edges   int
 	Version int64
-	Waiting []SignalRow
+	Which   []SignalRow // some of those that it is about
 }
 
 func (s *Site) groupDecide(w http.ResponseWriter, r *http.Request, f *Frame) error {
@@ -246,9 +246,7 @@ func (s *Site) groupDecideForm(w http.ResponseWriter, r *http.Request, f *Frame,
 		var counts bool
 		switch verb {
 		case signal.GroupApprove:
-			if counts = sig.State == signal.Proposed || sig.AtOnce; counts && len(p.Waiting) < 20 {
-				p.Waiting = append(p.Waiting, s.signalRow(f, sig))
-			}
+			counts = sig.State == signal.Proposed || sig.AtOnce
 		case signal.GroupSuspend:
 			counts = sig.State == signal.Active
 		case signal.GroupResume:
@@ -257,7 +255,9 @@ func (s *Site) groupDecideForm(w http.ResponseWriter, r *http.Request, f *Frame,
 			counts = sig.State == signal.Proposed || sig.State == signal.Active || sig.State == signal.Suspended
 		}
 		if counts {
-			p.Count++
+			if p.Count++; len(p.Which) < 20 {
+				p.Which = append(p.Which, s.signalRow(f, sig))
+			}
 		}
 	}
 	if verb == signal.GroupSuspend {

@@ -13,7 +13,7 @@ func TestGroupPage(t *testing.T) {
 	w := newWorld(t)
 	p := w.get("platform", "/groups/G-1")
 	checkPage(t, "group", p)
-	if main := text(p.all("main", "")[0]); !strings.Contains(main, w.signal) || !strings.Contains(main, "original") || !strings.Contains(main, w.proposed) {
+	if main := text(p.all("main", "")[0]); !strings.Contains(main, w.signal) || !strings.Contains(main, "Original") || !strings.Contains(main, w.proposed) {
 		t.Errorf("the group's page shows %s", main)
 	}
 	hash := "crop.jpg\n  sha256  " + strings.Repeat("ab", 32) + "\n  md5     " + strings.Repeat("cd", 16) + "\n  pdq     " + strings.Repeat("3c5a69960f1e2d4b", 4) + "  quality 91  640×480\n"
