@@ -451,6 +451,9 @@ func (d *demo) once(ctx context.Context) error {
 	if err := d.spread(ctx, &f); err != nil {
 		return err
 	}
+	if err := d.variant(ctx, &f); err != nil {
+		return err
+	}
 	if err := d.mistake(ctx, inc, &f); err != nil {
 		return err
 	}
@@ -512,6 +515,9 @@ func (d *demo) live(ctx context.Context) error {
 		return err
 	}
 	if err := d.spread(ctx, &f); err != nil {
+		return err
+	}
+	if err := d.variant(ctx, &f); err != nil {
 		return err
 	}
 	if err := d.mistake(ctx, inc, &f); err != nil {
