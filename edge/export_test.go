@@ -44,3 +44,9 @@ func LoadFolder(dir, secret string, m *Matcher) error {
 	}
 	return err
 }
+
+// AppendUpload and ParseUpload are look-back's records, for their tests.
+var (
+	AppendUpload = appendUpload
+	ParseUpload  = parseUpload
+)

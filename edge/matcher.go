@@ -32,6 +32,15 @@ type Matcher struct {
 	break_ breaker
 	tally  tallies
 	count  counters
+
+	changed atomic.Pointer[func(num uint64, entry int64)] // told of every change of a signal, 0 of all; must not block
+}
+
+// tellChange tells whoever watches that a signal changed.
+func (m *Matcher) tellChange(num uint64, entry int64) {
+	if fn := m.changed.Load(); fn != nil {
+		(*fn)(num, entry)
+	}
 }
 
 // MatcherOptions configure a Matcher. The zero value is ready to use.
@@ -138,6 +147,7 @@ func (m *Matcher) Apply(op *Sealed) error {
 	defer v.mu.Unlock()
 	c.pos = op.Position()
 	v.cursor.Store(nil)
+	defer m.tellChange(op.Number, op.Entry)
 	if slot, ok := c.by[op.Number]; ok {
 		m.unindex(v, slot)
 		v.t.drop(c, slot)
@@ -300,6 +310,7 @@ func (m *Matcher) adopt(t *table, trips []Trip) {
 		}
 	}
 	m.view.Store(v)
+	defer m.tellChange(0, 0)
 	// Keepers have one state, not one a view: now the old one goes.
 	for slot := range old.t.recs {
 		r := &old.t.recs[slot]

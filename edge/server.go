@@ -41,6 +41,7 @@ type ServerOptions struct {
 	Matcher       *Matcher      // needed
 	Follower      *Follower     // for ages, cursor and alarms; nil: a matcher without a feed
 	Fingerprinter Fingerprinter // nil: files are refused
+	Lookback      *Lookback     // keeps uploads that have a reference; nil: nothing is kept
 	Version       string
 	// Values chooses what of a file is proposed as a variant; nil: its SHA-256
 	// and a picture's PDQ hash.
@@ -57,6 +58,7 @@ type ServerOptions struct {
 //	POST /v1/match       JSON {"kind":…,"value":…} or an array of them; or a file, raw or multipart
 //	POST /v1/match/pdq   application/octet-stream, n × 32 bytes
 //	POST /v1/variant     ?group=NAME; a file: its fingerprints go to the node as a variant of the group
+//	GET  /v1/lookback    ?after=N&wait=SECONDS; earlier uploads that match later signals
 //	GET  /v1/status      what it knows, how old that is, and what is wrong
 type Server struct {
 	o     ServerOptions
@@ -85,9 +87,10 @@ func NewServer(o ServerOptions) *Server {
 	s.mux.HandleFunc("POST /v1/match", s.serve(s.match))
 	s.mux.HandleFunc("POST /v1/match/pdq", s.serve(s.matchPDQ))
 	s.mux.HandleFunc("POST /v1/variant", s.serve(s.variant))
+	s.mux.HandleFunc("GET /v1/lookback", s.serve(s.lookback))
 	s.mux.HandleFunc("GET /v1/status", s.serve(s.status))
 	s.mux.HandleFunc("/", s.serve(func(*answering, http.ResponseWriter, *http.Request) error {
-		return &refusal{http.StatusNotFound, "there is nothing here", "use POST /v1/match, POST /v1/match/pdq, POST /v1/variant or GET /v1/status"}
+		return &refusal{http.StatusNotFound, "there is nothing here", "use POST /v1/match, POST /v1/match/pdq, POST /v1/variant, GET /v1/lookback or GET /v1/status"}
 	}))
 	return s
 }
@@ -217,10 +220,13 @@ func (s *Server) matchValues(a *answering, w http.ResponseWriter, r *http.Reques
 	if err := a.read(http.MaxBytesReader(w, r.Body, maxJSON)); err != nil {
 		return bodyError(err, maxJSON)
 	}
+	ref, err := s.reference(r)
+	if err != nil {
+		return err
+	}
 	var qs []query
 	body := bytes.TrimSpace(a.in)
 	const form = `send {"kind":"pdq","value":"…"} or an array of them`
-	var err error
 	if len(body) > 0 && body[0] == '[' {
 		err = json.Unmarshal(body, &qs)
 	} else {
@@ -236,6 +242,12 @@ func (s *Server) matchValues(a *answering, w http.ResponseWriter, r *http.Reques
 	b := newAnswer(a)
 	for i := range qs {
 		q := &qs[i]
+		kept := uint64(0)
+		if ref != "" {
+			if set := setOf(q.Kind, q.Value, q.quality()); set != nil {
+				kept = s.remember(ref, set)
+			}
+		}
 		ready, err := s.o.Matcher.Value(&a.r, fingerprint.Value{Kind: q.Kind, Text: q.Value}, q.quality())
 		if err != nil {
 			return &refusal{http.StatusBadRequest, fmt.Sprintf("value %d: %v", i+1, err), form}
@@ -243,6 +255,7 @@ func (s *Server) matchValues(a *answering, w http.ResponseWriter, r *http.Reques
 		if !ready {
 			return errCold
 		}
+		s.answered(kept, &a.r)
 		b.result(q.Kind, q.Value, &a.r)
 	}
 	return s.send(w, b, "")
@@ -308,14 +321,20 @@ func (s *Server) pdqs(b *answer, hashes []byte) bool {
 
 // matchFile answers a file.
 func (s *Server) matchFile(a *answering, w http.ResponseWriter, r *http.Request, file io.Reader) error {
+	ref, err := s.reference(r)
+	if err != nil {
+		return err
+	}
 	set, err := s.fingerprint(r, file)
 	if err != nil {
 		return err
 	}
+	kept := s.remember(ref, set) // before it is matched, so that no signal falls between
 	ready := s.o.Matcher.Set(&a.r, set)
 	if !ready {
 		return errCold
 	}
+	s.answered(kept, &a.r)
 	b := newAnswer(a)
 	b.setResult(set, &a.r)
 	return s.send(w, b, set.Unknown)
@@ -452,6 +471,8 @@ type Status struct {
 	Unmatched []string  `json:"unmatched"` // kinds that it has signals of and cannot look for
 	Trips     []Trip    `json:"trips"`
 	Alarms    []Alarm   `json:"alarms"`
+
+	Lookback *LookbackStats `json:"lookback,omitempty"` // absent: this edge does not look back
 }
 
 // status is GET /v1/status.
@@ -462,6 +483,10 @@ func (s *Server) status(_ *answering, w http.ResponseWriter, _ *http.Request) er
 		st.Node, st.Started, st.Durable, st.Alarms = f.Connected(), r.Started, r.Durable, r.Alarms
 		st.Connected = st.Node != ""
 		st.Unmatched = append(st.Unmatched, r.Unmatched...)
+	}
+	if s.o.Lookback != nil {
+		l := s.o.Lookback.Stats()
+		st.Lookback = &l
 	}
 	st.Cursor = st.Feed.Cursor
 	st.Queries, st.Matched, st.Blocked = s.o.Matcher.count.queries.Load(), s.o.Matcher.count.matched.Load(), s.o.Matcher.count.blocked.Load()

@@ -198,6 +198,7 @@ type videoQuery struct {
 	checks int
 	pairs  int
 	shared map[pdq.Hash]bool
+	only   uint64 // the one signal to look at; 0: all
 }
 
 func newVideoQuery(p *Probe) *videoQuery {
@@ -279,6 +280,14 @@ func evenly(v vpdq.Video, n int) vpdq.Video {
 
 // look finds known videos that are like v.
 func (q *videoQuery) look(x *videoPass, v vpdq.Video, n int, suffix string) {
+	if q.only != 0 {
+		if k := x.known(q.only); k != nil {
+			if m, ok := q.compare(x, q.only, v, k); ok {
+				q.hit(q.only, m, v, suffix)
+			}
+		}
+		return
+	}
 	votes := map[uint64]float64{}
 	var ids []uint64
 	for _, f := range sample(v, n) {

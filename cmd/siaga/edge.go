@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"strconv"
 	"strings"
 	"time"
 
@@ -23,6 +24,9 @@ func edgeCommand() *cobra.Command {
 	var upstream []string
 	var tokenFile, listen, socket, data, level string
 	var few int64
+	var look app.LookbackOptions
+	var lookMB int64
+	var lookAge string
 	c := &cobra.Command{
 		Use:   "edge",
 		Short: "Run a matcher beside a platform's upload path",
@@ -30,7 +34,9 @@ func edgeCommand() *cobra.Command {
 own snapshot in the data folder, goes on when the node is away, and says how old
 it is. Content never leaves the machine: only fingerprints travel.`,
 		Example: `  siaga edge --upstream https://siaga.example --token-file edge.token
-  curl --data-binary @photo.jpg http://localhost:7425/v1/match`,
+  curl --data-binary @photo.jpg http://localhost:7425/v1/match
+  siaga edge --upstream https://siaga.example --token-file edge.token --lookback
+  curl 'http://localhost:7425/v1/lookback?after=0&wait=30'`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if len(upstream) == 0 || tokenFile == "" {
@@ -40,11 +46,18 @@ it is. Content never leaves the machine: only fingerprints travel.`,
 			if err != nil {
 				return err
 			}
+			look.MaxBytes = lookMB << 20
+			if look.MaxAge, err = parseAge(lookAge); err != nil {
+				return err
+			}
+			if lookMB < 1 {
+				return useError{errors.New("--lookback-size is at least 1")}
+			}
 			log, err := logger(cmd, level)
 			if err != nil {
 				return err
 			}
-			e, err := app.NewEdge(app.EdgeOptions{Upstream: upstream, Token: token, Data: data, Log: log, Few: few})
+			e, err := app.NewEdge(app.EdgeOptions{Upstream: upstream, Token: token, Data: data, Log: log, Few: few, Lookback: look})
 			if err != nil {
 				return err
 			}
@@ -78,8 +91,28 @@ it is. Content never leaves the machine: only fingerprints travel.`,
 	f.StringVar(&socket, "socket", "", "also answer on this Unix socket")
 	f.StringVar(&data, "data", "edge-data", "folder for the edge's own snapshot")
 	f.Int64Var(&few, "few", 0, "report counts under this as \"few\"")
+	f.BoolVar(&look.On, "lookback", false, "keep fingerprints of uploads that have a reference, and tell which match later signals")
+	f.StringVar(&lookAge, "lookback-age", "7d", "how long an upload's fingerprints are kept")
+	f.Int64Var(&lookMB, "lookback-size", 512, "megabytes that they may take on disk")
+	f.StringVar(&look.Notify, "lookback-notify", "", "address of a program of yours that is told of what was found; without it, ask GET /v1/lookback")
 	f.StringVar(&level, "log", "info", "least level of the log on stderr: debug, info, warn or error")
 	return c
+}
+
+// parseAge reads a time such as 12h or 7d.
+func parseAge(s string) (time.Duration, error) {
+	bad := useError{fmt.Errorf("--lookback-age %q is not a time from 1m to 90d, such as 12h or 7d", s)}
+	d, err := time.ParseDuration(s)
+	if n, ok := strings.CutSuffix(s, "d"); ok {
+		var days int
+		if days, err = strconv.Atoi(n); err == nil && days <= 90 {
+			d = time.Duration(days) * 24 * time.Hour
+		}
+	}
+	if err != nil || d < time.Minute || d > 90*24*time.Hour {
+		return 0, bad
+	}
+	return d, nil
 }
 
 // serveEdge runs an edge on its listeners until ctx ends.

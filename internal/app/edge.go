@@ -8,6 +8,8 @@ import (
 	"net/http"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/siaga-crp/siaga/edge"
 	"github.com/siaga-crp/siaga/fingerprint"
 	"github.com/siaga-crp/siaga/internal/media"
@@ -22,6 +24,7 @@ type EdgeOptions struct {
 	Log      *slog.Logger
 	Now      func() time.Time
 	Few      int64
+	Lookback LookbackOptions
 	Pool     *media.Pool // shared with other edges of the same process; nil: its own
 }
 
@@ -29,9 +32,13 @@ type EdgeOptions struct {
 type Edge struct {
 	Matcher  *edge.Matcher
 	Follower *edge.Follower
+	Lookback *edge.Lookback // nil: it does not look back
 	Handler  http.Handler
 
-	pool *media.Pool // to close; nil if shared
+	pool   *media.Pool // to close; nil if shared
+	notify string
+	log    *slog.Logger
+	ran    bool
 }
 
 // fingerprinter lets an edge read files through the confined workers.
@@ -58,7 +65,7 @@ func NewEdge(o EdgeOptions) (*Edge, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	e := &Edge{}
+	e := &Edge{notify: o.Lookback.Notify, log: o.Log}
 	pool := o.Pool
 	if pool == nil {
 		var err error
@@ -80,7 +87,12 @@ func NewEdge(o EdgeOptions) (*Edge, error) {
 		return nil, errors.Join(err, e.Close())
 	}
 	e.Follower = f
-	e.Handler = edge.NewServer(edge.ServerOptions{Matcher: e.Matcher, Follower: f, Fingerprinter: fingerprinter{pool}, Version: Version(), Values: variantValues})
+	if o.Lookback.On {
+		if e.Lookback, err = openLookback(e.Matcher, o); err != nil {
+			return nil, errors.Join(err, e.Close())
+		}
+	}
+	e.Handler = edge.NewServer(edge.ServerOptions{Matcher: e.Matcher, Follower: f, Lookback: e.Lookback, Fingerprinter: fingerprinter{pool}, Version: Version(), Values: variantValues})
 	return e, nil
 }
 
@@ -103,13 +115,31 @@ func variantValues(set *fingerprint.Set) []edge.VariantValue {
 	return out
 }
 
-// Run follows the feed until ctx ends.
-func (e *Edge) Run(ctx context.Context) error { return e.Follower.Run(ctx) }
-
-// Close ends the edge's workers.
-func (e *Edge) Close() error {
-	if e.pool == nil {
-		return nil
+// Run follows the feed, and looks back for what it brings, until ctx ends.
+func (e *Edge) Run(ctx context.Context) error {
+	e.ran = true
+	if e.Lookback == nil {
+		return e.Follower.Run(ctx)
 	}
-	return e.pool.Close()
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return e.Follower.Run(ctx) })
+	g.Go(func() error { return e.Lookback.Run(ctx) })
+	if e.notify != "" {
+		g.Go(func() error {
+			postEvents(ctx, e.Lookback, e.notify, e.log)
+			return nil
+		})
+	}
+	return g.Wait()
+}
+
+// Close ends the edge's workers, after Run.
+func (e *Edge) Close() (err error) {
+	if e.Lookback != nil && !e.ran {
+		err = e.Lookback.Close()
+	}
+	if e.pool != nil {
+		err = errors.Join(err, e.pool.Close())
+	}
+	return err
 }

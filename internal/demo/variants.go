@@ -116,4 +116,3 @@ func (d *demo) variant(ctx context.Context, f *figures) error {
 		return fmt.Sprintf("the variant blocks at %d edges, p99 %s", len(d.sites), shown(percentile(times, 99))), err
 	})
 }
-
