@@ -321,6 +321,7 @@ func (n *Node) mount() error {
 	site, err := web.New(web.Options{
 		OIDC:     provider,
 		Partners: n.Partners, Incidents: n.Incidents, Signals: n.Signals, Journal: n.Log, Edges: edges, Sign: n.Keys.Signer.Sign, VKey: n.Keys.VKey, Log: o.Log, Now: o.Now,
+		Duty: n.Duty, Notify: n.Notify,
 		Secure: strings.HasPrefix(n.URL, "https://"), PublicURL: n.URL, Node: "Siaga", Notice: o.Notice,
 	})
 	if err != nil {

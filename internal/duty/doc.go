@@ -8,12 +8,12 @@
 //
 // A roster is one object of its partner, folded from entries: "roster.set"
 // replaces the pattern, "override.added" and "override.removed" change one time,
-// a hand-over needs two: "handover.offered" by who is on duty, and
-// "handover.accepted" by who takes over. Until then the one who offered holds
+// a hand-over needs two: "shift.offered" by who is on duty, and
+// "shift.accepted" by who takes over. Until then the one who offered holds
 // it.
 //
 //	(nobody) ── roster.set ──► pattern ──┬── override.added / removed
-//	                                     └── handover.offered ─┬─ accepted ─► override
+//	                                     └── shift.offered ─┬─ accepted ─► override
 //	                                                           └─ withdrawn
 //
 // Gaps are warned of days ahead: Service.Gaps, a line on the board of the

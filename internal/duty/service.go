@@ -88,15 +88,15 @@ func apply(r *Roster, e journal.Entry) error {
 			return err
 		}
 		r.Overrides = slices.DeleteFunc(r.Overrides, func(x Override) bool { return x.ID == o.ID })
-	case "handover.offered":
+	case "shift.offered":
 		var o Offer
 		if err := e.Decode(&o); err != nil {
 			return err
 		}
 		r.Offer = &o
-	case "handover.withdrawn":
+	case "shift.withdrawn":
 		r.Offer = nil
-	case "handover.accepted":
+	case "shift.accepted":
 		if o := r.Offer; o != nil {
 			r.add(Override{ID: o.ID, From: e.At, Until: o.Until, Members: []string{o.To}, Reason: o.Note, Handover: true}, e.At)
 		}
@@ -457,7 +457,7 @@ func (s *Service) HandOver(ctx context.Context, by access.Actor, n NewOffer) (Vi
 		if err := f.Err(); err != nil {
 			return err
 		}
-		return appendEntry(tx, by, by.Partner, "handover.offered", o.Note, now, o)
+		return appendEntry(tx, by, by.Partner, "shift.offered", o.Note, now, o)
 	})
 }
 
@@ -476,9 +476,9 @@ func (s *Service) Answer(ctx context.Context, by access.Actor, id string, accept
 		case accept && !o.Until.After(now):
 			return problem.New(problem.Conflict, "the shift that was offered is over", "look who is on duty now")
 		}
-		typ := "handover.withdrawn"
+		typ := "shift.withdrawn"
 		if accept {
-			typ = "handover.accepted"
+			typ = "shift.accepted"
 		}
 		return appendEntry(tx, by, by.Partner, typ, "", now, map[string]string{"id": id})
 	})

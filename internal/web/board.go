@@ -221,7 +221,10 @@ var chips = map[string][2]string{
 	"notified": {"info", "open"}, "proposed": {"info", "open"}, "standing_down": {"", "down"}, "concluded": {"", "done"},
 	"reviewed": {"", "done"}, "closed": {"", "done"}, "declined": {"", "done"}, "refused": {"", "done"}, "withdrawn": {"", "done"},
 	"expired": {"", "done"}, "suspended": {"warn", "late"}, "open": {"info", "open"}, "silent": {"fail", "fail"}, "behind": {"warn", "late"},
-	"current": {"ok", "ok"},
+	"current":      {"ok", "ok"},
+	"acknowledged": {"ok", "ok"}, "not_acknowledged": {"warn", "late"}, "exhausted": {"fail", "fail"},
+	"channel.works": {"ok", "ok"}, "channel.failing": {"fail", "fail"}, "channel.untested": {"", "unk"},
+	"call.calling": {"info", "open"}, "call.acknowledged": {"ok", "ok"}, "call.ended": {"", "done"}, "call.exhausted": {"fail", "fail"},
 }
 
 // Chip returns the chip of a state.

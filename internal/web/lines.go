@@ -6,11 +6,13 @@ import (
 	"fmt"
 	"html/template"
 	"strings"
+	"time"
 	"unicode"
 	"unicode/utf8"
 
 	"github.com/siaga-crp/siaga/internal/access"
 	"github.com/siaga-crp/siaga/internal/journal"
+	"github.com/siaga-crp/siaga/internal/partner"
 )
 
 // Line is a journal entry as a person reads it.
@@ -123,7 +125,12 @@ func sentence(s string) string {
 
 func funcs() template.FuncMap {
 	return template.FuncMap{
-		"join":     strings.Join,
+		"join": strings.Join,
+		"inc":  func(i int) int { return i + 1 },
+		"hhmm": func(t time.Time) string { return t.Format("15:04") },
+		"people": func(name, label, chosen string, members []partner.Member) map[string]any {
+			return map[string]any{"Name": name, "Label": label, "Chosen": chosen, "Members": members}
+		},
 		"sentence": sentence,
 		"dict":     dict,
 		"pair":     func(a, b any) any { return struct{ A, B any }{a, b} },

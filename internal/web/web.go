@@ -34,8 +34,10 @@ import (
 	"time"
 
 	"github.com/siaga-crp/siaga/internal/access"
+	"github.com/siaga-crp/siaga/internal/duty"
 	"github.com/siaga-crp/siaga/internal/incident"
 	"github.com/siaga-crp/siaga/internal/journal"
+	"github.com/siaga-crp/siaga/internal/notify"
 	"github.com/siaga-crp/siaga/internal/oidc"
 	"github.com/siaga-crp/siaga/internal/partner"
 	"github.com/siaga-crp/siaga/internal/problem"
@@ -51,6 +53,8 @@ type Options struct {
 	Partners  *partner.Service
 	Incidents *incident.Service
 	Signals   *signal.Service
+	Duty      *duty.Service
+	Notify    *notify.Service
 	Journal   *journal.Log
 	Edges     Edges
 	Log       *slog.Logger
@@ -132,6 +136,7 @@ func (s *Site) Handler() http.Handler {
 		mux.Handle(rt.pattern, s.serve(rt))
 	}
 	mux.Handle("GET /static/{version}/{file...}", s.files())
+	mux.HandleFunc("GET /push-worker.js", s.worker)
 	protect := http.NewCrossOriginProtection()
 	protect.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		secure(w.Header())

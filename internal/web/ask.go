@@ -1,0 +1,137 @@
+package web
+
+import (
+	"net/http"
+	"time"
+
+	"github.com/siaga-crp/siaga/internal/access"
+	"github.com/siaga-crp/siaga/internal/notify"
+)
+
+type askPage struct {
+	*Frame
+	A      notify.Asked
+	Number string
+	Action string
+	Open   bool // an answer is waited for
+	Mine   bool // the link's member is signed in here
+}
+
+// ask shows what the link in a message leads to: number, ask, deadline, what
+// happens if nothing is done, three buttons. It changes nothing: scanners of
+// mail follow links.
+func (s *Site) ask(w http.ResponseWriter, r *http.Request, f *Frame) error {
+	a, err := s.o.Notify.Look(r.Context(), f.Me, r.PathValue("code"))
+	if err != nil {
+		return err
+	}
+	if _, err := r.Cookie(cookieLang); err != nil && r.URL.Query().Get("lang") == "" && !f.SignedIn() {
+		f.word = s.words.pick(a.Member.Language, "")
+	}
+	f.Zone, f.Node, f.Form = a.Zone, a.Partner, true
+	page := askPage{Frame: f, A: a, Number: a.Number, Action: r.URL.Path, Open: a.State == notify.AskOpen || a.State == notify.AskLate, Mine: f.Me.Member == a.Member.ID}
+	if a.Exercise {
+		f.Exercise = a.Number
+	}
+	f.Title = f.T("a.title", "Number", page.Number, "Ask", f.T("a.ask."+a.Ask))
+	return s.render(w, r, http.StatusOK, "ask", page)
+}
+
+func (s *Site) askDo(w http.ResponseWriter, r *http.Request, f *Frame) error {
+	if _, err := s.o.Notify.Press(r.Context(), f.Me, r.PathValue("code"), r.PostForm.Has("pass")); err != nil {
+		return err
+	}
+	http.Redirect(w, r, "/a/"+r.PathValue("code"), http.StatusSeeOther)
+	return nil
+}
+
+// Local is an instant in the link's member's time: "22:05 WIB".
+func (p askPage) Local(t time.Time) string { return p.LocalTime(t) }
+
+// standingRow is a line of who has acknowledged, in words.
+type standingRow struct {
+	notify.Standing
+	Name, Detail, Next string
+	Chip               Chip
+}
+
+func (f *Frame) standing(st notify.Standing, names map[string]string) standingRow {
+	row := standingRow{Standing: st, Name: f.Name(st.Partner)}
+	state := "not_acknowledged"
+	switch {
+	case st.Acknowledged:
+		state = "acknowledged"
+	case st.State == notify.Exhausted:
+		state = "exhausted"
+	}
+	row.Chip = f.Chip(state)
+	if !st.LastAt.IsZero() {
+		row.Detail = f.T("acks.last."+st.LastState, "Kind", f.T("channel."+st.LastKind), "Time", f.ClockText(st.LastAt), "Who", isolate(names[st.LastMember]), "Why", f.maybe("msgreason.", st.LastReason))
+	} else if st.State == notify.Calling || st.State == notify.Exhausted {
+		row.Detail = f.T("acks.last.none")
+	}
+	switch {
+	case st.Acknowledged:
+		row.Detail, row.Next = f.T("acks.at", "Time", f.ClockText(st.At)), ""
+	case !st.NextAt.IsZero():
+		row.Next = f.T("acks.next."+st.NextTo, "Time", f.ClockText(st.NextAt), "Who", isolate(names[st.NextWho]))
+	case st.State == notify.Calling || st.State == notify.Exhausted:
+		row.Next = f.T("acks.next.none")
+	}
+	return row
+}
+
+// acknowledgements shows, for each partner, what was sent, delivered,
+// acknowledged or failed, and what comes next.
+func (s *Site) acknowledgements(w http.ResponseWriter, r *http.Request, f *Frame) error {
+	inc, err := s.o.Incidents.Get(r.Context(), f.Me, r.PathValue("id"))
+	if err != nil {
+		return err
+	}
+	list, err := s.o.Notify.Acknowledgements(r.Context(), f.Me, inc.ID)
+	if err != nil {
+		return err
+	}
+	names, err := s.memberNames(r, f)
+	if err != nil {
+		return err
+	}
+	page := struct {
+		*Frame
+		ID     string
+		Rows   []standingRow
+		Acked  int
+		Called int
+	}{Frame: f, ID: inc.ID}
+	for _, st := range list {
+		page.Rows = append(page.Rows, f.standing(st, names))
+		page.Called++
+		page.Acked += b2i(st.Acknowledged)
+	}
+	f.Section, f.Live, f.Title = "incidents", []string{"incident:" + inc.ID}, f.T("acknowledgements.title", "Incident", inc.ID)
+	if inc.Exercise {
+		f.Exercise = inc.ID
+	}
+	return s.render(w, r, http.StatusOK, "acknowledgements", page)
+}
+
+func b2i(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// memberNames returns the names of the reader's own partner's members: those of
+// others are theirs.
+func (s *Site) memberNames(r *http.Request, f *Frame) (map[string]string, error) {
+	names := map[string]string{}
+	if !f.Can(string(access.ReadPartners)) {
+		return names, nil
+	}
+	members, err := s.o.Partners.Members(r.Context(), f.Me)
+	for _, m := range members {
+		names[m.ID] = m.Name
+	}
+	return names, err
+}
