@@ -146,7 +146,8 @@ func benchFeedCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use: "feed", Short: "Delivery of the feed to real edges over real sockets",
 		Example: `  siaga bench feed --edges 1000 --operations 200
-  siaga bench feed --edges 200 --soak 10m`,
+  siaga bench feed --edges 200 --soak 10m
+  siaga bench feed --edges 1000 --nodes 3 --database postgres://siaga@localhost/bench --nats embedded`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return bench.Feed(cmd.Context(), cmd.OutOrStdout(), o)
@@ -155,6 +156,9 @@ func benchFeedCommand() *cobra.Command {
 	f := c.Flags()
 	f.IntVar(&o.Edges, "edges", 100, "edges")
 	f.IntVar(&o.Operations, "operations", 50, "operations that are published")
+	f.IntVar(&o.Nodes, "nodes", 1, "nodes that the edges are spread over, and that publish in turn")
+	f.StringVar(&o.Database, "database", "", "address of an empty PostgreSQL database, for several nodes (default: SQLite)")
+	f.StringVar(&o.NATS, "nats", "", "address of NATS between the nodes, or embedded")
 	f.DurationVar(&o.Every, "every", 0, "time between two operations (default: 20ms, or 0.1ms an edge if that is more)")
 	f.IntVar(&o.Light, "light", -1, "edges that are mere sockets and check no signatures (default: all beyond 2,000)")
 	f.BoolVar(&o.Stored, "stored", false, "edges keep folders and sync each operation")

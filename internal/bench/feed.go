@@ -26,9 +26,11 @@ import (
 	"github.com/siaga-crp/siaga/edge"
 	"github.com/siaga-crp/siaga/fingerprint"
 	"github.com/siaga-crp/siaga/fingerprint/pdq"
+	"github.com/siaga-crp/siaga/internal/bus"
 	"github.com/siaga-crp/siaga/internal/feed"
 	"github.com/siaga-crp/siaga/internal/journal"
 	"github.com/siaga-crp/siaga/internal/problem"
+	"github.com/siaga-crp/siaga/internal/store/postgres"
 	"github.com/siaga-crp/siaga/internal/store/sqlite"
 )
 
@@ -42,7 +44,11 @@ type FeedOptions struct {
 	Soak       time.Duration // go on for this long instead of Operations, with percentiles every 10 s
 	Idle       bool          // measure the node's memory for an idle edge too
 
-	Store journal.Store // nil: a new SQLite database in a temporary folder
+	Nodes    int    // that edges are spread over; 0 means 1; more need a Database
+	Database string // address of an empty PostgreSQL database
+	NATS     string // address of NATS between the nodes, or "embedded"; "": none
+
+	Store journal.Store // nil: Database, or a new SQLite database in a temporary folder
 	JSON  bool          // print the figures as one JSON object
 }
 
@@ -57,6 +63,7 @@ type FeedFigures struct {
 	Lost       int     `json:"lost"`       // operations that an edge never had
 	Duplicated int     `json:"duplicated"` // that it applied more than once
 	IdleBytes  int     `json:"idle_bytes,omitempty"`
+	CPUus      float64 `json:"cpu_us,omitempty"` // processor time of nodes and edges together for an operation at an edge
 }
 
 // ErrFeedNotExact is returned, after the figures were printed, when an
@@ -76,7 +83,7 @@ func Feed(ctx context.Context, w io.Writer, o FeedOptions) error {
 		return err
 	}
 	defer os.RemoveAll(dir) //nolint:errcheck // temporary
-	if o.Store == nil {
+	if o.Store == nil && o.Database == "" {
 		db, err := sqlite.Create(ctx, filepath.Join(dir, "bench.db"), sqlite.Options{})
 		if err != nil {
 			return err
@@ -84,10 +91,11 @@ func Feed(ctx context.Context, w io.Writer, o FeedOptions) error {
 		defer db.Close() //nolint:errcheck // temporary
 		o.Store = db
 	}
-	b, err := newFeedBench(o, dir)
+	b, err := newFeedBench(ctx, o, dir)
 	if err != nil {
 		return err
 	}
+	defer b.close()
 	f, err := b.run(ctx, w)
 	if err != nil {
 		return err
@@ -97,6 +105,11 @@ func Feed(ctx context.Context, w io.Writer, o FeedOptions) error {
 	} else {
 		if f.IdleBytes > 0 {
 			if _, err := fmt.Fprintf(w, "      idle edge: %.1f KB of the node's memory\n", float64(f.IdleBytes)/1024); err != nil {
+				return err
+			}
+		}
+		if f.CPUus > 0 {
+			if _, err := fmt.Fprintf(w, "      processor time, nodes and edges together: %.1f us an operation and edge\n", f.CPUus); err != nil {
 				return err
 			}
 		}
@@ -111,6 +124,13 @@ func Feed(ctx context.Context, w io.Writer, o FeedOptions) error {
 func (o *FeedOptions) fill() error {
 	if o.Edges < 0 || o.Operations < 0 || o.Every < 0 || o.Soak < 0 || o.Light > o.Edges {
 		return errors.New("edges, operations, interval and soak must not be negative, and no more edges light than there are")
+	}
+	if o.Nodes < 0 || o.Nodes > 64 {
+		return errors.New("1 to 64 nodes")
+	}
+	o.Nodes = max(o.Nodes, 1)
+	if o.Nodes > 1 && o.Database == "" {
+		return errors.New("several nodes need one database: name an empty one of PostgreSQL with --database")
 	}
 	if o.Edges == 0 {
 		o.Edges = 100
@@ -135,10 +155,7 @@ type feedBench struct {
 	o     FeedOptions
 	dir   string
 	key   edge.KeySigner
-	hub   *feed.Hub
-	pub   feed.Publisher
-	ln    net.Listener
-	srv   *http.Server
+	nodes []*benchNode
 	start time.Time
 
 	sent  []atomic.Int64 // when each operation was published, in nanoseconds since start
@@ -147,18 +164,79 @@ type feedBench struct {
 	got   atomic.Int64
 }
 
-func newFeedBench(o FeedOptions, dir string) (*feedBench, error) {
+// benchNode is one node: a store, a hub, a socket, and the way over NATS.
+type benchNode struct {
+	store journal.Store
+	own   bool // the store is the node's, to be closed
+	hub   *feed.Hub
+	pub   feed.Publisher
+	bus   *bus.Bus
+	ln    net.Listener
+	srv   *http.Server
+}
+
+func (n *benchNode) address() string { return n.ln.Addr().String() }
+
+func newFeedBench(ctx context.Context, o FeedOptions, dir string) (_ *feedBench, err error) {
 	b := &feedBench{o: o, dir: dir, key: edge.KeySigner(ed25519.NewKeyFromSeed(bytes.Repeat([]byte{7}, ed25519.SeedSize))), start: time.Now(), sent: make([]atomic.Int64, o.Operations)}
 	for range o.Edges {
 		b.seen = append(b.seen, make([]int32, o.Operations))
 	}
+	defer func() {
+		if err != nil {
+			b.close()
+		}
+	}()
+	for range o.Nodes {
+		if err := b.addNode(ctx); err != nil {
+			return nil, err
+		}
+	}
+	return b, nil
+}
+
+// addNode makes one more node. The first sets the database up, and embeds NATS
+// if it is to be embedded.
+func (b *feedBench) addNode(ctx context.Context) error {
+	n := &benchNode{store: b.o.Store}
+	first := len(b.nodes) == 0
+	b.nodes = append(b.nodes, n)
+	if n.store == nil {
+		open := postgres.Open
+		if first {
+			open = postgres.Create
+		}
+		db, err := open(ctx, b.o.Database, postgres.Options{})
+		if err != nil {
+			return err
+		}
+		n.store, n.own = db, true
+	}
+	n.pub = feed.Publisher{Signer: b.key}
+	var line feed.Line
+	if b.o.NATS != "" {
+		n.pub.Drafts = &feed.Drafts{}
+		address := b.o.NATS
+		if address == "embedded" && b.o.Nodes > 1 {
+			address = "embedded://bench:bench@127.0.0.1:0"
+			if !first {
+				address = "nats://bench:bench@" + b.nodes[0].bus.Address()
+			}
+		}
+		var err error
+		n.bus, err = bus.New(bus.Options{URL: address, Dir: filepath.Join(b.dir, "nats"), Pin: edge.Pin(b.key.Public()),
+			Deliver: func(chain string, wire []byte) { n.hub.Deliver(chain, wire) }})
+		if err != nil {
+			return err
+		}
+		line = n.bus
+	}
 	keys, err := edge.Keys{Serial: 1, At: time.Now(), Feed: []edge.FeedKey{{Public: b.key.Public()}}}.Seal(b.key)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	b.pub = feed.Publisher{Signer: b.key}
-	b.hub = feed.New(feed.Options{
-		Store: o.Store, Signer: b.key, Keys: keys, Log: slog.New(slog.DiscardHandler), MaxEdges: o.Edges + 2000,
+	n.hub = feed.New(feed.Options{
+		Store: n.store, Signer: b.key, Keys: keys, Log: slog.New(slog.DiscardHandler), MaxEdges: b.o.Edges + 2000, Line: line, Drafts: n.pub.Drafts,
 		Authenticate: func(r *http.Request) (feed.Subscriber, error) {
 			name, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer siaga_edge_")
 			if !ok {
@@ -166,8 +244,8 @@ func newFeedBench(o FeedOptions, dir string) (*feedBench, error) {
 			}
 			name, _, _ = strings.Cut(name, "_")
 			// As many platforms as there are partners in a large partnership.
-			n, _ := strconv.Atoi(name)
-			return feed.Subscriber{Partner: fmt.Sprintf("p%d", n%30), Edge: name, Token: name}, nil
+			k, _ := strconv.Atoi(name)
+			return feed.Subscriber{Partner: fmt.Sprintf("p%d", k%30), Edge: name, Token: name}, nil
 		},
 		Valid: func(_ context.Context, subs []feed.Subscriber) ([]feed.Validity, error) {
 			return make([]feed.Validity, len(subs)), nil
@@ -176,10 +254,28 @@ func newFeedBench(o FeedOptions, dir string) (*feedBench, error) {
 			http.Error(w, err.Error(), http.StatusServiceUnavailable)
 		},
 	})
-	b.srv = &http.Server{Handler: b.hub.Handler(), ReadHeaderTimeout: 10 * time.Second}
-	b.ln, err = net.Listen("tcp", "127.0.0.1:0")
-	return b, err
+	n.srv = &http.Server{Handler: n.hub.Handler(), ReadHeaderTimeout: 10 * time.Second}
+	n.ln, err = net.Listen("tcp", "127.0.0.1:0")
+	return err
 }
+
+// close releases what the nodes opened; the last first, as the first has NATS.
+func (b *feedBench) close() {
+	for _, n := range slices.Backward(b.nodes) {
+		if n.ln != nil {
+			_ = n.ln.Close() // served to its end
+		}
+		if n.bus != nil {
+			n.bus.Close()
+		}
+		if n.own {
+			_ = n.store.Close() // a bench's
+		}
+	}
+}
+
+// of is the node that an edge attaches to.
+func (b *feedBench) of(i int) *benchNode { return b.nodes[i%len(b.nodes)] }
 
 func (b *feedBench) token(i int) string {
 	return fmt.Sprintf("siaga_edge_%d_%s", i, edge.Pin(b.key.Public()))
@@ -204,12 +300,20 @@ func (b *feedBench) run(ctx context.Context, w io.Writer) (FeedFigures, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var wg sync.WaitGroup
-	wg.Go(func() { _ = b.hub.Run(ctx) })
-	wg.Go(func() { _ = b.srv.Serve(b.ln) })
+	for _, n := range b.nodes {
+		wg.Go(func() { _ = n.hub.Run(ctx) })
+		wg.Go(func() { _ = n.srv.Serve(n.ln) })
+		if len(b.nodes) > 1 {
+			wg.Go(func() { _ = n.store.Watch(ctx) })
+		}
+		if n.bus != nil {
+			wg.Go(func() { _ = n.bus.Run(ctx) })
+		}
+	}
 	tr := &http.Transport{MaxIdleConnsPerHost: 256, IdleConnTimeout: 2 * time.Second, WriteBufferSize: 2 << 10, ReadBufferSize: 2 << 10, DialContext: (&net.Dialer{Timeout: 10 * time.Second}).DialContext}
 	defer func() {
 		cancel()
-		_ = b.srv.Close()
+		b.unserve()
 		wg.Wait()
 		tr.CloseIdleConnections()
 	}()
@@ -228,10 +332,20 @@ func (b *feedBench) run(ctx context.Context, w io.Writer) (FeedFigures, error) {
 		kind = fmt.Sprintf(" (%d of them mere sockets)", b.o.Light)
 	}
 	if !b.o.JSON {
+		if len(b.nodes) > 1 {
+			kind += fmt.Sprintf(" on %d nodes", len(b.nodes))
+		}
 		if _, err := fmt.Fprintf(w, "      %d edges%s follow; an operation every %s\n", b.o.Edges, kind, b.o.Every); err != nil {
 			return f, err
 		}
 	}
+	for end := time.Now().Add(10 * time.Second); b.o.NATS != "" && !b.busy() && time.Now().Before(end); {
+		time.Sleep(10 * time.Millisecond)
+	}
+	if b.o.NATS != "" && !b.busy() {
+		return f, fmt.Errorf("NATS is not there: %s", b.nodes[0].bus.Status().Problem)
+	}
+	cpu := cpuTime()
 	if err := b.publish(ctx, w); err != nil {
 		return f, err
 	}
@@ -244,12 +358,27 @@ func (b *feedBench) run(ctx context.Context, w io.Writer) (FeedFigures, error) {
 		case <-time.After(10 * time.Millisecond):
 		}
 	}
+	if cpu >= 0 {
+		f.CPUus = float64((cpuTime() - cpu).Microseconds()) / float64(max(want, 1))
+	}
 	f.Lost, f.Duplicated = int(want-b.got.Load()), int(b.twice.Load())
 	cancel()
-	_ = b.srv.Close()
+	b.unserve()
 	wg.Wait()
 	f.P50ms, f.P99ms, f.MaxMs = b.percentiles(0, b.o.Operations)
 	return f, nil
+}
+
+// busy reports whether NATS carries the feed of all nodes.
+func (b *feedBench) busy() bool {
+	return !slices.ContainsFunc(b.nodes, func(n *benchNode) bool { return !n.bus.Up() })
+}
+
+// unserve ends all connections.
+func (b *feedBench) unserve() {
+	for _, n := range b.nodes {
+		_ = n.srv.Close() // a bench's
+	}
 }
 
 // edges starts all edges and waits until they follow.
@@ -258,7 +387,7 @@ func (b *feedBench) edges(ctx context.Context, wg *sync.WaitGroup, tr *http.Tran
 	var fs []*edge.Follower
 	for i := range full {
 		m := edge.NewMatcher(edge.MatcherOptions{})
-		o := edge.FollowerOptions{Upstream: []string{"http://" + b.ln.Addr().String()}, Token: b.token(i), HTTP: &http.Client{Transport: tr}, Version: "bench",
+		o := edge.FollowerOptions{Upstream: []string{"http://" + b.of(i).address()}, Token: b.token(i), HTTP: &http.Client{Transport: tr}, Version: "bench",
 			OnChange: func(ops []edge.Sealed) {
 				for k := range ops {
 					b.arrived(i, ops[k].Seq)
@@ -301,7 +430,7 @@ func (b *feedBench) edges(ctx context.Context, wg *sync.WaitGroup, tr *http.Tran
 
 // dial opens a stream by hand and returns after its hello.
 func (b *feedBench) dial(ctx context.Context, i int) (net.Conn, *bufio.Reader, error) {
-	c, err := (&net.Dialer{Timeout: 10 * time.Second}).DialContext(ctx, "tcp", b.ln.Addr().String())
+	c, err := (&net.Dialer{Timeout: 10 * time.Second}).DialContext(ctx, "tcp", b.of(i).address())
 	if err != nil {
 		return nil, nil, err
 	}
@@ -370,8 +499,9 @@ func (b *feedBench) publish(ctx context.Context, w io.Writer) error {
 		}
 		d.ID = fmt.Sprintf("S-%04d", d.Number)
 		b.sent[k].Store(time.Since(b.start).Nanoseconds())
-		err := b.o.Store.Update(ctx, func(tx journal.StoreTx) error {
-			_, err := b.pub.Publish(tx, int64(k), time.Now(), d)
+		n := b.of(k) // each node writes in turn
+		err := n.store.Update(ctx, func(tx journal.StoreTx) error {
+			_, err := n.pub.Publish(tx, int64(k), time.Now(), d)
 			return err
 		})
 		if err != nil {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/siaga-crp/siaga/internal/bench"
+	"github.com/siaga-crp/siaga/internal/store/postgres/pgtest"
 )
 
 // The last line is a contract with the programs that read it.
@@ -22,6 +23,19 @@ func TestFeed(t *testing.T) {
 	lines := strings.Split(strings.TrimSpace(out.String()), "\n")
 	m := feedLine.FindStringSubmatch(lines[len(lines)-1])
 	if m == nil || m[1] != "12" || m[2] != "20" || m[3] != "0" || m[4] != "0" {
+		t.Errorf("output:\n%s", out.String())
+	}
+}
+
+// Two nodes over one database, with NATS between them.
+func TestFeedNodes(t *testing.T) {
+	database := pgtest.Database(t)
+	var out bytes.Buffer
+	if err := bench.Feed(t.Context(), &out, bench.FeedOptions{Edges: 10, Operations: 20, Every: 5 * time.Millisecond, Nodes: 2, Database: database, NATS: "embedded"}); err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.Split(strings.TrimSpace(out.String()), "\n")
+	if m := feedLine.FindStringSubmatch(lines[len(lines)-1]); m == nil || m[3] != "0" || m[4] != "0" {
 		t.Errorf("output:\n%s", out.String())
 	}
 }
@@ -41,7 +55,7 @@ func TestFeedJSON(t *testing.T) {
 }
 
 func TestFeedRefuses(t *testing.T) {
-	for _, o := range []bench.FeedOptions{{Edges: -1}, {Operations: -1}, {Every: -1}, {Edges: 1, Light: 2}} {
+	for _, o := range []bench.FeedOptions{{Edges: -1}, {Operations: -1}, {Every: -1}, {Edges: 1, Light: 2}, {Nodes: -1}, {Nodes: 2}} {
 		if err := bench.Feed(t.Context(), &bytes.Buffer{}, o); err == nil {
 			t.Errorf("%+v: no error", o)
 		}
