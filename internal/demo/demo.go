@@ -227,6 +227,7 @@ func (d *demo) prepare(ctx context.Context, g *errgroup.Group) error {
 		}
 		s.edge, err = app.NewEdge(app.EdgeOptions{
 			Upstream: []string{d.node.URL}, Token: token, Data: filepath.Join(d.o.Data, "edges", s.name), Log: d.o.Log, Pool: d.pool,
+			Lookback: app.LookbackOptions{On: i == 0}, // Lensa's first edge keeps fingerprints of its uploads
 		})
 		if err != nil {
 			return err

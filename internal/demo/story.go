@@ -146,6 +146,9 @@ func (d *demo) opening(ctx context.Context, f *figures) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	if err := d.store(ctx); err != nil {
+		return "", err
+	}
 	var pictures, files object
 	quality := d.prints.Picture.PDQ.Quality
 	err = d.told("propose", func() (string, error) {
@@ -177,6 +180,9 @@ func (d *demo) opening(ctx context.Context, f *figures) (string, error) {
 		return fmt.Sprintf("by Nusa: %d edges answer review, p99 %s", len(d.sites), shown(percentile(times, 99))), err
 	})
 	if err != nil {
+		return "", err
+	}
+	if err := d.stored(ctx); err != nil {
 		return "", err
 	}
 	err = d.told("activate", func() (string, error) {

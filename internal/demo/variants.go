@@ -10,9 +10,12 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
+	"time"
 
 	"golang.org/x/image/draw"
 
+	"github.com/siaga-crp/siaga/edge"
 	"github.com/siaga-crp/siaga/fingerprint/pdq"
 	"github.com/siaga-crp/siaga/internal/media"
 )
@@ -114,5 +117,68 @@ func (d *demo) variant(ctx context.Context, f *figures) error {
 		times, err := wait()
 		f.protect = append(f.protect, times...)
 		return fmt.Sprintf("the variant blocks at %d edges, p99 %s", len(d.sites), shown(percentile(times, 99))), err
+	})
+}
+
+// storedCopies is how many copies Lensa has stored before the first
+// fingerprint is shared.
+const storedCopies = 3
+
+// store uploads copies, and other pictures, to Lensa's edge before anybody knows
+// what they are.
+func (d *demo) store(ctx context.Context) error {
+	files := append(slices.Clone(d.copies[:storedCopies]), d.benign[:storedCopies]...)
+	for i, file := range files {
+		req, err := http.NewRequestWithContext(ctx, http.MethodPost, d.sites[0].url+"/v1/match", bytes.NewReader(file.data))
+		if err != nil {
+			return err
+		}
+		req.Header.Set("Content-Type", "application/octet-stream")
+		req.Header.Set(edge.ReferenceHeader, fmt.Sprintf("video/%d", i+1))
+		resp, err := d.http.Do(req)
+		if err != nil {
+			return err
+		}
+		_, err = io.Copy(io.Discard, resp.Body)
+		_ = resp.Body.Close() // read to its end
+		if err != nil {
+			return fmt.Errorf("storing %q at edge %s: %w", file.name, d.sites[0].name, err)
+		}
+		if resp.StatusCode != http.StatusOK {
+			return fmt.Errorf("storing %q at edge %s: it answers %s", file.name, d.sites[0].name, resp.Status)
+		}
+	}
+	return nil
+}
+
+// stored tells of Lensa's own stored copies, which its edge finds by look-back
+// as soon as the first signal is active.
+func (d *demo) stored(ctx context.Context) error {
+	return d.told("look back", func() (string, error) {
+		start, refs, after := time.Now(), map[string]bool{}, uint64(0)
+		for len(refs) < storedCopies && time.Since(start) < patience {
+			req, err := http.NewRequestWithContext(ctx, http.MethodGet, fmt.Sprintf("%s/v1/lookback?after=%d&wait=5", d.sites[0].url, after), nil)
+			if err != nil {
+				return "", err
+			}
+			resp, err := d.http.Do(req)
+			if err != nil {
+				return "", err
+			}
+			var a edge.LookbackAnswer
+			err = json.NewDecoder(io.LimitReader(resp.Body, 8<<20)).Decode(&a)
+			_ = resp.Body.Close() // read to its end
+			if err != nil {
+				return "", err
+			}
+			for _, e := range a.Events {
+				refs[e.Reference] = true
+			}
+			after = a.Next
+		}
+		if len(refs) != storedCopies {
+			return "", fmt.Errorf("%d of Lensa's %d stored copies were found", len(refs), storedCopies)
+		}
+		return fmt.Sprintf("%d of %d copies that Lensa had stored are found", len(refs), storedCopies), nil
 	})
 }
