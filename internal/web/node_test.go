@@ -45,6 +45,12 @@ type world struct {
 
 func newWorld(t testing.TB) *world {
 	t.Helper()
+	return newWorldWith(t, func(*app.Options) {})
+}
+
+// newWorldWith is newWorld with other settings.
+func newWorldWith(t testing.TB, set func(*app.Options)) *world {
+	t.Helper()
 	ctx := context.Background()
 	dir := t.TempDir() + "/node"
 	w := &world{t: t, browser: map[string]*http.Client{}, actor: map[string]access.Actor{}, key: map[string]string{}}
@@ -54,7 +60,9 @@ func newWorld(t testing.TB) *world {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	w.ok(err)
 	w.url = strings.Replace("http://"+listener.Addr().String(), "127.0.0.1", "localhost", 1)
-	w.node, err = app.New(ctx, app.Options{Data: dir, Listen: "127.0.0.1:0", PublicURL: w.url, Log: slog.New(slog.DiscardHandler), Cost: partner.Cost{MemoryKiB: 64, Passes: 1}})
+	o := app.Options{Data: dir, Listen: "127.0.0.1:0", PublicURL: w.url, Log: slog.New(slog.DiscardHandler), Cost: partner.Cost{MemoryKiB: 64, Passes: 1}}
+	set(&o)
+	w.node, err = app.New(ctx, o)
 	w.ok(err)
 	server := httptest.NewUnstartedServer(w.node.Handler())
 	w.ok(server.Listener.Close())
