@@ -71,7 +71,7 @@ func (s *server) partnerRoutes() {
 			m, err := s.Partners.ChangeMember(ctx, actor(ctx), in.ID, in.Body)
 			return &struct{ Body partner.Member }{m}, err
 		})
-	add(s, op{"list-tokens", http.MethodGet, "/api/v1/tokens", "List your partner's tokens", access.ManageTokens, http.StatusOK},
+	add(s, op{"list-tokens", http.MethodGet, "/api/v1/tokens", "List your partner's tokens", access.ReadTokens, http.StatusOK},
 		func(ctx context.Context, _ *struct{}) (*struct{ Body Page[Token] }, error) {
 			list, err := s.Partners.Tokens(ctx, actor(ctx))
 			out := &struct{ Body Page[Token] }{Page[Token]{Items: []Token{}}}

@@ -15,6 +15,7 @@ func (s *server) routes() {
 	s.signalRoutes()
 	s.groupRoutes()
 	s.partnerRoutes()
+	s.identityRoutes()
 	s.edgeRoutes()
 	s.protocolRoutes()
 	s.togetherRoutes()
