@@ -1,0 +1,180 @@
+package web_test
+
+import (
+	"bufio"
+	"context"
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/pquerna/otp/totp"
+
+	"github.com/siaga-crp/siaga/internal/access"
+	"github.com/siaga-crp/siaga/internal/partner"
+)
+
+// stream opens the event stream of a person and says when it ended with "end".
+func (w *world) stream(t *testing.T, who string) <-chan time.Time {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	t.Cleanup(cancel)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, w.url+"/live", nil)
+	w.ok(err)
+	c := *w.browser[who]
+	c.Timeout = 0
+	res, err := c.Do(req)
+	w.ok(err)
+	if ct := res.Header.Get("Content-Type"); ct != "text/event-stream" {
+		t.Fatalf("%s: the stream is %s, %d", who, ct, res.StatusCode)
+	}
+	ended := make(chan time.Time, 1)
+	go func() {
+		defer func() { _ = res.Body.Close() }()
+		for lines := bufio.NewScanner(res.Body); lines.Scan(); {
+			if lines.Text() == "event: end" {
+				ended <- time.Now()
+				return
+			}
+		}
+	}()
+	return ended
+}
+
+// Whoever is disabled, loses a role, or whose session is ended, has the open
+// stream ended within a second; other streams go on.
+func TestStreamsEndWithTheirRights(t *testing.T) {
+	w := newWorld(t)
+	ctx := t.Context()
+	shell := func(p string) access.Actor {
+		return access.Actor{Partner: p, Shell: true, Roles: []access.Role{access.Administrator}}
+	}
+	stays := w.stream(t, "platform")
+	for name, end := range map[string]func() error{
+		"reviewer": func() error {
+			_, err := w.node.Partners.ChangeMember(ctx, shell("lensa"), w.actor["reviewer"].Member, partner.Change{Disable: true})
+			return err
+		},
+		"observer": func() error {
+			_, err := w.node.Partners.ChangeMember(ctx, shell("warga"), w.actor["observer"].Member, partner.Change{Roles: []access.Role{access.Analyst}})
+			return err
+		},
+		"operator": func() error {
+			_, err := w.node.Partners.EndMemberSessions(ctx, shell("secretariat"), w.actor["operator"].Member)
+			return err
+		},
+	} {
+		ended := w.stream(t, name)
+		start := time.Now()
+		w.ok(end())
+		select {
+		case at := <-ended:
+			t.Logf("%s: ended after %v", name, at.Sub(start))
+			if took := at.Sub(start); took > time.Second {
+				t.Errorf("%s: ended after %v", name, took)
+			}
+		case <-time.After(5 * time.Second):
+			t.Errorf("%s: the stream goes on", name)
+		}
+	}
+	select {
+	case <-stays:
+		t.Error("somebody else's stream ended")
+	default:
+	}
+	if p := w.get("reviewer", "/signals"); !strings.HasPrefix(p.path, "/sign-in") {
+		t.Errorf("a disabled member reads %s", p.path)
+	}
+	if p := w.get("observer", "/signals"); p.status != http.StatusOK {
+		t.Errorf("with other roles: %d", p.status)
+	}
+}
+
+// A broken glass shows one incident to one person, and changes nothing.
+func TestBreakGlass(t *testing.T) {
+	w := newWorld(t)
+	path := "/incidents/" + w.incident
+	if p := w.get("observer", path); p.status != http.StatusNotFound {
+		t.Fatalf("before: %d", p.status)
+	}
+	form := url.Values{"_key": {"g1"}, "object": {w.incident}, "reason": {""}}
+	p := w.post("observer", "/admin/break-glass", form)
+	checkPage(t, "without a reason", p)
+	if p.status != http.StatusUnprocessableEntity || w.get("observer", path).status != http.StatusNotFound {
+		t.Fatalf("without a reason: %d", p.status)
+	}
+	form.Set("_key", "g2")
+	form.Set("reason", "Lensa asked us to look, nobody of Nusa answers")
+	if p = w.post("observer", "/admin/break-glass", form); p.status != http.StatusOK || p.path != path+"?sent=glass" {
+		t.Fatalf("breaking it: %d at %s", p.status, p.path)
+	}
+	checkPage(t, "the opened incident", p)
+	for _, part := range []string{"/timeline", "/updates", "/assets"} {
+		if p := w.get("observer", path+part); p.status != http.StatusOK {
+			t.Errorf("%s: %d", part, p.status)
+		}
+	}
+	if p := w.post("observer", path+"/acknowledge", url.Values{"_key": {"g3"}}); p.status != http.StatusNotFound {
+		t.Errorf("acting on it: %d at %s", p.status, p.path)
+	}
+	if p := w.get("observer", "/incidents?all=1"); strings.Contains(p.body, w.incident) {
+		t.Error("lists show it")
+	}
+	// Everyone reads that it was used, by whom and why.
+	for _, who := range []string{"officer", "platform"} {
+		if p := w.get(who, "/admin/break-glass"); !strings.Contains(p.body, w.incident) || !strings.Contains(p.body, "nobody of Nusa answers") {
+			t.Errorf("%s does not read of it", who)
+		}
+	}
+}
+
+// A form that needs presence comes back whole after it, without a script too.
+func TestStepUpSendsTheFormOn(t *testing.T) {
+	w := newWorld(t)
+	ctx := t.Context()
+	shell := access.Actor{Partner: "nusa", Shell: true, Roles: []access.Role{access.Administrator}}
+	_, code, err := w.node.Partners.AddMember(ctx, shell, partner.NewMember{Partner: "nusa", Name: "Hana", Email: "hana@nusa.example", Roles: []access.Role{access.Administrator}})
+	w.ok(err)
+	en, err := w.node.Partners.Begin(ctx, code)
+	w.ok(err)
+	in, _, err := w.node.Partners.Enrol(ctx, code, "a short sentence is good", "a short sentence is good", onetime(t, en.Secret, -30*time.Second), partner.Client{})
+	w.ok(err)
+	w.browser["hana"] = w.client(in.Key)
+	p := w.post("hana", "/admin/members", url.Values{"_key": {"s1"}, "name": {"Indra " + hostile}, "email": {"indra@nusa.example"}, "roles": {"officer", "analyst"}})
+	checkPage(t, "step-up", p)
+	if p.status != http.StatusForbidden || len(p.all("script", "")) != 2 {
+		t.Fatalf("%d, %d scripts", p.status, len(p.all("script", "")))
+	}
+	form := url.Values{}
+	for _, n := range p.all("input", "name") {
+		if attr(n, "type") == "hidden" {
+			form.Add(attr(n, "name"), attr(n, "value"))
+		}
+	}
+	if form.Get("_for") != "member.manage" || form.Get("_to") != "/admin/members" || len(form["roles"]) != 2 {
+		t.Fatalf("the form that waits is %v", form)
+	}
+	form.Set("_code", "000000")
+	if p = w.post("hana", "/step-up", form); p.status != http.StatusUnprocessableEntity || !strings.Contains(p.body, "indra@nusa.example") {
+		t.Fatalf("with a wrong code: %d", p.status)
+	}
+	form.Set("_code", onetime(t, en.Secret, 0))
+	if p = w.post("hana", "/step-up", form); p.status != http.StatusOK || p.path != "/admin/members" || !strings.Contains(p.body, "/first/") {
+		t.Fatalf("with the right one: %d at %s", p.status, p.path)
+	}
+	// It is for this action alone.
+	if p = w.post("hana", "/admin/tokens", url.Values{"_key": {"s2"}, "roles": {"officer"}}); p.status != http.StatusForbidden {
+		t.Errorf("another action: %d", p.status)
+	}
+}
+
+// onetime is what an authenticator shows, off by a time.
+func onetime(t *testing.T, secret string, off time.Duration) string {
+	t.Helper()
+	code, err := totp.GenerateCode(secret, time.Now().Add(off))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return code
+}
