@@ -38,6 +38,9 @@ func (s *Site) live(w http.ResponseWriter, r *http.Request, f *Frame) error {
 	}
 	w.Header().Set("Content-Type", "text/event-stream")
 	w.Header().Set("X-Accel-Buffering", "no")
+	if err := rc.Flush(); err != nil { // the page knows at once that it is live, and not at the first beat
+		return fmt.Errorf("opening the stream: %w", err)
+	}
 	seq := f.Entries
 	if q := r.URL.Query().Get("since"); q != "" {
 		var since int64

@@ -103,6 +103,11 @@ GET  /journal/{entry}                               journal.read
 GET  /more                                          session
 GET  /help                                          open
 GET  /public                                        open
+GET  /public/feed.atom                              open
+GET  /public/status.json                            open
+GET  /public/status.dsse.json                       open
+GET  /public/incidents/{id}                         open
+GET  /public/verify                                 open
 GET  /settings                                      open
 POST /settings                                      open
 GET  /settings/profile                              session
