@@ -28,7 +28,7 @@ parts: ## install what tests need: ffmpeg, PostgreSQL, Chromium
 	scripts/parts.sh
 
 test: check parts wasm ## all tests, with real ffmpeg, PostgreSQL and Chromium
-	SIAGA_TEST_LONG=1 SIAGA_TEST_FFMPEG=1 SIAGA_TEST_POSTGRES=1 SIAGA_TEST_BROWSER=1 SIAGA_TEST_DISK=1 SIAGA_TEST_CONFINED=1 $(GO) test -timeout 20m ./...
+	SIAGA_TEST_LONG=1 SIAGA_TEST_FFMPEG=1 SIAGA_TEST_POSTGRES=1 SIAGA_TEST_BROWSER=1 SIAGA_TEST_DISK=1 SIAGA_TEST_CONFINED=1 SIAGA_TEST_UPGRADE=1 $(GO) test -timeout 20m ./...
 	$(GO) test -tags purego ./fingerprint/pdq ./index
 	$(GO) test -run '^$$' -bench . -benchtime 1x -short ./fingerprint/... ./index ./edge ./internal/journal > /dev/null
 	$(GO) run ./cmd/siaga demo --once --edges 20 --listen 127.0.0.1:0
@@ -43,6 +43,9 @@ fuzz: ## ten minutes of fuzzing for each parser
 hostile: ## 1,600 crafted and 20,000 damaged files, in ten to twenty minutes of a quiet machine
 	SIAGA_HOSTILE=full SIAGA_TEST_FFMPEG=1 $(GO) test -v -run 'TestCraftedFiles|TestDamagedFiles' -timeout 120m ./internal/media
 
+faults: parts ## every fault row of the threat model at full length, a line each; ROW=name for one
+	scripts/faults.sh $(ROW)
+
 lint: ## golangci-lint, pinned in tools/go.mod
 	$(GO) tool -modfile=tools/go.mod golangci-lint run ./...
 
@@ -54,4 +57,4 @@ bench: ## figures of this machine
 	$(GO) run ./cmd/siaga bench pdq fingerprint/pdq/testdata/images/*.jpg
 	$(GO) run ./cmd/siaga bench edge
 
-.PHONY: help wasm demo build check parts test race fuzz hostile lint vuln bench
+.PHONY: help wasm demo build check parts test race fuzz hostile faults lint vuln bench

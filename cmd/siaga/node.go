@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -17,6 +18,7 @@ import (
 	"github.com/siaga-crp/siaga/internal/access"
 	"github.com/siaga-crp/siaga/internal/app"
 	"github.com/siaga-crp/siaga/internal/journal"
+	"github.com/siaga-crp/siaga/internal/keys"
 	"github.com/siaga-crp/siaga/internal/media"
 	"github.com/siaga-crp/siaga/internal/partner"
 	"github.com/siaga-crp/siaga/internal/problem"
@@ -280,21 +282,21 @@ func logCommand() *cobra.Command {
 	}
 	var o app.Options
 	var asJSON bool
-	open := func(cmd *cobra.Command, fn func(*journal.Log) error) error {
+	open := func(cmd *cobra.Command, fn func(*journal.Log, *keys.Set, journal.Store) error) error {
 		address, err := store(cmd, &o)
 		if err != nil {
 			return err
 		}
-		l, _, db, err := app.OpenLog(cmd.Context(), o.Data, address, true)
+		l, set, db, err := app.OpenLog(cmd.Context(), o.Data, address, true)
 		if err != nil {
 			return err
 		}
-		return errors.Join(fn(l), db.Close())
+		return errors.Join(fn(l, set, db), db.Close())
 	}
 	head := &cobra.Command{
 		Use: "head", Short: "Print the signed checkpoint", Example: "  siaga log head", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return open(cmd, func(l *journal.Log) error {
+			return open(cmd, func(l *journal.Log, _ *keys.Set, _ journal.Store) error {
 				var signed []byte
 				err := l.View(cmd.Context(), func(r journal.StoreReader) (err error) {
 					signed, _, err = r.Checkpoint()
@@ -318,9 +320,16 @@ states folded from entries and the chains of the edge feed, and says where
 something was changed. Exit code 1 if anything was.`,
 		Example: "  siaga log verify --data /var/lib/siaga", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return open(cmd, func(l *journal.Log) error {
+			return open(cmd, func(l *journal.Log, set *keys.Set, db journal.Store) error {
+				if c, ok := db.(interface {
+					Check(ctx context.Context) error
+				}); ok {
+					if err := c.Check(cmd.Context()); err != nil {
+						return err
+					}
+				}
 				progress, end := bar(cmd.ErrOrStderr(), "verifying")
-				report, err := l.Verify(cmd.Context(), journal.VerifyOptions{Feed: app.VerifyFeed(), Progress: func(p journal.Progress) { progress(p.Done, p.Total) }})
+				report, err := l.Verify(cmd.Context(), journal.VerifyOptions{Feed: app.VerifySignedFeed(set), Progress: func(p journal.Progress) { progress(p.Done, p.Total) }})
 				end()
 				if err != nil {
 					return err
@@ -351,7 +360,7 @@ something was changed. Exit code 1 if anything was.`,
 			if err != nil || n < 0 {
 				return useError{fmt.Errorf("%q is not the number of an entry", args[0])}
 			}
-			return open(cmd, func(l *journal.Log) error {
+			return open(cmd, func(l *journal.Log, _ *keys.Set, _ journal.Store) error {
 				var size int64
 				if err := l.View(cmd.Context(), func(r journal.StoreReader) (err error) {
 					if _, size, err = r.Checkpoint(); err == nil && size <= n {
@@ -372,8 +381,26 @@ something was changed. Exit code 1 if anything was.`,
 			})
 		},
 	}
+	rebuild := &cobra.Command{
+		Use: "rebuild", Short: "Derive everything again from the stored entries",
+		Long: `Folds all entries again and stores what differs: the states of incidents,
+signals, partners and everything else that follows from entries, and, in SQLite,
+the indexes. Entries and the tree are not touched. Stop the node first.`,
+		Example: "  siaga log rebuild --data /var/lib/siaga", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			address, err := store(cmd, &o)
+			if err != nil {
+				return err
+			}
+			n, err := app.Rebuild(cmd.Context(), o.Data, address)
+			if err == nil {
+				fmt.Fprintf(cmd.OutOrStdout(), "rebuilt changed=%d\n", n)
+			}
+			return err
+		},
+	}
 	erase := eraseCommand(&o)
-	for _, sub := range []*cobra.Command{head, verify, prove, erase} {
+	for _, sub := range []*cobra.Command{head, verify, prove, erase, rebuild} {
 		nodeFlags(sub.Flags(), &o)
 		c.AddCommand(sub)
 	}

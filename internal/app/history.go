@@ -263,3 +263,25 @@ func shellActor(r journal.StoreReader) (access.Actor, error) {
 	}
 	return partner.Shell(first), nil
 }
+
+// Rebuild derives everything of a stopped node again from its entries, and
+// returns how many objects changed.
+func Rebuild(ctx context.Context, data, database string) (changed int64, err error) {
+	set, store, err := openStopped(ctx, data, database)
+	if err != nil {
+		return 0, err
+	}
+	defer func() { err = errors.Join(err, store.Close()) }()
+	if r, ok := store.(interface {
+		Reindex(ctx context.Context) error
+	}); ok {
+		if err := r.Reindex(ctx); err != nil {
+			return 0, err
+		}
+	}
+	log, err := newLog(store, set, time.Now, nil, nil)
+	if err != nil {
+		return 0, err
+	}
+	return log.Rebuild(ctx)
+}

@@ -13,6 +13,7 @@ import (
 	"github.com/siaga-crp/siaga/fingerprint/local"
 	"github.com/siaga-crp/siaga/fingerprint/pdq"
 	"github.com/siaga-crp/siaga/internal/journal"
+	"github.com/siaga-crp/siaga/internal/keys"
 )
 
 // ListEntry is one line of a list of fingerprints.
@@ -172,7 +173,15 @@ func (m *Matcher) Match(set *fingerprint.Set) []Matched {
 }
 
 // VerifyFeed checks the operations of a node's own feed as Verify meets them.
-func VerifyFeed() func(prev, row *journal.FeedRow) error {
+func VerifyFeed() func(prev, row *journal.FeedRow) error { return verifyFeed(nil) }
+
+// VerifySignedFeed is VerifyFeed with every signature, some 10,000 a second: a
+// changed one would be sent to edges, which refuse it.
+func VerifySignedFeed(set *keys.Set) func(prev, row *journal.FeedRow) error {
+	return verifyFeed(&edge.Keys{Feed: []edge.FeedKey{{Public: set.FeedPublic()}}})
+}
+
+func verifyFeed(signers *edge.Keys) func(prev, row *journal.FeedRow) error {
 	return func(prev, row *journal.FeedRow) error {
 		op, err := edge.ParseOperation(row.Op)
 		if err != nil {
@@ -188,6 +197,11 @@ func VerifyFeed() func(prev, row *journal.FeedRow) error {
 				return err
 			}
 			pos = before.Position()
+		}
+		if signers != nil {
+			if err := signers.Verify(&op); err != nil {
+				return err
+			}
 		}
 		return op.Follows(pos)
 	}

@@ -31,6 +31,7 @@ const killPath = "SIAGA_KILL_FILE"
 func TestMain(m *testing.M) {
 	storetest.KillChild(func() (journal.Store, error) { return sqlite.Open(background, os.Getenv(killPath), sqlite.Options{}) })
 	fullDiskChild()
+	powerChild()
 	goleak.VerifyTestMain(m)
 }
 
