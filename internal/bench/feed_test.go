@@ -40,6 +40,22 @@ func TestFeedNodes(t *testing.T) {
 	}
 }
 
+// An idle edge costs the node at most 40 KB: two goroutines' stacks and the
+// buffers of its connection.
+func TestIdleEdge(t *testing.T) {
+	var out bytes.Buffer
+	if err := bench.Feed(t.Context(), &out, bench.FeedOptions{Edges: 250, Light: 250, Operations: 1, Idle: true, JSON: true}); err != nil {
+		t.Fatal(err)
+	}
+	var f bench.FeedFigures
+	if err := json.Unmarshal(out.Bytes(), &f); err != nil {
+		t.Fatal(err)
+	}
+	if f.IdleBytes <= 4<<10 || f.IdleBytes > 40<<10 {
+		t.Errorf("an idle edge takes %d bytes", f.IdleBytes)
+	}
+}
+
 func TestFeedJSON(t *testing.T) {
 	var out bytes.Buffer
 	if err := bench.Feed(t.Context(), &out, bench.FeedOptions{Edges: 3, Operations: 5, Every: time.Millisecond, Stored: true, JSON: true}); err != nil {
