@@ -284,6 +284,10 @@ type boardPage struct {
 	Silent    []Silence
 	LastHour  hour
 	Changes   []Line
+	Changed   int       // how many in all
+	Since     time.Time // the reader's last look; zero: this is the first
+	Acked     int       // for the wall: over all real incidents
+	Called    int
 }
 
 type hour struct {
@@ -291,6 +295,7 @@ type hour struct {
 	Edges, Current            int
 	AddMS, RemoveMS           float64
 	Chart                     Bars
+	Spread                    Spread // by platform
 }
 
 func (s *Site) board(w http.ResponseWriter, r *http.Request, f *Frame) error {
@@ -327,14 +332,69 @@ func (s *Site) board(w http.ResponseWriter, r *http.Request, f *Frame) error {
 		return err
 	}
 	p.Silent = append(p.Silent, silent...)
-	if p.Changes, err = s.lines(r.Context(), f, journal.RowQuery{Newest: true, Limit: 60}, 12); err != nil {
+	look := s.look(w, r, f)
+	p.Since = look.from
+	q := journal.RowQuery{Newest: true, Limit: 60}
+	if !look.from.IsZero() {
+		q.From, q.Limit = look.entry, 500
+	}
+	if p.Changes, err = s.lines(r.Context(), f, q, q.Limit); err != nil {
 		return err
+	}
+	if p.Changed = len(p.Changes); p.Changed > 12 {
+		p.Changes = p.Changes[:12]
 	}
 	f.Title = f.T("board.title")
 	if n := len(p.Real); n > 0 {
 		f.Title = f.N("board.title.open", n)
 	}
+	if r.URL.Query().Has("wall") {
+		for _, row := range p.Real {
+			p.Called += len(row.Called)
+			p.Acked += len(row.Called) - len(row.Missing())
+		}
+		return s.render(w, r, http.StatusOK, "wall", p)
+	}
 	return s.render(w, r, http.StatusOK, "board", p)
+}
+
+// looked is from when on a reader wants to know what changed.
+type looked struct {
+	entry int64
+	from  time.Time
+}
+
+// lookAgain is how long the board may be away before coming back is a new look.
+const lookAgain = 2 * time.Minute
+
+// look finds out when the reader looked at the board last. It is kept in a
+// cookie of this browser: entry and time of the last look and of this one.
+func (s *Site) look(w http.ResponseWriter, r *http.Request, f *Frame) looked {
+	var base, this looked
+	var baseAt, thisAt int64
+	if c, err := r.Cookie(cookieLook); err == nil {
+		if n, _ := fmt.Sscanf(c.Value, "%d.%d.%d.%d", &base.entry, &baseAt, &this.entry, &thisAt); n == 4 && thisAt <= f.Now.Unix() {
+			base.from, this.from = time.Unix(baseAt, 0).UTC(), time.Unix(thisAt, 0).UTC()
+		}
+	}
+	if baseAt == 0 {
+		base.from = time.Time{}
+	}
+	if r.URL.Query().Get("region") != "" || r.URL.Query().Has("wall") {
+		return base
+	}
+	if !this.from.IsZero() && f.Now.Sub(this.from) > lookAgain {
+		base = this
+	}
+	was := int64(0)
+	if !base.from.IsZero() {
+		was = base.from.Unix()
+	}
+	http.SetCookie(w, &http.Cookie{
+		Name: cookieLook, Value: fmt.Sprintf("%d.%d.%d.%d", base.entry, was, f.Entries, f.Now.Unix()), Path: "/", MaxAge: 30 * 24 * 3600,
+		HttpOnly: true, Secure: s.o.Secure, SameSite: http.SameSiteLaxMode,
+	})
+	return base
 }
 
 func (s *Site) silentEdges(ctx context.Context, f *Frame) ([]Silence, error) {
@@ -361,8 +421,8 @@ func (s *Site) silentEdges(ctx context.Context, f *Frame) ([]Silence, error) {
 
 // lastHour counts what edges told of the last hour, of the given signals or of
 // all that the reader may see.
-func (s *Site) lastHour(ctx context.Context, f *Frame, only map[string]bool) (hour, error) {
-	var h hour
+func (s *Site) lastHour(ctx context.Context, f *Frame, only map[string]bool) (h hour, err error) {
+	var all []signal.Count
 	if f.Can(string(access.ReadSignals)) {
 		counts, err := s.o.Signals.Counts(ctx, f.Me, f.Now.Add(-time.Hour))
 		if err != nil {
@@ -384,13 +444,20 @@ func (s *Site) lastHour(ctx context.Context, f *Frame, only map[string]bool) (ho
 			}
 			per[c.Minute] += c.Matches
 		}
-		h.Chart = minuteBars(f, per)
+		h.Chart, all = minuteBars(f, per), counts
 	}
+	var edges []api.Edge
+	defer func() {
+		if all != nil {
+			h.Spread = spread(f, all, edges, 60)
+		}
+	}()
 	if f.Can(string(access.ReadEdges)) {
 		list, err := s.o.Edges.EdgesFor(ctx, f.Me)
 		if err != nil {
 			return h, err
 		}
+		edges = list
 		for _, e := range list {
 			h.Edges++
 			if e.State == "current" {

@@ -143,7 +143,7 @@ func TestPagesAreAccessible(t *testing.T) {
 		}
 		nobody := w.tab(t, "nobody")
 		nobody.cookie("siaga_lang", lang)
-		for _, path := range []string{"/public", "/sign-in", "/journal/verify", "/help"} {
+		for _, path := range []string{"/public", "/public/incidents/" + w.incident, "/public/verify", "/sign-in", "/journal/verify", "/help"} {
 			visit(nobody, lang, path)
 		}
 	}
@@ -299,4 +299,50 @@ func zipped(t *testing.T, s string) int {
 		t.Fatal(err)
 	}
 	return b.Len()
+}
+
+// From a fresh browser on a phone to a notified incident: at most eight taps
+// and fields from the signed-in form, and less than a minute.
+func TestNotifyOnAPhone(t *testing.T) {
+	needBrowser(t)
+	w := newWorld(t)
+	b := w.tab(t, "platform")
+	b.wide(390)
+	start := time.Now()
+	b.open("/incidents/new?lang=id")
+	click := func(sel string) {
+		b.t.Helper()
+		eval[bool](b, fmt.Sprintf(`document.querySelector(%q).click(), true`, sel))
+	}
+	write := func(sel, text string) {
+		b.t.Helper()
+		b.ok(chromedp.Do(b.ctx, chromedp.SendKeys(chromedp.CSS(sel), text)))
+	}
+	click("input[name=real][value=real]")
+	write("#what", "Seorang pria menyiarkan serangan di pasar")
+	write("#place", "Kota Seroja")
+	write("#urls", "https://lensa.example/live/10")
+	click("input[name=live][value=yes]")
+	click("input[name=more][value=unknown]")
+	taps := 6
+	send := func() {
+		t.Helper()
+		eval[bool](b, `setTimeout(() => document.querySelector("form.form button.primary").click(), 0), window.old = 1, true`)
+		b.until("the answer", `!window.old && document.readyState === "complete"`, 20*time.Second)
+	}
+	send()
+	taps++
+	if eval[bool](b, `!!document.querySelector("#h-same")`) { // the same country within six hours: is it this one?
+		if !strings.Contains(eval[string](b, `document.querySelector(".banner.warn").innerText`), w.incident) {
+			t.Error("the likely duplicate is not named")
+		}
+		send()
+		taps++
+	}
+	b.until("the receipt", `location.search.includes("sent=notified")`, 10*time.Second)
+	took := time.Since(start)
+	t.Logf("%d taps and fields, %v", taps, took)
+	if taps > 8 || took > time.Minute {
+		t.Errorf("%d taps and fields in %v, want 8 in a minute", taps, took)
+	}
 }

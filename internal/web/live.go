@@ -67,6 +67,9 @@ func (s *Site) live(w http.ResponseWriter, r *http.Request, f *Frame) error {
 		}
 		return rc.Flush()
 	}
+	if send("beat", liveEvent{Seq: seq, On: []string{}, At: s.o.Now().UnixMilli()}) != nil {
+		return nil
+	}
 	for {
 		committed := s.o.Journal.Committed()
 		// Whoever is disabled, signed out, or has other roles than when the

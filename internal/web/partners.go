@@ -272,8 +272,3 @@ func (s *Site) more(w http.ResponseWriter, r *http.Request, f *Frame) error {
 	f.Section, f.Title = "more", f.T("nav.more")
 	return s.render(w, r, http.StatusOK, "more", struct{ *Frame }{f})
 }
-
-func (s *Site) help(w http.ResponseWriter, r *http.Request, f *Frame) error {
-	f.Section, f.Title = "more", f.T("nav.help")
-	return s.render(w, r, http.StatusOK, "help", struct{ *Frame }{f})
-}

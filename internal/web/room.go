@@ -166,11 +166,15 @@ func (s *Site) room(w http.ResponseWriter, r *http.Request, f *Frame) error {
 		return err
 	}
 	p.Unknown = s.unknowns(r.Context(), f, inc, p.Missing)
-	if p.Signals, _, err = s.o.Signals.List(r.Context(), f.Me, signal.Query{Incident: inc.ID, Limit: 500}); err != nil && !denied(err) {
-		return err
+	if asked(r, "") { // the links to the parts stand in no region
+		if p.Signals, _, err = s.o.Signals.List(r.Context(), f.Me, signal.Query{Incident: inc.ID, Limit: 500}); err != nil && !denied(err) {
+			return err
+		}
 	}
-	if p.Spread, p.Counts, err = s.spread(r.Context(), f, inc.ID, spans[0]); err != nil {
-		return err
+	if asked(r, "counts") || asked(r, "spread") {
+		if p.Spread, p.Counts, err = s.spread(r.Context(), f, inc.ID, spans[0]); err != nil {
+			return err
+		}
 	}
 	p.Matches = p.Spread.Total
 	if f.Can(string(access.ReadEdges)) {
@@ -183,7 +187,9 @@ func (s *Site) room(w http.ResponseWriter, r *http.Request, f *Frame) error {
 		}
 	}
 	p.UnknownMore = len(p.Unknown) - 5
-	p.Chart = timelineChart(f, inc, p.Runs)
+	if asked(r, "timeline") {
+		p.Chart = timelineChart(f, inc, p.Runs)
+	}
 	entries, err := s.o.Incidents.Timeline(r.Context(), f.Me, inc.ID, 0, 60)
 	if err != nil {
 		return err

@@ -102,6 +102,9 @@ func (s *Site) routes() []route {
 
 		{"GET /more", s.more, false, false},
 		{"GET /help", s.help, true, false},
+		{"GET /help/keys", s.helpKeys, true, false},
+		{"GET /glossary", s.glossary, true, false},
+		{"GET /search", s.find, false, false},
 		{"GET /public", s.publicHome, true, true},
 		{"GET /public/incidents/{id}", s.publicIncident, true, true},
 		{"GET /public/verify", s.publicVerify, true, true},

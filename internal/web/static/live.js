@@ -48,11 +48,55 @@
   // The page that says that a form was taken lets its text go.
   if ($("[data-sent]")) try { sessionStorage.removeItem(sessionStorage.getItem("siaga-sent")); sessionStorage.removeItem("siaga-sent"); } catch { /* storage may be off */ }
 
+  // A file's text is put into the field beside it, in the browser; a page prints.
+  $$("[data-file-for]").forEach((box) => {
+    box.hidden = false;
+    $("input", box).addEventListener("change", async (e) => {
+      const file = e.target.files[0];
+      if (file && file.size <= 131072) document.getElementById(box.dataset.fileFor).value = await file.text();
+    });
+  });
+  $$("[data-print]").forEach((b) => { b.hidden = false; b.addEventListener("click", () => print()); });
+
+  // Esc closes what is open. Single letters act only if the reader chose so,
+  // and never while typing (WCAG 2.1.4).
+  let went = 0;
+  document.addEventListener("keydown", (e) => {
+    if (e.key === "Escape") {
+      const open = $$("details[open][data-menu]").pop();
+      if (open) { open.open = false; $("summary", open).focus(); }
+      else if (document.activeElement && document.activeElement !== document.body) document.activeElement.blur();
+      return;
+    }
+    if (!("keys" in text) || e.ctrlKey || e.metaKey || e.altKey || e.isComposing || e.target.closest("input,textarea,select,[contenteditable]")) return;
+    const rows = $$("main .rows > li a[href], main tbody th a[href]").filter((a) => a.offsetParent);
+    const at = rows.indexOf(document.activeElement);
+    const go = (to) => { e.preventDefault(); location.assign(to); };
+    const press = (sel) => { const b = $(sel); if (b) { e.preventDefault(); b.click(); } };
+    if (went && Date.now() - went < 1500) {
+      went = 0;
+      const to = { b: "/", i: "/incidents", s: "/signals", c: "/cases", e: "/edges" }[e.key];
+      if (to) go(to);
+      return;
+    }
+    switch (e.key) {
+    case "g": went = Date.now(); break;
+    case "j": case "k": { const n = rows[Math.min(rows.length - 1, Math.max(0, at + (e.key === "j" ? 1 : -1)))]; if (n) { e.preventDefault(); n.focus(); } break; }
+    case "o": if (at >= 0) { e.preventDefault(); rows[at].click(); } break;
+    case "/": { const f = $("main input[type=search]") || $("#seek"); if (f) { e.preventDefault(); f.focus(); } break; }
+    case "n": if ($("a[href='/incidents/new']")) go("/incidents/new"); break;
+    case "?": go("/help/keys"); break;
+    case "v": press("#asks a.btn.primary, #asks button.primary"); break;
+    case "u": press("[data-key=u]"); break;
+    }
+  });
+  if ("keys" in text) $$("[data-key]").forEach((b) => { const k = document.createElement("kbd"); k.textContent = b.dataset.key; b.append(" ", k); });
+
   const status = $("#live");
   if (!status || !text.live || !window.EventSource) return;
   const label = $("[data-live-text]", status), icon = $("use", status);
   const topics = text.live.split(" ");
-  let seq = Number(text.liveSeq || 0), heard = Date.now(), refreshed = Date.now(), skew = 0, lost = 0, retry = 1, source, timer, again = 0, paused = false, ended = false;
+  let seq = Number(text.liveSeq || 0), heard = Date.now(), refreshed = Date.now(), skew = 0, lost = 0, retry = 1, source, timer, again = 0, paused = false, ended = false, told = false;
   const title = document.title;
   const dirty = new Set(), waiting = new Map(), last = new Map();
 
@@ -62,7 +106,12 @@
     if (label.textContent !== words) label.textContent = words;
   };
   const old = (on) => {
-    $$("[data-region]").forEach((r) => r.classList.toggle("old", on));
+    $$("[data-region]").forEach((r) => {
+      r.classList.toggle("old", on);
+      const h = $("h2", r), w = h && $(".old-word", h);
+      if (on && h && !w) { const s = document.createElement("span"); s.className = "old-word"; s.textContent = text.liveRegion; h.append(s); }
+      else if (!on && w) w.remove();
+    });
     document.title = on ? text.liveOld + " " + title : title;
   };
 
@@ -88,7 +137,7 @@
 
   // Each page gives forms new keys: they are no change.
   const same = (a, b) => {
-    const [x, y] = [a, b].map((n) => { n = n.cloneNode(true); $$("input[name=_key]", n).forEach((i) => i.setAttribute("value", "")); n.classList.remove("old"); return n; });
+    const [x, y] = [a, b].map((n) => { n = n.cloneNode(true); $$("input[name=_key]", n).forEach((i) => i.setAttribute("value", "")); n.classList.remove("old"); $$(".old-word", n).forEach((w) => w.remove()); return n; });
     return x.isEqualNode(y);
   };
 
@@ -118,10 +167,10 @@
     if (said.length) announce(said.join(", "));
   };
   const polite = $("#announce"); let quiet = 0, held;
-  const announce = (s) => {
+  const announce = (s, whole) => {
     if (!polite) return;
     clearTimeout(held);
-    held = setTimeout(() => { quiet = Date.now(); polite.textContent = fill(text.liveChanged, s); }, Math.max(0, 5000 - (Date.now() - quiet)));
+    held = setTimeout(() => { quiet = Date.now(); polite.textContent = whole ? s : fill(text.liveChanged, s); }, Math.max(0, 5000 - (Date.now() - quiet)));
   };
 
   const mark = (on) => {
@@ -137,6 +186,7 @@
       const d = JSON.parse(e.data);
       heard = Date.now(); seq = d.seq || seq; retry = 1; again = 0;
       if (d.at) skew = heard - d.at;
+      if (Math.abs(skew) > 2000 && !told) { told = true; announce(fill(text.liveSkew, Math.round(Math.abs(skew) / 1000)), true); }
       if (lost) { lost = 0; old(false); $$("[data-region]").forEach((r) => dirty.add(r.dataset.region)); refresh(); }
       return d;
     };
@@ -153,16 +203,21 @@
       retry = Math.min(retry * 2, 30);
     };
   };
+  const now = document.createElement("button");
+  now.type = "button"; now.className = "btn small"; now.hidden = true; now.textContent = text.liveAgain;
+  now.addEventListener("click", () => { clearTimeout(timer); source?.close(); connect(); });
+  status.after(now);
   const utc = (ms) => new Date(ms).toISOString().slice(11, 19);
   const tick = () => {
-    const now = Date.now(), age = Math.max(0, Math.round((now - heard) / 1000));
-    if (paused) say("quiet", "done", fill(text.livePaused, Math.round((now - refreshed) / 1000)));
-    else if (lost && now - heard > 15000) {
+    const t = Date.now(), age = Math.max(0, Math.round((t - heard) / 1000));
+    now.hidden = !(lost && t - heard > 15000);
+    if (paused) say("quiet", "done", fill(text.livePaused, Math.round((t - refreshed) / 1000)));
+    else if (lost && t - heard > 15000) {
       old(true);
-      say("gone", "fail", text.liveGone.replace("{time}", utc(lost)).replace("{age}", age).replace("{again}", Math.max(0, Math.round((again - now) / 1000))));
+      say("gone", "fail", text.liveGone.replace("{time}", utc(lost)).replace("{age}", age).replace("{again}", Math.max(0, Math.round((again - t) / 1000))));
     } else if (age >= 15) say("late", "late", fill(text.liveLate, age));
     else say("", "active", fill(text.liveNow, age));
-    const server = new Date(now - skew), c = $("#clock time");
+    const server = new Date(t - skew), c = $("#clock time");
     if (c) c.textContent = server.toISOString().slice(11, 19);
     if (dirty.size) refresh();
   };
