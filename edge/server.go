@@ -584,6 +584,9 @@ func (b *answer) setResult(s *fingerprint.Set, r *Result) {
 	if s.TLSH != "" {
 		one(fingerprint.TLSH, s.TLSH)
 	}
+	if len(s.Frames) > 0 {
+		one(fingerprint.VPDQ, "") // its frames would be longer than the answer
+	}
 	for _, ms := range [][]Match{r.Matches, r.Exercise} {
 		for i := range ms {
 			if !slices.Contains(done, ms[i].Kind) {

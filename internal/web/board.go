@@ -152,7 +152,8 @@ func (s *Site) approvals(ctx context.Context, f *Frame, incidentID string) ([]As
 			Href:   "/signals/" + sig.ID + "/approve", Verb: f.T("ask.approve.do"), Primary: true,
 		})
 	}
-	return out, nil
+	variants, err := s.variantAsks(ctx, f, incidentID)
+	return append(out, variants...), err
 }
 
 // weight puts what ends within half an hour first, then what waits for the

@@ -1,10 +1,13 @@
 package web_test
 
 import (
+	"context"
 	"net/http"
 	"net/url"
 	"strings"
 	"testing"
+
+	"github.com/siaga-crp/siaga/internal/protocol"
 )
 
 // A variant is added from the group's page in one step, out of what siaga hash
@@ -44,6 +47,18 @@ func TestGroupPage(t *testing.T) {
 	json := `{"file":"v.mp4","bytes":1,"sha256":"` + strings.Repeat("ef", 32) + `","vpdq":[{"frame":0,"time_s":0.5,"hash":"` + strings.Repeat("3c5a69960f1e2d4b", 4) + `","quality":80}]}`
 	if p := post("platform", "/groups/G-1/variants", url.Values{"values": {json}}); p.status != http.StatusOK || !strings.Contains(p.body, "vpdq") {
 		t.Errorf("one line of siaga hash --json: %d", p.status)
+	}
+
+	// A variant that went out at once is asked of the others.
+	if _, err := w.node.Incidents.Act(context.Background(), w.actor["platform"], w.incident, "sea-crp", protocol.Action{Verb: protocol.CastVote, Vote: protocol.VoteYes}); err != nil {
+		t.Fatal(err)
+	}
+	if p := post("platform", "/groups/G-1/variants", url.Values{"values": {"sha256 " + strings.Repeat("77", 32)}}); !strings.Contains(text(p.all("main", "")[0]), "not approved yet") {
+		t.Errorf("a variant of an active protocol: %s", text(p.all("main", "")[0]))
+	}
+	asked := w.get("officer", "/asks")
+	if !strings.Contains(text(asked.all("main", "")[0]), "Approve the variants of group G-1") {
+		t.Errorf("asked of the officer: %s", text(asked.all("main", "")[0]))
 	}
 
 	// Approve asks for digits; suspend is one tap and a reason.

@@ -138,8 +138,8 @@ func verbs(f *Frame, sig signal.Signal) map[string]bool {
 	own := sig.Own[f.Me.Partner].State
 	platform := f.Me.Kind == access.Platform
 	return map[string]bool{
-		"approve":  decide && sig.State == signal.Proposed && (other || platform),
-		"refuse":   decide && sig.State == signal.Proposed,
+		"approve":  decide && (sig.State == signal.Proposed && (other || platform) || sig.State == signal.Active && sig.AtOnce && other),
+		"refuse":   decide && (sig.State == signal.Proposed || sig.State == signal.Active && sig.AtOnce),
 		"suspend":  suspend && (sig.State == signal.Active || own == signal.Active),
 		"resume":   decide && (sig.State == signal.Suspended && (other || platform) || sig.Tripped != "" || own == signal.Suspended),
 		"withdraw": withdraw && (sig.State == signal.Proposed || sig.State == signal.Active || sig.State == signal.Suspended),
