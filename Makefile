@@ -35,7 +35,7 @@ test: check parts wasm ## all tests, with real ffmpeg, PostgreSQL and Chromium
 	scripts/fuzz.sh 90
 
 race: ## the concurrent packages under the race detector (needs cgo)
-	$(GO) test -race -timeout 20m ./index ./edge ./internal/feed ./internal/journal ./internal/store/sqlite ./internal/app ./internal/web
+	$(GO) test -race -timeout 20m ./index ./edge ./internal/feed ./internal/bus ./internal/relay ./internal/journal ./internal/store/sqlite ./internal/app ./internal/web
 
 fuzz: ## ten minutes of fuzzing for each parser
 	scripts/fuzz.sh each 600
