@@ -26,6 +26,7 @@ partition|./internal/feed|TestFaults|
 rollback|./internal/app|TestRolledBack|
 rollback-edge|./internal/feed|TestNodeRestoredFromABackup|
 restore|./internal/app|TestBackupAndRestore|
+restore-million|./internal/backup|TestRestoreMany|SIAGA_BACKUP_ENTRIES=1000000
 clock|./internal/protocol|TestClockJumps|
 clock-edge|./internal/feed|TestClocks|
 corrupt-edge|./internal/feed|TestDamagedFolder|

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -267,6 +268,37 @@ func TestMemory(t *testing.T) {
 	if got := peak() - before.HeapInuse; int64(got) > 24<<20 { //nolint:gosec // a difference
 		t.Errorf("the heap grew by %d MiB for some 10 MB of entries", got>>20)
 	}
+}
+
+// TestRestoreMany measures a restore of SIAGA_BACKUP_ENTRIES entries, from the
+// file to a verified store: what lies between a backup and serving again.
+func TestRestoreMany(t *testing.T) {
+	n, err := strconv.Atoi(os.Getenv("SIAGA_BACKUP_ENTRIES"))
+	if err != nil {
+		t.Skip("set SIAGA_BACKUP_ENTRIES=1000000 (make faults does)")
+	}
+	p, signer := filled(t, n)
+	id := identity(t)
+	begun := time.Now()
+	b, w := write(t, p, id)
+	wrote := time.Since(begun)
+	to := newPlace(t, signer, p.vkey)
+	begun = time.Now()
+	c, err := Restore(t.Context(), bytes.NewReader(b), to.store, ReadOptions{Identities: []age.Identity{id}, VKey: p.vkey})
+	if err != nil || c.Root != w.Root {
+		t.Fatal(err)
+	}
+	read := time.Since(begun)
+	begun = time.Now()
+	r, err := to.log.Verify(t.Context(), journal.VerifyOptions{})
+	if err != nil || !r.OK() || r.Root != w.Root {
+		t.Fatal(r.Faults, err)
+	}
+	verify := time.Since(begun)
+	if total := read + verify; n >= 1_000_000 && total > time.Duration(n/1_000_000)*2*time.Minute {
+		t.Errorf("a restore of %d entries took %s", n, total)
+	}
+	fmt.Printf("fault=restore entries=%d bytes=%d write_s=%.1f read_s=%.1f verify_s=%.1f\n", n, len(b), wrote.Seconds(), read.Seconds(), verify.Seconds())
 }
 
 type writerFunc func(b []byte) (int, error)
