@@ -63,8 +63,6 @@ type Options struct {
 	SignIn SignIn `yaml:"sign_in"`
 	OIDC   OIDC   `yaml:"oidc"`
 
-	OIDCClient *http.Client // for requests to the OpenID provider; nil: a guarded one
-
 	InternalHosts []string    `yaml:"internal_hosts"` // hosts with their port, such as relay.nusa.internal:25, that messages may be sent to although they are not public
 	Mail          MailOptions `yaml:"mail"`
 

@@ -1,13 +1,16 @@
 package app
 
 import (
-	"net/http"
+	"cmp"
+	"fmt"
+	"net"
 	"net/url"
 	"os"
 	"strings"
 	"time"
 
 	"github.com/siaga-crp/siaga/internal/oidc"
+	"github.com/siaga-crp/siaga/internal/outbound"
 	"github.com/siaga-crp/siaga/internal/problem"
 )
 
@@ -77,11 +80,15 @@ func (n *Node) provider() (*oidc.Provider, error) {
 		}
 		secret = strings.TrimSpace(string(b))
 	}
-	client := n.o.OIDCClient
-	if client == nil {
-		client = &http.Client{Timeout: 10 * time.Second}
+	// The operator named the issuer, which may be on the operator's own network;
+	// what its documents name besides must be public.
+	u, err := url.Parse(c.Issuer)
+	if err != nil {
+		return nil, fmt.Errorf("reading the address of the OpenID provider: %w", err)
 	}
+	port := cmp.Or(u.Port(), map[string]string{"http": "80"}[u.Scheme], "443")
+	guard := outbound.New(outbound.Options{Internal: append([]string{net.JoinHostPort(u.Hostname(), port)}, n.o.InternalHosts...)})
 	return oidc.New(oidc.Options{
-		Issuer: c.Issuer, ClientID: c.ClientID, Secret: secret, Name: c.Name, Redirect: n.URL + "/oidc/callback", Client: client, Now: n.o.Now,
+		Issuer: c.Issuer, ClientID: c.ClientID, Secret: secret, Name: c.Name, Redirect: n.URL + "/oidc/callback", Client: guard.Client(), Now: n.o.Now,
 	})
 }

@@ -9,7 +9,6 @@ import (
 	"net/url"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/zitadel/oidc/v3/example/server/exampleop"
 	"github.com/zitadel/oidc/v3/example/server/storage"
@@ -60,7 +59,6 @@ func TestOIDC(t *testing.T) {
 	issuer, clients := provider(t, known)
 	w := newWorldWith(t, func(o *app.Options) {
 		o.OIDC = app.OIDC{Issuer: issuer, ClientID: "siaga", Name: "Nusa account"}
-		o.OIDCClient = &http.Client{Timeout: 10 * time.Second}
 	})
 	clients["siaga"] = storage.NativeClient("siaga", w.url+"/oidc/callback")
 	ctx := t.Context()
