@@ -26,6 +26,7 @@ import (
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 
 	"github.com/siaga-crp/siaga/internal/access"
+	"github.com/siaga-crp/siaga/internal/health"
 	"github.com/siaga-crp/siaga/internal/incident"
 	"github.com/siaga-crp/siaga/internal/journal"
 	"github.com/siaga-crp/siaga/internal/partner"
@@ -46,6 +47,7 @@ type Options struct {
 	Incidents *incident.Service
 	Signals   *signal.Service
 	Edges     Edges
+	Health    Health
 	Journal   *journal.Log
 	Log       *slog.Logger
 	Now       func() time.Time
@@ -55,6 +57,11 @@ type Options struct {
 type Edges interface {
 	// EdgesFor returns the edges that the actor may see.
 	EdgesFor(ctx context.Context, by access.Actor) ([]Edge, error)
+}
+
+// Health says how the node is.
+type Health interface {
+	Health(ctx context.Context, by access.Actor) (health.Report, error)
 }
 
 type server struct {

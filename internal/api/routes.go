@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/siaga-crp/siaga/internal/access"
+	"github.com/siaga-crp/siaga/internal/health"
 )
 
 // routes is all of the interface. Each line is a group that stands in the file
@@ -38,6 +39,11 @@ type Edge struct {
 }
 
 func (s *server) edgeRoutes() {
+	add(s, op{"get-health", http.MethodGet, "/api/v1/health", "Say how the node is", access.ReadHealth, http.StatusOK},
+		func(ctx context.Context, _ *struct{}) (*struct{ Body health.Report }, error) {
+			r, err := s.Health.Health(ctx, actor(ctx))
+			return &struct{ Body health.Report }{r}, err
+		})
 	add(s, op{"list-edges", http.MethodGet, "/api/v1/edges", "List the edges that follow this node's feed", access.ReadEdges, http.StatusOK},
 		func(ctx context.Context, _ *struct{}) (*struct{ Body Page[Edge] }, error) {
 			if err := access.Allow(actor(ctx), access.ReadEdges, s.Now()); err != nil {

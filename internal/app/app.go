@@ -91,18 +91,20 @@ type Node struct {
 	Jobs      *jobs.Jobs
 	URL       string // by which people reach it
 
-	store    journal.Store  // by way of the guard
-	guard    *history.Guard // nil before New
-	epoch    uint64         // of the history that this node went on with
-	edgeKeys *edge.Keys     // with which edges prove what they saw
-	dial     *outbound.Guard
-	o        Options
-	listener net.Listener
-	handler  http.Handler
-	tokens   tokenCache
-	metrics  *metrics
-	drafts   *feed.Drafts
-	bus      *bus.Bus // nil: none
+	store       journal.Store  // by way of the guard
+	guard       *history.Guard // nil before New
+	epoch       uint64         // of the history that this node went on with
+	edgeKeys    *edge.Keys     // with which edges prove what they saw
+	dial        *outbound.Guard
+	o           Options
+	listener    net.Listener
+	handler     http.Handler
+	tokens      tokenCache
+	metrics     *metrics
+	unsigned    unsigned
+	certificate certificate
+	drafts      *feed.Drafts
+	bus         *bus.Bus // nil: none
 }
 
 // Version is the program's version, from the build.
@@ -299,7 +301,7 @@ func (n *Node) mount() error {
 	})
 	mux := http.NewServeMux()
 	edges := edgeDirectory{n}
-	api.Install(mux, api.Options{Partners: n.Partners, Incidents: n.Incidents, Signals: n.Signals, Edges: edges, Journal: n.Log, Log: o.Log, Now: o.Now})
+	api.Install(mux, api.Options{Partners: n.Partners, Incidents: n.Incidents, Signals: n.Signals, Edges: edges, Health: n, Journal: n.Log, Log: o.Log, Now: o.Now})
 	feedHandler := n.Hub.Handler()
 	for _, p := range []string{"GET /api/v1/feed", "GET /api/v1/feed/", "POST /api/v1/feed/"} {
 		mux.Handle(p, feedHandler)
@@ -318,7 +320,7 @@ func (n *Node) mount() error {
 	}
 	site, err := web.New(web.Options{
 		OIDC:     provider,
-		Partners: n.Partners, Incidents: n.Incidents, Signals: n.Signals, Journal: n.Log, Edges: edges, Sign: n.Keys.Signer.Sign, VKey: n.Keys.VKey, Log: o.Log, Now: o.Now,
+		Partners: n.Partners, Incidents: n.Incidents, Signals: n.Signals, Journal: n.Log, Edges: edges, Health: n, Sign: n.Keys.Signer.Sign, VKey: n.Keys.VKey, Log: o.Log, Now: o.Now,
 		Duty: n.Duty, Notify: n.Notify,
 		Secure: strings.HasPrefix(n.URL, "https://"), PublicURL: n.URL, Node: "Siaga", Notice: o.Notice,
 	})
@@ -376,9 +378,7 @@ func (n *Node) ready(w http.ResponseWriter, r *http.Request) {
 		_, _ = fmt.Fprintf(w, "not ready: %s\n", why)
 		return
 	}
-	if err := n.store.Update(ctx, func(tx journal.StoreTx) error {
-		return tx.PutPrivate(journal.Private{Kind: "health", ID: "write", Doc: []byte("{}"), Expires: n.o.Now().Add(time.Hour)})
-	}); err != nil {
+	if err := n.writable(ctx); err != nil {
 		w.WriteHeader(http.StatusServiceUnavailable)
 		reason := "the store cannot be written to"
 		if p, ok := errors.AsType[*problem.Error](err); ok {

@@ -52,6 +52,7 @@ type Runner interface {
 	Start(ctx context.Context) error
 	Stop(ctx context.Context) error
 	StopAndCancel(ctx context.Context) error
+	JobList(ctx context.Context, params *river.JobListParams) (*river.JobListResult, error)
 }
 
 // Handler runs jobs of one kind.
@@ -188,6 +189,37 @@ func (j *Jobs) Run(ctx context.Context) error {
 		return fmt.Errorf("jobs: stopping: %w", err)
 	}
 	return nil
+}
+
+// Counts are how many jobs do not go as they should.
+type Counts struct {
+	Late    int64 // due before the given time, and not begun; at most 1,000 are counted
+	Failing int64 // failed, and are tried again; at most 1,000 are counted
+}
+
+// Counts counts the jobs that should have begun before a time, and those that
+// failed.
+func (j *Jobs) Counts(ctx context.Context, before time.Time) (c Counts, err error) {
+	const most = 1000
+	of := func(states ...rivertype.JobState) ([]*rivertype.JobRow, error) {
+		r, err := j.runner.JobList(ctx, river.NewJobListParams().States(states...).OrderBy(river.JobListOrderByScheduledAt, river.SortOrderAsc).First(most))
+		if err != nil {
+			return nil, fmt.Errorf("jobs: counting: %w", err)
+		}
+		return r.Jobs, nil
+	}
+	waiting, err := of(rivertype.JobStateAvailable, rivertype.JobStateScheduled)
+	if err != nil {
+		return c, err
+	}
+	for _, w := range waiting {
+		if w.ScheduledAt.Before(before) {
+			c.Late++
+		}
+	}
+	failing, err := of(rivertype.JobStateRetryable)
+	c.Failing = int64(len(failing))
+	return c, err
 }
 
 type schedule func(time.Time) time.Time

@@ -88,6 +88,8 @@ func (s *Site) routes() []route {
 		{"GET /admin/tokens", s.tokens, false, false},
 		{"POST /admin/tokens", s.tokensDo, false, false},
 
+		{"GET /admin/health", s.health, false, false},
+
 		{"GET /protocols", s.protocols, false, false},
 		{"GET /protocols/new", s.newVersion, false, false},
 		{"POST /protocols/new", s.newVersionDo, false, false},

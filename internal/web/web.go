@@ -57,6 +57,7 @@ type Options struct {
 	Notify    *notify.Service
 	Journal   *journal.Log
 	Edges     Edges
+	Health    Health
 	Log       *slog.Logger
 	Now       func() time.Time
 	Secure    bool   // pages are reached over https: cookies say so
