@@ -8,7 +8,6 @@ package access
 
 import (
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/siaga-crp/siaga/internal/problem"
@@ -131,19 +130,19 @@ func Allow(a Actor, do Action, now time.Time) error {
 		return problem.New(problem.SignIn, "this needs someone who is signed in", "sign in, or send an API token")
 	}
 	if !slices.ContainsFunc(r.Roles, a.Has) || (r.Kinds != nil && !slices.Contains(r.Kinds, a.Kind)) {
-		return problem.Newf(problem.Denied, "to %s, the role %s is needed", r.What, r.need()).
+		return problem.Newf(problem.Denied, "to %s, the role %s is needed", problem.Say(r.What), r.need()).
 			WithFix("ask an administrator of your partner for it")
 	}
 	if a.Token != "" && r.Scope == "" {
-		return problem.Newf(problem.Denied, "to %s, a person must be signed in; a token cannot do it", r.What).
+		return problem.Newf(problem.Denied, "to %s, a person must be signed in; a token cannot do it", problem.Say(r.What)).
 			WithFix("sign in and do it on the page")
 	}
 	if a.Token != "" && !slices.Contains(a.Scopes, r.Scope) {
-		return problem.Newf(problem.Denied, "to %s, a token with the scope %s is needed", r.What, r.Scope).
+		return problem.Newf(problem.Denied, "to %s, a token with the scope %s is needed", problem.Say(r.What), r.Scope).
 			WithFix("use a token with that scope")
 	}
 	if r.StepUp && a.Token == "" && !a.Shell && !a.proved(do, now) {
-		p := problem.Newf(problem.StepUp, "to %s, prove again that it is you", r.What).
+		p := problem.Newf(problem.StepUp, "to %s, prove again that it is you", problem.Say(r.What)).
 			WithFix("touch your passkey or enter a fresh code, then send again")
 		p.For = string(do)
 		return p
@@ -158,20 +157,19 @@ func (a Actor) proved(do Action, now time.Time) bool {
 	return (a.For == do || a.For == AnyAction) && age <= StepUpFresh
 }
 
-func (r Rule) need() string {
-	names := make([]string, len(r.Roles))
+func (r Rule) need() problem.Words {
+	roles := make(problem.AnyOf, len(r.Roles))
 	for i, role := range r.Roles {
-		names[i] = string(role)
+		roles[i] = problem.Words{Format: string(role)}
 	}
-	s := strings.Join(names, " or ")
-	if r.Kinds != nil {
-		kinds := make([]string, len(r.Kinds))
-		for i, k := range r.Kinds {
-			kinds[i] = string(k)
-		}
-		s += " of a partner of kind " + strings.Join(kinds, " or ")
+	if r.Kinds == nil {
+		return problem.Say("%s", roles)
 	}
-	return s
+	kinds := make(problem.AnyOf, len(r.Kinds))
+	for i, k := range r.Kinds {
+		kinds[i] = problem.Words{Format: string(k)}
+	}
+	return problem.Say("%s of a partner of kind %s", roles, kinds)
 }
 
 // NeedsStepUp reports whether the action asks a signed-in person for a fresh

@@ -251,7 +251,7 @@ func (g *Gate) refuse(w http.ResponseWriter, r *http.Request, l Lane, why string
 	}
 	s := int(min(max(wait.Round(time.Second), time.Second), time.Minute) / time.Second)
 	w.Header().Set("Retry-After", strconv.Itoa(s))
-	g.o.Refuse(w, r, problem.Newf(problem.Busy, "%s", detail).WithFix("try again in %d s; nothing of this request was done", s))
+	g.o.Refuse(w, r, problem.New(problem.Busy, detail, "").WithFix("try again in %d s; nothing of this request was done", s))
 }
 
 // spend takes a request off the caller's budget. It returns how long to wait

@@ -234,7 +234,7 @@ func TestWhoMayDoWhatWithGroups(t *testing.T) {
 		{"one that may not see it", "warga", get, "/groups/G-1", "", 404, `there is no group \"G-1\" that you may see`},
 		{"one that is not there", "nusa", get, "/groups/G-9", "", 404, `there is no group \"G-9\" that you may see`},
 		{"a variant of what one may not see", "warga", post, "/groups/G-1/variants", variantOf(310), 404, "there is no group"},
-		{"an observer adds", "lensa-observer", post, "/groups/G-1/variants", variantOf(310), 403, "analyst or officer or reviewer"},
+		{"an observer adds", "lensa-observer", post, "/groups/G-1/variants", variantOf(310), 403, "analyst, officer or reviewer"},
 		{"an analyst approves", "lensa-analyst", post, "/groups/G-1/approve", `{}`, 403, "approver"},
 		{"an analyst adds", "lensa-analyst", post, "/groups/G-1/variants", variantOf(310), 201, ""},
 		{"an edge asks the pages' way", "edge", post, "/groups/G-1/variants", variantOf(311), 201, `"found_by":"lensa"`},

@@ -51,7 +51,7 @@ func (f *failures) check(keys ...string) error {
 		}
 		if v.n >= limit {
 			left := (failuresWindow - now.Sub(v.last)).Round(time.Second)
-			return problem.New(problem.Busy, "too many wrong attempts", fmt.Sprintf("wait %s and try again", left))
+			return problem.Of(problem.Busy, problem.Say("too many wrong attempts"), problem.Say("wait %s and try again", left))
 		}
 	}
 	return nil

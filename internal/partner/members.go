@@ -344,7 +344,7 @@ func (s *Service) ChangeMember(ctx context.Context, by access.Actor, id string, 
 				return m, err
 			}
 			if others == 0 {
-				return m, problem.New(problem.Conflict, m.Name+" is the last administrator of this partner", "make someone else administrator first")
+				return m, problem.Of(problem.Conflict, problem.Say("%s is the last administrator of this partner", m.Name), problem.Say("make someone else administrator first"))
 			}
 		}
 		if err := s.memberEntry(tx, by, m, "member.changed", c); err != nil {

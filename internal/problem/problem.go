@@ -40,6 +40,8 @@ type Error struct {
 	Allows []string // for Conflict: the steps that are allowed instead
 	For    string   // for StepUp: the action that the proof is for
 	cause  error
+
+	detail, fix Words // what Detail and Fix were made of, for In
 }
 
 // Field is one input that is wrong. Name is its JSON name; Detail says what to
@@ -47,6 +49,7 @@ type Error struct {
 type Field struct {
 	Name   string `json:"name"`
 	Detail string `json:"detail"`
+	detail Words  // what Detail was made of
 }
 
 // Error returns detail and fix on one line.
@@ -65,18 +68,23 @@ func (e *Error) Unwrap() error { return e.cause }
 
 // New returns a problem. Detail may not be empty.
 func New(kind Kind, detail, fix string) *Error {
-	return &Error{Kind: kind, Detail: detail, Fix: fix}
+	return &Error{Kind: kind, Detail: detail, Fix: fix} // In takes them as they are
+}
+
+// Of is New for sentences that have something in them.
+func Of(kind Kind, detail, fix Words) *Error {
+	return &Error{Kind: kind, Detail: detail.String(), Fix: fix.String(), detail: detail, fix: fix}
 }
 
 // Newf is New with a formatted detail and no fix; add one with WithFix.
 func Newf(kind Kind, format string, args ...any) *Error {
-	return &Error{Kind: kind, Detail: fmt.Sprintf(format, args...)}
+	return &Error{Kind: kind, Detail: fmt.Sprintf(format, args...), detail: Words{format, args}}
 }
 
 // WithFix returns e with another fix.
 func (e *Error) WithFix(format string, args ...any) *Error {
 	c := *e
-	c.Fix = fmt.Sprintf(format, args...)
+	c.Fix, c.fix = fmt.Sprintf(format, args...), Words{format, args}
 	return &c
 }
 
@@ -105,7 +113,7 @@ type InvalidFields struct{ fields []Field }
 
 // Add notes that the field name is wrong.
 func (f *InvalidFields) Add(name, format string, args ...any) {
-	f.fields = append(f.fields, Field{Name: name, Detail: fmt.Sprintf(format, args...)})
+	f.fields = append(f.fields, Field{Name: name, Detail: fmt.Sprintf(format, args...), detail: Words{format, args}})
 }
 
 // Err returns nil if nothing was added.
@@ -113,9 +121,11 @@ func (f *InvalidFields) Err() error {
 	if len(f.fields) == 0 {
 		return nil
 	}
-	detail := f.fields[0].Name + ": " + f.fields[0].Detail
+	first := f.fields[0]
+	e := Newf(Invalid, "%s: %s", first.Name, first.detail)
 	if n := len(f.fields); n > 1 {
-		detail = fmt.Sprintf("%d fields need a change; first %s", n, detail)
+		e = Newf(Invalid, "%d fields need a change; first %s: %s", n, first.Name, first.detail)
 	}
-	return &Error{Kind: Invalid, Detail: detail, Fix: "correct the fields and send again", Fields: f.fields}
+	e.Fix, e.Fields = "correct the fields and send again", f.fields
+	return e
 }

@@ -1,7 +1,6 @@
 package protocol
 
 import (
-	"fmt"
 	"slices"
 	"strings"
 
@@ -116,11 +115,11 @@ func (s *stepper) ballot(votes []Vote, first, change string) (string, error) {
 		return first, nil
 	}
 	if v := votes[i]; v.Vote == s.do.Vote {
-		fix := "wait for the others, or change the vote"
+		fix := problem.Say("wait for the others, or change the vote")
 		if v.Member != "" && v.Member != s.who.Member {
-			return "", s.conflict(fmt.Sprintf("another member has already voted %s for your partner, at %s", v.Vote, clockText(v.At)), fix)
+			return "", s.conflict(problem.Say("another member has already voted %s for your partner, at %s", v.Vote, clockText(v.At)), fix)
 		}
-		return "", s.conflict(fmt.Sprintf("your partner has already voted %s, at %s", v.Vote, clockText(v.At)), fix)
+		return "", s.conflict(problem.Say("your partner has already voted %s, at %s", v.Vote, clockText(v.At)), fix)
 	}
 	return change, nil
 }
@@ -165,7 +164,7 @@ func (s *stepper) call() error {
 		}
 	}
 	if len(more) == 0 {
-		return s.conflict("these partners were called already", "call others, or remind them")
+		return s.conflict(problem.Say("these partners were called already"), problem.Say("call others, or remind them"))
 	}
 	s.emit(s.d.called(s.a, s.at, Event{Type: EvCalled, Clause: "authority", Partners: more, Reason: strings.TrimSpace(s.do.Reason)}))
 	return nil
@@ -178,7 +177,7 @@ func (s *stepper) setLevel() error {
 		return err
 	}
 	if s.do.Level == s.a.Level {
-		return s.conflict("the level is "+s.a.Level+" already", "choose another level")
+		return s.conflict(problem.Say("the level is %s already", s.a.Level), problem.Say("choose another level"))
 	}
 	return s.withReason(func(reason string) {
 		s.emit(Event{Type: EvLevelChanged, Clause: "levels." + s.do.Level, Level: s.do.Level, Reason: reason})
@@ -190,7 +189,7 @@ func (s *stepper) handOver() error {
 		return invalid("to", "Name the partner that shall lead")
 	}
 	if s.do.To == s.a.Lead {
-		return s.conflict("that partner leads already", "choose another partner")
+		return s.conflict(problem.Say("that partner leads already"), problem.Say("choose another partner"))
 	}
 	if !slices.ContainsFunc(s.a.Partners, func(p Participant) bool { return p.ID == s.do.To }) {
 		return invalid("to", "That partner does not take part. Call it first")
@@ -206,9 +205,9 @@ func (s *stepper) mayAcknowledge(c *ClockState) bool {
 func (s *stepper) acknowledge() error {
 	if !s.runningClock(s.mayAcknowledge) {
 		if slices.ContainsFunc(s.a.Clocks, func(c ClockState) bool { return !c.Met.IsZero() && s.mayAcknowledge(&c) }) {
-			return s.conflict("your partner has acknowledged already", "")
+			return s.conflict(problem.Say("your partner has acknowledged already"), none)
 		}
-		return s.conflict("your partner is not asked to acknowledge", "")
+		return s.conflict(problem.Say("your partner is not asked to acknowledge"), none)
 	}
 	s.emit(Event{Type: EvAcknowledged, Clause: s.clauseOf(s.mayAcknowledge), Partner: s.who.Partner})
 	return nil
@@ -250,10 +249,10 @@ func (s *stepper) meetClock() error {
 		}
 	}
 	if found == nil {
-		return s.conflict(fmt.Sprintf("the clock %s is not running", s.do.Clock), "")
+		return s.conflict(problem.Say("the clock %s is not running", s.do.Clock), none)
 	}
 	if found.MetBy != ByReport {
-		return s.conflict(fmt.Sprintf("the clock %s ends by itself, with the %s", found.ID, found.MetBy), "")
+		return s.conflict(problem.Say("the clock %s ends by itself, with the %s", found.ID, found.MetBy), none)
 	}
 	if !found.By.asks(s.d, s.a, found.Partner, s.who) {
 		return problem.Newf(problem.Denied, "the clock %s is not your partner's", found.ID).WithFix("ask the partner whose it is")
@@ -289,13 +288,13 @@ func (s *stepper) reportTask() error {
 		}
 	}
 	if found == nil {
-		return s.conflict(fmt.Sprintf("the task %s is not open", s.do.Task), "")
+		return s.conflict(problem.Say("the task %s is not open", s.do.Task), none)
 	}
 	if !found.By.asks(s.d, s.a, found.Partner, s.who) {
 		return problem.Newf(problem.Denied, "the task %s is not your partner's", found.ID).WithFix("ask the partner whose it is")
 	}
 	if found.Progress == s.do.Progress {
-		return s.conflict(fmt.Sprintf("the task %s is %s already", found.ID, s.do.Progress), "say done or not_applicable")
+		return s.conflict(problem.Say("the task %s is %s already", found.ID, s.do.Progress), problem.Say("say done or not_applicable"))
 	}
 	s.emit(Event{Type: EvTaskReported, Task: found.ID, Partner: found.Partner, Progress: s.do.Progress, Reason: reason, Clause: taskClause(*found)})
 	return nil

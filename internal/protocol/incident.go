@@ -124,7 +124,7 @@ func StepIncident(d *Definition, s IncidentState, do IncidentAction, who access.
 		return nil, err
 	}
 	if !s.allows(do.Verb) {
-		return nil, s.conflict(d, who, fmt.Sprintf("the incident is %s, which does not allow to %s it", s.Phase.words(), do.Verb))
+		return nil, s.conflict(d, who, problem.Say("the incident is %s, which does not allow to %s it", s.Phase.words(), problem.Words{Format: string(do.Verb)}))
 	}
 	reason := strings.TrimSpace(do.Reason)
 	e := IncidentEvent{At: at, By: byActor(who), Protocol: d.ID, Version: d.Version, Reason: reason}
@@ -145,7 +145,7 @@ func StepIncident(d *Definition, s IncidentState, do IncidentAction, who access.
 		e.Type, e.Clause = EvOpened, "authority.activate"
 	case CloseIncident:
 		if len(do.Running) > 0 {
-			return nil, s.conflict(d, who, "still running on this incident: "+strings.Join(do.Running, ", ")).
+			return nil, s.conflict(d, who, problem.Say("still running on this incident: %s", problem.Names(do.Running...))).
 				WithFix("stand down and conclude first")
 		}
 		e.Type, e.Clause = EvClosed, "authority.activate"
@@ -235,25 +235,27 @@ func (s IncidentState) allows(v IncidentVerb) bool {
 	return false
 }
 
-func (s IncidentState) conflict(d *Definition, who access.Actor, detail string) *problem.Error {
+func (s IncidentState) conflict(d *Definition, who access.Actor, detail problem.Words) *problem.Error {
 	var allows []string
+	var words problem.List
 	for _, v := range AllowedIncident(d, s, who) {
 		allows = append(allows, string(v))
+		words = append(words, problem.Words{Format: string(v)})
 	}
-	fix := "nothing can be done here by your partner now"
+	fix := nothingNow
 	if len(allows) > 0 {
-		fix = "allowed now: " + strings.Join(allows, ", ")
+		fix = problem.Say("allowed now: %s", words)
 	}
-	e := problem.New(problem.Conflict, detail, fix)
+	e := problem.Of(problem.Conflict, detail, fix)
 	e.Allows = allows
 	return e
 }
 
-func (p IncidentPhase) words() string {
+func (p IncidentPhase) words() problem.Words {
 	if p == NotNotified {
-		return "not notified yet"
+		return problem.Say("not notified yet")
 	}
-	return string(p)
+	return problem.Words{Format: string(p)}
 }
 
 // assess checks the answers; a threat to life that is high, and was not as

@@ -1,7 +1,6 @@
 package protocol
 
 import (
-	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -294,13 +293,13 @@ func (s *stepper) kind(kinds []access.PartnerKind, what string) error {
 		return nil
 	}
 	if len(kinds) == 0 {
-		return problem.Newf(problem.Denied, "your partner may not %s", what).WithFix("ask that partner to do it")
+		return problem.Newf(problem.Denied, "your partner may not %s", problem.Say(what)).WithFix("ask that partner to do it")
 	}
 	names := make([]string, len(kinds))
 	for i, k := range kinds {
 		names[i] = string(k)
 	}
-	return problem.Newf(problem.Denied, "under %s, partners of kind %s may %s; yours is %s", s.d.ID, orList(names), what, s.who.Kind).
+	return problem.Newf(problem.Denied, "under %s, partners of kind %s may %s; yours is %s", s.d.ID, orList(names), problem.Say(what), s.who.Kind).
 		WithFix("ask a duty contact of such a partner to do it")
 }
 
@@ -309,76 +308,83 @@ func (s *stepper) refuseState() error {
 	b, v := s.before, s.do.Verb
 	wasVoting := b.State == Voting || b.State == Provisional
 	if v == CastVote && wasVoting && !s.at.Before(b.Closes) {
-		return s.conflict("voting closed at "+clockText(b.Closes), s.afterClosing())
+		return s.conflict(problem.Say("voting closed at %s", clockText(b.Closes)), s.afterClosing())
 	}
 	if v == CastVote && s.a.State == Declined && !s.a.Closes.IsZero() {
 		if !s.at.Before(s.a.Closes) {
-			return s.conflict("voting closed at "+clockText(s.a.Closes), s.afterClosing())
+			return s.conflict(problem.Say("voting closed at %s", clockText(s.a.Closes)), s.afterClosing())
 		}
-		return s.conflict("the proposal was withdrawn: "+s.a.EndReason, s.afterClosing())
+		return s.conflict(problem.Say("the proposal was withdrawn: %s", s.a.EndReason), s.afterClosing())
 	}
 	switch v {
 	case Propose:
-		return s.conflict(fmt.Sprintf("%s is already %s", s.d.ID, stateWords(s.a.State)), "")
+		return s.conflict(problem.Say("%s is already %s", s.d.ID, stateWords(s.a.State)), none)
 	case UseEmergency:
 		if s.a.EmergencyUsed && s.a.State != Provisional {
-			return s.conflict("emergency authority was used once already, and no quorum has confirmed it", "propose an activation and vote")
+			return s.conflict(problem.Say("emergency authority was used once already, and no quorum has confirmed it"), problem.Say("propose an activation and vote"))
 		}
-		return s.conflict(fmt.Sprintf("%s is already %s", s.d.ID, stateWords(s.a.State)), "")
+		return s.conflict(problem.Say("%s is already %s", s.d.ID, stateWords(s.a.State)), none)
 	case CastVote:
 		if s.a.State == Active || s.a.State == StandingDown {
-			return s.conflict(fmt.Sprintf("%s is already active since %s, by a quorum", s.d.ID, clockText(s.a.ActiveSince)), "")
+			return s.conflict(problem.Say("%s is already active since %s, by a quorum", s.d.ID, clockText(s.a.ActiveSince)), none)
 		}
 	case WithdrawProposal:
 		if s.a.State == Voting || s.a.State == Provisional {
-			return s.conflict("other partners support the proposal by now", "change your vote to no, and let the vote close at "+clockText(s.a.Closes))
+			return s.conflict(problem.Say("other partners support the proposal by now"), problem.Say("change your vote to no, and let the vote close at %s", clockText(s.a.Closes)))
 		}
 	case ProposeStandDown:
 		if s.a.State == Active {
-			return s.conflict("a vote to stand down is open until "+clockText(s.a.StandDown.Closes), "vote on it")
+			return s.conflict(problem.Say("a vote to stand down is open until %s", clockText(s.a.StandDown.Closes)), problem.Say("vote on it"))
 		}
 	case VoteStandDown:
 		if s.a.State == Active {
-			return s.conflict("no vote to stand down is open", "propose to stand down")
+			return s.conflict(problem.Say("no vote to stand down is open"), problem.Say("propose to stand down"))
 		}
 	case Acknowledge:
-		return s.conflict("nothing waits to be acknowledged", "")
+		return s.conflict(problem.Say("nothing waits to be acknowledged"), none)
 	case MeetClock:
-		return s.conflict("no such clock is running", "")
+		return s.conflict(problem.Say("no such clock is running"), none)
 	case ReportTask:
-		return s.conflict("no task is open", "")
+		return s.conflict(problem.Say("no task is open"), none)
 	}
-	return s.conflict(fmt.Sprintf("%s is %s, which does not allow %s", s.d.ID, stateWords(s.a.State), verbWords(v)), "")
+	return s.conflict(problem.Say("%s is %s, which does not allow %s", s.d.ID, stateWords(s.a.State), verbWords(v)), none)
 }
 
 // afterClosing says what can be done instead of a late vote.
-func (s *stepper) afterClosing() string {
-	fix := "open a new vote"
+func (s *stepper) afterClosing() problem.Words {
 	if also := s.do.AlsoActive; len(also) > 0 {
-		fix += ", or join " + also[0] + ", which is active"
+		return problem.Say("open a new vote, or join %s, which is active", also[0])
 	}
-	return fix
+	return problem.Say("open a new vote")
 }
 
 // conflict is the problem that lists what the actor may do instead. Without a
 // fix it offers that list, or names who can go on.
-func (s *stepper) conflict(detail, fix string) *problem.Error {
+func (s *stepper) conflict(detail, fix problem.Words) *problem.Error {
 	var allows []string
+	var words problem.List
 	for _, v := range Verbs() {
 		if s.stateAllows(v) && s.authority(v) == nil && len(s.offers(v)) > 0 {
 			allows = append(allows, string(v))
+			words = append(words, problem.Words{Format: string(v)})
 		}
 	}
-	if fix == "" {
-		fix = "nothing can be done here by your partner now"
+	if fix.Format == "" {
+		fix = nothingNow
 		if len(allows) > 0 {
-			fix = "allowed now: " + strings.Join(allows, ", ")
+			fix = problem.Say("allowed now: %s", words)
 		}
 	}
-	e := problem.New(problem.Conflict, detail, fix)
+	e := problem.Of(problem.Conflict, detail, fix)
 	e.Allows = allows
 	return e
 }
+
+// nothingNow is what to do where nothing can be done.
+var nothingNow = problem.Say("nothing can be done here by your partner now")
+
+// none stands for the fix that a conflict finds by itself.
+var none problem.Words
 
 // offers returns the actions that a verb stands for, given that state and
 // authority allow it: one for each clock and task that waits for the actor.
@@ -426,19 +432,21 @@ func invalid(field, format string, args ...any) error {
 // clockText is a time as sentences say it.
 func clockText(t time.Time) string { return t.UTC().Format("15:04 UTC") }
 
-func stateWords(s State) string {
+func stateWords(s State) problem.Words {
 	switch s {
 	case None:
-		return "not proposed yet"
+		return problem.Say("not proposed yet")
 	case Voting:
-		return "being voted on"
+		return problem.Say("being voted on")
 	case StandingDown:
-		return "standing down"
+		return problem.Say("standing down")
 	}
-	return string(s)
+	return problem.Words{Format: string(s)}
 }
 
-func verbWords(v Verb) string { return strings.ReplaceAll(string(v), "_", " ") }
+func verbWords(v Verb) problem.Words {
+	return problem.Words{Format: strings.ReplaceAll(string(v), "_", " ")}
+}
 
 func verbNames() []string {
 	var names []string
@@ -457,15 +465,7 @@ func joinVerbs(vs []Verb) string {
 }
 
 // orList joins with commas and "or".
-func orList(names []string) string {
-	switch len(names) {
-	case 0:
-		return ""
-	case 1:
-		return names[0]
-	}
-	return strings.Join(names[:len(names)-1], ", ") + " or " + names[len(names)-1]
-}
+func orList(names []string) problem.AnyOf { return problem.AnyOf(problem.Names(names...)) }
 
 // clip shortens what somebody sent before it goes into a sentence.
 func clip(s string) string {

@@ -140,9 +140,9 @@ func joins(r journal.StoreReader, by access.Actor, body proposed, aud *access.Au
 	case !g.Audience.Sees(by):
 		return invalid("group", "this name is taken; choose another for the group")
 	case g.Incident != body.Incident:
-		return invalid("group", fmt.Sprintf("group %s belongs to another incident; choose another name", g.ID))
+		return invalid("group", "group %s belongs to another incident; choose another name", g.ID)
 	case g.Audience.TLP != aud.TLP:
-		return invalid("tlp", fmt.Sprintf("group %s is TLP:%s; choose that, or another group", g.ID, strings.ToUpper(string(g.Audience.TLP))))
+		return invalid("tlp", "group %s is TLP:%s; choose that, or another group", g.ID, strings.ToUpper(string(g.Audience.TLP)))
 	}
 	*aud = g.readers(by)
 	return g.takes(1)
@@ -241,7 +241,7 @@ func (s *Service) AddVariant(ctx context.Context, by access.Actor, group string,
 		return Added{}, err
 	}
 	if len(v.Values) == 0 || len(v.Values) > MaxVariant {
-		return Added{}, invalid("values", fmt.Sprintf("send 1 to %d fingerprints of the copy", MaxVariant))
+		return Added{}, invalid("values", "send 1 to %d fingerprints of the copy", MaxVariant)
 	}
 	return journal.Do(ctx, s.o.Log, by, "group.variant "+group, now, func(tx *journal.Tx) (Added, error) {
 		g, _, err := visibleGroup(tx, by, group)

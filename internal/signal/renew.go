@@ -2,7 +2,6 @@ package signal
 
 import (
 	"context"
-	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -63,7 +62,7 @@ func (s *Service) Settle(ctx context.Context, by access.Actor, incident string, 
 				return nil, err
 			}
 			if sig.Incident != incident {
-				return nil, invalid("signals", fmt.Sprintf("%s belongs to another incident", sig.ID))
+				return nil, invalid("signals", "%s belongs to another incident", sig.ID)
 			}
 			if sig.State != Active && sig.State != Suspended {
 				return nil, sig.refuse("renew or withdraw", sig.allowed()...)
@@ -77,7 +76,7 @@ func (s *Service) Settle(ctx context.Context, by access.Actor, incident string, 
 				}
 				latest := st.expiry(now, s.o.Life)
 				if !one.Until.After(now) || one.Until.After(latest) {
-					return nil, invalid("until", fmt.Sprintf("renew %s until a day from today to %s", sig.ID, latest.UTC().Format("2 January 2006")))
+					return nil, invalid("until", "renew %s until a day from today to %s", sig.ID, latest.UTC().Format("2 January 2006"))
 				}
 				typ = "signal.renewed"
 				body = decided{Reach: Everywhere, Does: sig.Does, Expire: one.Until.UTC().Truncate(time.Millisecond), Count: ending}

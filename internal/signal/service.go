@@ -226,7 +226,7 @@ func (s *Service) Propose(ctx context.Context, by access.Actor, p Proposal) (Sig
 				return Signal{}, problem.Newf(problem.Conflict, "incident %s is closed", p.Incident).WithFix("reopen it, or propose the signal without an incident")
 			}
 			if tlp.Wider(st.Audience.TLP) {
-				return Signal{}, invalid("tlp", fmt.Sprintf("the incident is TLP:%s; choose that or a narrower label", strings.ToUpper(string(st.Audience.TLP))))
+				return Signal{}, invalid("tlp", "the incident is TLP:%s; choose that or a narrower label", strings.ToUpper(string(st.Audience.TLP)))
 			}
 			if st.Audience.Named() && len(aud.Partners) == 0 {
 				aud.Partners = st.Audience.Partners
@@ -246,7 +246,7 @@ func (s *Service) Propose(ctx context.Context, by access.Actor, p Proposal) (Sig
 		body.List = cmp.Or(body.List, by.Partner)
 		for _, id := range p.Partners {
 			if _, err := partner.Load(tx, id); err != nil {
-				return Signal{}, invalid("partners", fmt.Sprintf("there is no partner %q", id))
+				return Signal{}, invalid("partners", "there is no partner %q", id)
 			}
 		}
 		if same, err := s.same(tx, by, body); err != nil {
@@ -280,9 +280,9 @@ func put(tx *journal.Tx, by access.Actor, body proposed, aud access.Audience, ex
 	return load(tx, ID(body.Number))
 }
 
-func invalid(field, detail string) error {
+func invalid(field, format string, args ...any) error {
 	var f problem.InvalidFields
-	f.Add(field, "%s", detail)
+	f.Add(field, format, args...)
 	return f.Err()
 }
 
@@ -464,12 +464,12 @@ func (s *Service) append(tx *journal.Tx, by access.Actor, typ string, sig Signal
 }
 
 func (sig Signal) refuse(verb string, allowed ...string) error {
-	p := problem.Newf(problem.Conflict, "signal %s is %s, so one cannot %s it", sig.ID, sig.State, verb)
+	p := problem.Newf(problem.Conflict, "signal %s is %s, so one cannot %s it", sig.ID, problem.Words{Format: string(sig.State)}, problem.Words{Format: verb})
 	p.Allows = allowed
 	if len(allowed) == 0 {
 		return p.WithFix("propose it anew if it is still needed")
 	}
-	return p.WithFix("what is allowed now: %s", strings.Join(allowed, ", "))
+	return p.WithFix("what is allowed now: %s", problem.Names(allowed...))
 }
 
 // allowed lists the decisions that the state everywhere admits.

@@ -45,7 +45,7 @@ func seen(r *http.Request) context.Context {
 // its fields, or with what somebody else changed while it was filled in. ok is
 // false for any other error, which is a page of its own.
 func (s *Site) again(r *http.Request, f *Frame, id string, err error) (m form, status int, ok bool) {
-	if m, ok := mistakes(err); ok {
+	if m, ok := f.mistakes(err); ok {
 		return m, http.StatusUnprocessableEntity, true
 	}
 	p, isProblem := errors.AsType[*problem.Error](err)
@@ -57,7 +57,7 @@ func (s *Site) again(r *http.Request, f *Frame, id string, err error) (m form, s
 	if serr != nil {
 		return form{}, 0, false
 	}
-	m = form{Refused: p, Typed: typed(r)}
+	m = form{Refused: f.problem(p), Typed: typed(r)}
 	for _, e := range entries {
 		m.Changed = append(m.Changed, s.line(f, e))
 	}

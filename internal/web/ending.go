@@ -332,7 +332,7 @@ func (s *Site) standDownDo(w http.ResponseWriter, r *http.Request, f *Frame) err
 			if err != nil {
 				var fields problem.InvalidFields
 				fields.Add("until", "%s", f.T("standdown.until.error"))
-				m, _ := mistakes(fields.Err())
+				m, _ := f.mistakes(fields.Err())
 				return s.standDownForm(w, r, f, http.StatusUnprocessableEntity, m, formMap(v))
 			}
 			one.Until = day.Add(24*time.Hour - time.Second)

@@ -114,10 +114,7 @@ func (f *Frame) Lang() string { return f.word.lang }
 
 // Dir is the direction of its script.
 func (f *Frame) Dir() string {
-	if f.word.lang == "ar" {
-		return "rtl"
-	}
-	return "ltr"
+	return direction(f.word.lang)
 }
 
 // T returns a text of the catalogue. args are names and values in turn.

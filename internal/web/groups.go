@@ -210,7 +210,7 @@ func pasted(f *Frame, text string) ([]signal.VariantValue, error) {
 func (s *Site) variantDo(w http.ResponseWriter, r *http.Request, f *Frame) error {
 	id, v := r.PathValue("id"), r.PostForm
 	again := func(err error) error {
-		m, ok := mistakes(err)
+		m, ok := f.mistakes(err)
 		if !ok {
 			return err
 		}
@@ -319,7 +319,7 @@ func (s *Site) groupDecideDo(w http.ResponseWriter, r *http.Request, f *Frame) e
 		_, err = s.o.Signals.DecideGroup(r.Context(), f.Me, id, verb, decision(f, v))
 	}
 	if err != nil {
-		m, ok := mistakes(err)
+		m, ok := f.mistakes(err)
 		if !ok {
 			return err
 		}

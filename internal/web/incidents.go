@@ -106,8 +106,8 @@ func (s *Site) notifyDo(w http.ResponseWriter, r *http.Request, f *Frame) error 
 		n.SeenAt = at
 	}
 	if err := fields.Err(); err != nil { // with all other mistakes, in the form's order
-		m, _ := mistakes(err)
-		if more, ok := mistakes(s.o.Incidents.Check(n)); ok {
+		m, _ := f.mistakes(err)
+		if more, ok := f.mistakes(s.o.Incidents.Check(n)); ok {
 			m.Errors = append(m.Errors, more.Errors...)
 		}
 		return s.notifyForm(w, r, f, http.StatusUnprocessableEntity, named(f, m), in, nil)
@@ -123,7 +123,7 @@ func (s *Site) notifyDo(w http.ResponseWriter, r *http.Request, f *Frame) error 
 	}
 	inc, err := s.o.Incidents.Notify(r.Context(), f.Me, n)
 	if err != nil {
-		m, ok := mistakes(err)
+		m, ok := f.mistakes(err)
 		if !ok {
 			return err
 		}
@@ -308,7 +308,7 @@ func (s *Site) assetDo(w http.ResponseWriter, r *http.Request, f *Frame) error {
 	in := incident.NewAsset{Kind: v.Get("kind"), Producer: v.Get("producer"), Where: v.Get("where"), Text: v.Get("text"), SHA256: strings.ToLower(strings.TrimSpace(v.Get("sha256")))}
 	inc, err := s.o.Incidents.AddAsset(r.Context(), f.Me, r.PathValue("id"), in)
 	if err != nil {
-		m, ok := mistakes(err)
+		m, ok := f.mistakes(err)
 		if !ok {
 			return err
 		}

@@ -64,7 +64,7 @@ func (s *Site) profileDo(w http.ResponseWriter, r *http.Request, f *Frame) error
 	}
 	in := partner.Profile{Language: p.Get("language"), Zone: p.Get("zone")}
 	if err := s.o.Partners.SetProfile(r.Context(), f.Me, in); err != nil {
-		m, ok := mistakes(err)
+		m, ok := f.mistakes(err)
 		if !ok {
 			return err
 		}
@@ -201,7 +201,7 @@ func (s *Site) keysDo(w http.ResponseWriter, r *http.Request, f *Frame) error {
 		return problem.New(problem.Invalid, "the form does not say what to do", "go back and press one of its buttons")
 	}
 	if err != nil {
-		m, ok := mistakes(err)
+		m, ok := f.mistakes(err)
 		if !ok {
 			return err
 		}
@@ -281,7 +281,7 @@ func (s *Site) membersDo(w http.ResponseWriter, r *http.Request, f *Frame) error
 	}
 	_, code, err := s.o.Partners.AddMember(r.Context(), f.Me, in)
 	if err != nil {
-		m, ok := mistakes(err)
+		m, ok := f.mistakes(err)
 		if !ok {
 			return err
 		}
@@ -357,7 +357,7 @@ func (s *Site) memberDo(w http.ResponseWriter, r *http.Request, f *Frame) error 
 		return problem.New(problem.Invalid, "the form does not say what to do", "go back and press one of its buttons")
 	}
 	if _, err := svc.ChangeMember(ctx, f.Me, id, c); err != nil {
-		if m, ok := mistakes(err); ok {
+		if m, ok := f.mistakes(err); ok {
 			return s.memberForm(w, r, f, http.StatusUnprocessableEntity, m, "")
 		}
 		return err
@@ -409,7 +409,7 @@ func (s *Site) glassDo(w http.ResponseWriter, r *http.Request, f *Frame) error {
 	object, why := r.PostForm.Get("object"), r.PostForm.Get("reason")
 	g, err := s.o.Partners.BreakGlass(r.Context(), f.Me, objectOf(object), why)
 	if err != nil {
-		m, ok := mistakes(err)
+		m, ok := f.mistakes(err)
 		if !ok {
 			return err
 		}

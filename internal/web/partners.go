@@ -92,7 +92,7 @@ func (s *Site) newPartnerDo(w http.ResponseWriter, r *http.Request, f *Frame) er
 	}
 	p, err := s.o.Partners.Add(r.Context(), f.Me, in)
 	if err != nil {
-		m, ok := mistakes(err)
+		m, ok := f.mistakes(err)
 		if !ok {
 			return err
 		}
@@ -174,7 +174,7 @@ func (s *Site) makeToken(w http.ResponseWriter, r *http.Request, f *Frame, edge 
 	}
 	_, text, err := s.o.Partners.CreateToken(r.Context(), f.Me, n)
 	if err != nil {
-		m, ok := mistakes(err)
+		m, ok := f.mistakes(err)
 		if !ok {
 			return err
 		}

@@ -243,7 +243,7 @@ func (s *Site) newVersionDo(w http.ResponseWriter, r *http.Request, f *Frame) er
 		p.Wrong = wrong
 		var fields problem.InvalidFields
 		fields.Add("source", "%s", f.N("version.mistakes", len(wrong)))
-		m, _ := mistakes(fields.Err())
+		m, _ := f.mistakes(fields.Err())
 		return s.newVersionForm(w, r, f, http.StatusUnprocessableEntity, m, p)
 	}
 	if v.Get("do") == "check" {
@@ -255,7 +255,7 @@ func (s *Site) newVersionDo(w http.ResponseWriter, r *http.Request, f *Frame) er
 	}
 	ver, err := s.o.Incidents.ProposeVersion(r.Context(), f.Me, []byte(p.Source), p.Reason)
 	if err != nil {
-		m, ok := mistakes(err)
+		m, ok := f.mistakes(err)
 		if !ok {
 			return err
 		}
@@ -351,7 +351,7 @@ func (s *Site) versionDo(w http.ResponseWriter, r *http.Request, f *Frame) error
 		return notFound(f.T("error.no_page"), f.T("error.no_page.fix"))
 	}
 	if err != nil {
-		m, ok := mistakes(err)
+		m, ok := f.mistakes(err)
 		if !ok {
 			return err
 		}

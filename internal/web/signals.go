@@ -208,7 +208,7 @@ func (s *Site) proposeDo(w http.ResponseWriter, r *http.Request, f *Frame) error
 	}
 	sig, err := s.o.Signals.Propose(r.Context(), f.Me, p)
 	if err != nil {
-		m, ok := mistakes(err)
+		m, ok := f.mistakes(err)
 		if !ok {
 			return err
 		}
@@ -297,7 +297,7 @@ func (s *Site) decideDo(w http.ResponseWriter, r *http.Request, f *Frame) error 
 		_, err = do()
 	}
 	if err != nil {
-		m, ok := mistakes(err)
+		m, ok := f.mistakes(err)
 		if !ok {
 			return err
 		}

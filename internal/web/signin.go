@@ -43,11 +43,12 @@ func (f form) Error(name string) string {
 
 // mistakes returns the fields of a problem of input. ok is false for any other
 // error, which is a page of its own.
-func mistakes(err error) (form, bool) {
+func (f *Frame) mistakes(err error) (form, bool) {
 	p, ok := errors.AsType[*problem.Error](err)
 	if !ok || p.Kind != problem.Invalid {
 		return form{}, false
 	}
+	p = f.problem(p)
 	if len(p.Fields) == 0 {
 		return form{Errors: []problem.Field{{Name: "main", Detail: p.Detail}}}, true
 	}
@@ -112,7 +113,7 @@ func (s *Site) signInDo(w http.ResponseWriter, r *http.Request, f *Frame) error 
 		in, err = s.o.Partners.SignIn(r.Context(), p.Get("email"), p.Get("password"), p.Get("code"), client(r))
 	}
 	if err != nil {
-		m, ok := mistakes(err)
+		m, ok := f.mistakes(err)
 		if !ok {
 			return err
 		}
@@ -227,7 +228,7 @@ func (s *Site) firstDo(w http.ResponseWriter, r *http.Request, f *Frame) error {
 		in, codes, err = s.o.Partners.Enrol(r.Context(), code, p.Get("password"), p.Get("again"), p.Get("code"), client(r))
 	}
 	if err != nil {
-		if m, ok := mistakes(err); ok {
+		if m, ok := f.mistakes(err); ok {
 			return s.firstForm(w, r, f, http.StatusUnprocessableEntity, m)
 		}
 		return err
@@ -341,7 +342,7 @@ func (s *Site) stepUpDo(w http.ResponseWriter, r *http.Request, f *Frame) error 
 		err = s.o.Partners.StepUpCode(r.Context(), c.Value, do, p.Get(fieldCode))
 	}
 	if err != nil {
-		m, ok := mistakes(err)
+		m, ok := f.mistakes(err)
 		if !ok {
 			return err
 		}

@@ -311,6 +311,7 @@ func (s *Site) fail(w http.ResponseWriter, r *http.Request, f *Frame, err error)
 		s.o.Log.ErrorContext(r.Context(), "page failed", "route", r.Pattern, "request", page.Request, "err", err)
 		p = problem.New(problem.Internal, f.T("error.internal"), f.T("error.internal.fix"))
 	}
+	p = f.problem(p)
 	page.Problem, page.Status = p, statuses[p.Kind]
 	f.Title = sentence(p.Detail)
 	if p.Kind == problem.StepUp {

@@ -10,6 +10,7 @@ import (
 	"github.com/BurntSushi/toml"
 	"github.com/nicksnyder/go-i18n/v2/i18n"
 	"golang.org/x/text/language"
+	"golang.org/x/text/message"
 )
 
 // Language is one of the catalogue's languages.
@@ -19,15 +20,18 @@ type Language struct {
 }
 
 type catalogue struct {
-	bundle  *i18n.Bundle
-	matcher language.Matcher
-	tags    []language.Tag
+	bundle    *i18n.Bundle
+	matcher   language.Matcher
+	tags      []language.Tag
+	sentences map[string]map[string]string // of problems: language, then English format
 }
 
 // localizer says texts in one language.
 type localizer struct {
-	lang string
-	loc  *i18n.Localizer
+	lang      string
+	loc       *i18n.Localizer
+	sentences map[string]string
+	printer   *message.Printer // numbers
 }
 
 func loadCatalogue(files embed.FS) (*catalogue, error) {
@@ -38,9 +42,15 @@ func loadCatalogue(files embed.FS) (*catalogue, error) {
 		return nil, fmt.Errorf("reading the catalogue: %w", err)
 	}
 	for _, e := range entries {
+		if e.IsDir() {
+			continue
+		}
 		if _, err := c.bundle.LoadMessageFileFS(files, path.Join("locales", e.Name())); err != nil {
 			return nil, fmt.Errorf("reading the catalogue %s: %w", e.Name(), err)
 		}
+	}
+	if c.sentences, err = loadSentences(files); err != nil {
+		return nil, err
 	}
 	c.tags = c.bundle.LanguageTags()
 	c.matcher = language.NewMatcher(c.tags)
@@ -54,7 +64,12 @@ func (c *catalogue) pick(chosen, accept string) localizer {
 	}
 	_, i, _ := c.matcher.Match(tags...)
 	lang := c.tags[i].String()
-	return localizer{lang: lang, loc: i18n.NewLocalizer(c.bundle, lang)}
+	return c.in(lang)
+}
+
+// in returns the localizer of one of the catalogue's languages.
+func (c *catalogue) in(lang string) localizer {
+	return localizer{lang: lang, loc: i18n.NewLocalizer(c.bundle, lang), sentences: c.sentences[lang], printer: message.NewPrinter(numbersOf(lang))}
 }
 
 func (l localizer) text(id string, n any, args []any) string {

@@ -1,0 +1,152 @@
+package web
+
+import (
+	"embed"
+	"fmt"
+	"path"
+	"reflect"
+	"strings"
+
+	"github.com/BurntSushi/toml"
+	"golang.org/x/text/language"
+
+	"github.com/siaga-crp/siaga/internal/problem"
+)
+
+// loadSentences reads what problems say in other languages than English:
+// locales/problems/LANG.toml, a line a sentence, named by its English format.
+func loadSentences(files embed.FS) (map[string]map[string]string, error) {
+	out := map[string]map[string]string{}
+	const folder = "locales/problems"
+	entries, err := files.ReadDir(folder)
+	if err != nil {
+		return nil, fmt.Errorf("reading the sentences of problems: %w", err)
+	}
+	for _, e := range entries {
+		var m map[string]string
+		if _, err := toml.DecodeFS(files, path.Join(folder, e.Name()), &m); err != nil {
+			return nil, fmt.Errorf("reading the sentences of problems %s: %w", e.Name(), err)
+		}
+		out[strings.TrimSuffix(e.Name(), ".toml")] = m
+	}
+	return out, nil
+}
+
+// numbersOf is the language by which numbers are written: Arabic with the
+// digits that fingerprints, clocks and incident numbers have.
+func numbersOf(lang string) language.Tag {
+	if lang == "ar" {
+		return language.MustParse("ar-u-nu-latn")
+	}
+	return language.Make(lang)
+}
+
+// Say says a problem's words in the reader's language, in English where the
+// catalogue has no text.
+func (f *Frame) Say(w problem.Words) string { return f.word.say(w) }
+
+// problem returns p in the reader's language.
+func (f *Frame) problem(p *problem.Error) *problem.Error {
+	p = p.In(f.Say)
+	allows := make([]string, len(p.Allows))
+	for i, a := range p.Allows {
+		allows[i] = f.Say(problem.Words{Format: a})
+	}
+	p.Allows = allows
+	return p
+}
+
+func (l localizer) say(w problem.Words) string {
+	format, known := l.sentences[w.Format]
+	if !known {
+		format = w.Format
+		if len(w.Args) == 0 {
+			return l.missingSentence(format)
+		}
+	}
+	if len(w.Args) == 0 {
+		return format
+	}
+	args := make([]any, len(w.Args))
+	for i, a := range w.Args {
+		args[i] = l.argument(a)
+	}
+	s := l.printer.Sprintf(format, args...)
+	if !known {
+		s = l.missingSentence(s)
+	}
+	return s
+}
+
+// missingSentence is a sentence of a problem that this language does not have,
+// or a name or a number, which needs none.
+func (l localizer) missingSentence(s string) string { return s }
+
+// argument says what stands in a sentence. Words are said in the same
+// language; names are cut off from a sentence of the other direction.
+func (l localizer) argument(a any) any {
+	switch a := a.(type) {
+	case problem.Words:
+		return l.say(a)
+	case problem.List:
+		items := make([]string, len(a))
+		for i, w := range a {
+			items[i] = l.say(w)
+		}
+		return l.list(items)
+	case problem.AnyOf:
+		items := make([]string, len(a))
+		for i, w := range a {
+			items[i] = l.say(w)
+		}
+		return l.listOf("list.or", items)
+	case string:
+		return l.isolated(a)
+	case error:
+		return a
+	}
+	if v := reflect.ValueOf(a); v.Kind() == reflect.String { // a state, a role, a kind
+		if s, ok := l.sentences[v.String()]; ok {
+			return s
+		}
+		return l.isolated(fmt.Sprint(a))
+	}
+	return a
+}
+
+func (l localizer) isolated(s string) string {
+	if direction(l.lang) == "rtl" {
+		return isolate(s)
+	}
+	return s
+}
+
+// list lists things without "and" or "or".
+func (l localizer) list(items []string) string {
+	return l.listOf("list.comma", items)
+}
+
+// listOf lists things with another joint before the last: "list.and" or
+// "list.or".
+func (l localizer) listOf(last string, items []string) string {
+	out := ""
+	for i, it := range items {
+		switch i {
+		case 0:
+			out = it
+		case len(items) - 1:
+			out = l.text(last, nil, []any{"A", out, "B", it})
+		default:
+			out = l.text("list.comma", nil, []any{"A", out, "B", it})
+		}
+	}
+	return out
+}
+
+// direction is the direction of a language's script.
+func direction(lang string) string {
+	if base, _, _ := strings.Cut(lang, "-"); base == "ar" {
+		return "rtl"
+	}
+	return "ltr"
+}
