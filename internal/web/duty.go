@@ -220,7 +220,7 @@ func (s *Site) dutyDo(w http.ResponseWriter, r *http.Request, f *Frame) error {
 		err = problem.New(problem.Invalid, "the form does not say what to do", "go back and send it again")
 	}
 	if err != nil {
-		m, ok := mistakes(err)
+		m, ok := f.mistakes(err)
 		if !ok {
 			return err
 		}

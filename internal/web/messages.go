@@ -110,7 +110,7 @@ func (s *Site) messagesDo(w http.ResponseWriter, r *http.Request, f *Frame) erro
 			Label: v.Get("label"), P256dh: v.Get("p256dh"), Auth: v.Get("auth"),
 		}
 		added, aerr := s.o.Notify.Add(r.Context(), f.Me, in)
-		if m, ok := mistakes(aerr); ok {
+		if m, ok := f.mistakes(aerr); ok {
 			if in.Kind == notify.Push {
 				in = notify.NewChannel{} // its fields are the browser's
 			}
@@ -121,7 +121,7 @@ func (s *Site) messagesDo(w http.ResponseWriter, r *http.Request, f *Frame) erro
 		}
 		err = aerr
 	}
-	if m, ok := mistakes(err); ok {
+	if m, ok := f.mistakes(err); ok {
 		return s.messagesForm(w, r, f, http.StatusUnprocessableEntity, m, notify.NewChannel{}, "")
 	}
 	if err != nil {

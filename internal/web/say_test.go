@@ -24,7 +24,7 @@ import (
 )
 
 // Packages whose problems no page shows: machines and operators read them.
-var machines = []string{"api", "app", "bench", "bus", "config", "demo", "edits", "erasure", "feed", "history", "keys", "media", "relay"}
+var machines = []string{"api", "app", "backup", "bench", "bus", "config", "demo", "edits", "erasure", "feed", "history", "keys", "media", "relay"}
 
 // Sentences that are made at run time, and why they may be.
 var dynamic = map[string]string{
@@ -100,14 +100,29 @@ func (s *sentences) pkg(dir string, own bool, files []*ast.File) {
 				if !ok || fn.Body == nil || own {
 					continue
 				}
-				params := map[string]int{}
-				n := 0
-				for _, p := range fn.Type.Params.List {
-					for _, name := range p.Names {
-						params[name.Name] = n
-						n++
+				type param struct {
+					of string
+					n  int
+				}
+				params := map[string]param{}
+				add := func(of string, typ *ast.FuncType) {
+					n := 0
+					for _, p := range typ.Params.List {
+						for _, name := range p.Names {
+							params[name.Name] = param{of, n}
+							n++
+						}
 					}
 				}
+				add(fn.Name.Name, fn.Type)
+				ast.Inspect(fn.Body, func(node ast.Node) bool { // functions in functions: bad := func(format string, …)
+					if a, ok := node.(*ast.AssignStmt); ok && len(a.Lhs) == 1 && len(a.Rhs) == 1 {
+						if lit, ok := a.Rhs[0].(*ast.FuncLit); ok {
+							add(types.ExprString(a.Lhs[0]), lit.Type)
+						}
+					}
+					return true
+				})
 				ast.Inspect(fn.Body, func(node ast.Node) bool {
 					for _, e := range formats(node, wrappers) {
 						id, ok := e.(*ast.Ident)
@@ -121,9 +136,9 @@ func (s *sentences) pkg(dir string, own bool, files []*ast.File) {
 							}
 							continue
 						}
-						if i, ok := params[id.Name]; ok {
-							if !slices.Contains(wrappers[fn.Name.Name], i) {
-								wrappers[fn.Name.Name] = append(wrappers[fn.Name.Name], i)
+						if p, ok := params[id.Name]; ok {
+							if !slices.Contains(wrappers[p.of], p.n) {
+								wrappers[p.of] = append(wrappers[p.of], p.n)
 								changed = true
 							}
 						} else if text, ok := consts[id.Name]; ok {
