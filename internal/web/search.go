@@ -27,7 +27,7 @@ func (s *Site) find(w http.ResponseWriter, r *http.Request, f *Frame) error {
 	f.Title = f.T("search.title")
 	hits, err := search.New(search.Options{Partners: s.o.Partners, Incidents: s.o.Incidents, Signals: s.o.Signals, Journal: s.o.Journal}).Find(r.Context(), f.Me, p.Q)
 	status := http.StatusOK
-	if m, ok := mistakes(err); ok {
+	if m, ok := f.mistakes(err); ok {
 		p.form, status = m, http.StatusUnprocessableEntity
 	} else if err != nil {
 		return err
