@@ -152,6 +152,12 @@ func (s *Site) keysForm(w http.ResponseWriter, r *http.Request, f *Frame, status
 	return s.render(w, r, status, "keys", page)
 }
 
+// OwnKeys reports whether this is the page that tells of one's keys itself.
+func (f *Frame) OwnKeys() bool {
+	path, _, _ := strings.Cut(f.Path, "?")
+	return path == "/settings/keys"
+}
+
 func sessionKey(r *http.Request) string {
 	c, err := r.Cookie(cookieSession)
 	if err != nil {

@@ -92,7 +92,7 @@ func TestPasskeys(t *testing.T) {
 	}
 
 	// Sign out, and in without a name.
-	b.click("footer form button")
+	b.click(`form[action="/sign-out"] button`)
 	b.at("/sign-in")
 	b.open("/sign-in?lang=en&next=/partners")
 	b.shot("sign-in")
