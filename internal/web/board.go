@@ -342,6 +342,7 @@ func (s *Site) board(w http.ResponseWriter, r *http.Request, f *Frame) error {
 	if p.Changes, err = s.lines(r.Context(), f, q, q.Limit); err != nil {
 		return err
 	}
+	p.Changes = slices.DeleteFunc(p.Changes, func(l Line) bool { return byClock(l.Entry) })
 	if p.Changed = len(p.Changes); p.Changed > 12 {
 		p.Changes = p.Changes[:12]
 	}

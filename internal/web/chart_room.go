@@ -213,6 +213,9 @@ func timelineChart(f *Frame, inc incident.Incident, runs []runView) Timeline {
 			end = r.Closes
 		}
 	}
+	if most := f.Now.Add(max(f.Now.Sub(start), 10*time.Minute)); end.After(most) { // what has happened keeps half of the drawing
+		end = most
+	}
 	end = end.Add(max(end.Sub(start)/40, time.Minute))
 	if end.Sub(start) < 15*time.Minute {
 		end = start.Add(15 * time.Minute)
@@ -276,7 +279,7 @@ func timelineChart(f *Frame, inc incident.Incident, runs []runView) Timeline {
 			t.Rows = append(t.Rows, TimelineRow{c.Due.UTC().Format("15:04"), cmp.Or(def.Title.In(f.Lang()), c.ID) + ": " + state, who(f, c.Partner, c.By)})
 		}
 	}
-	t.Wide = draw(f, 1100, 190, 5, start, end, lanes, acks, names, brackets, spans, false)
+	t.Wide = draw(f, 1100, 260, 5, start, end, lanes, acks, names, brackets, spans, false)
 	t.Narrow = draw(f, 360, 0, 3, start, end, lanes, acks, names, brackets, spans, true)
 	return t
 }
@@ -328,6 +331,9 @@ func draw(f *Frame, width, inset, maxTicks float64, start, end time.Time, lanes 
 	y := 34.0
 	const row = 40.0
 	label := func(text string) {
+		if r := []rune(text); len(r) > 34 {
+			text = string(r[:33]) + "…"
+		}
 		if narrow {
 			d.Labels = append(d.Labels, TickAt{X: 2, Y: y + 12, Text: text, Class: "b", Anchor: "start"})
 			y += 20
@@ -355,7 +361,11 @@ func draw(f *Frame, width, inset, maxTicks float64, start, end time.Time, lanes 
 	}
 	if len(missing) > 0 {
 		at := max(x(f.Now)-8, placed+14)
-		d.Lost = append(d.Lost, TickAt{X: at, Y: y + 13, Text: f.T("tl.missing", "Names", strings.Join(missing, ", ")), Anchor: "end"})
+		anchor := "start"
+		if at > width*0.7 {
+			anchor = "end"
+		}
+		d.Lost = append(d.Lost, TickAt{X: at, Y: y + 13, Text: f.T("tl.missing", "Names", strings.Join(missing, ", ")), Anchor: anchor})
 	}
 	y += row
 	for i, b := range brackets {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/siaga-crp/siaga/internal/access"
 	"github.com/siaga-crp/siaga/internal/incident"
+	"github.com/siaga-crp/siaga/internal/journal"
 	"github.com/siaga-crp/siaga/internal/protocol"
 	"github.com/siaga-crp/siaga/internal/signal"
 )
@@ -197,7 +198,7 @@ func (s *Site) room(w http.ResponseWriter, r *http.Request, f *Frame) error {
 	p.Filter = "all"
 	for _, e := range entries {
 		switch {
-		case e.Partner == "" && e.Under == "":
+		case byClock(e):
 			p.Folded++
 		case len(p.Lines) < 10:
 			p.Lines = append(p.Lines, s.line(f, e))
@@ -210,6 +211,12 @@ func (s *Site) room(w http.ResponseWriter, r *http.Request, f *Frame) error {
 	p.Readers = len(readers)
 	f.Dock = s.dock(f, &p)
 	return s.render(w, r, http.StatusOK, "room", p)
+}
+
+// byClock reports whether only time did it: a clock rang or was escalated. What
+// came of it is an entry of its own.
+func byClock(e journal.Entry) bool {
+	return e.Partner == "" && (e.Under == "" || strings.HasPrefix(e.Type, "clock.") || strings.HasPrefix(e.Type, "task."))
 }
 
 // ackDue is when partners were to acknowledge at the latest; zero if no clock
