@@ -71,7 +71,7 @@ func TestGlossaryNamesTheKinds(t *testing.T) {
 		t.Fatal(err)
 	}
 	words := map[fingerprint.Kind]string{
-		fingerprint.PDQ: "| PDQ |", fingerprint.VPDQ: "| vPDQ |", fingerprint.Local: "| local |", fingerprint.SHA256: "| SHA-256, MD5 |", fingerprint.MD5: "| SHA-256, MD5 |",
+		fingerprint.PDQ: "| PDQ |", fingerprint.VPDQ: "| vPDQ |", fingerprint.Local: "| local |", fingerprint.Audio: "| audio |", fingerprint.SHA256: "| SHA-256, MD5 |", fingerprint.MD5: "| SHA-256, MD5 |",
 		fingerprint.TLSH: "| TLSH |", fingerprint.URL: "| url, domain |", fingerprint.Domain: "| url, domain |", fingerprint.Channel: "| channel |", fingerprint.Payment: "| payment handle |",
 	}
 	for _, k := range fingerprint.Kinds() {

@@ -5,7 +5,7 @@
 // canonical text form, which Parse makes from what people type (upper case,
 // spaces, defanged addresses) and which two programs can compare byte for
 // byte. Distance between two values is defined by the kind's own package
-// (pdq, vpdq, local, digest, text, link, payment); this package does no I/O
+// (pdq, vpdq, local, audio, digest, text, link, payment); this package does no I/O
 // and keeps no state.
 package fingerprint
 
@@ -19,6 +19,7 @@ const (
 	PDQ     Kind = "pdq"     // perceptual hash of a picture: 64 hex digits, compared by Hamming distance
 	VPDQ    Kind = "vpdq"    // PDQ hashes of a video's frames, compared by share of frames
 	Local   Kind = "local"   // keypoint descriptors of a picture, for altered copies
+	Audio   Kind = "audio"   // Chromaprint of a video's sound: weak evidence, for review only
 	SHA256  Kind = "sha256"  // digest of the bytes: 64 hex digits, equal or not
 	MD5     Kind = "md5"     // digest of the bytes, kept for older lists: 32 hex digits
 	TLSH    Kind = "tlsh"    // locality-sensitive hash of a text or document
@@ -30,7 +31,7 @@ const (
 
 // Kinds lists every kind, in the order in which pages and reports show them.
 func Kinds() []Kind {
-	return []Kind{PDQ, VPDQ, Local, SHA256, MD5, TLSH, URL, Domain, Channel, Payment}
+	return []Kind{PDQ, VPDQ, Local, Audio, SHA256, MD5, TLSH, URL, Domain, Channel, Payment}
 }
 
 // ErrKind is returned for a kind that is not in Kinds.

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"github.com/siaga-crp/siaga/fingerprint/audio"
 	"github.com/siaga-crp/siaga/fingerprint/digest"
 	"github.com/siaga-crp/siaga/fingerprint/link"
 	"github.com/siaga-crp/siaga/fingerprint/local"
@@ -85,6 +86,12 @@ func parse(k Kind, text string) (string, error) {
 			return "", reason(k, "keypoint fingerprint", err, local.ErrSyntax)
 		}
 		return f.String(), nil
+	case Audio:
+		t, err := audio.Parse(text)
+		if err != nil {
+			return "", reason(k, "sound fingerprint", err, audio.ErrSyntax)
+		}
+		return t.String(), nil
 	case TLSH:
 		return parseTLSH(text)
 	case VPDQ:

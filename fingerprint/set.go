@@ -1,6 +1,7 @@
 package fingerprint
 
 import (
+	"github.com/siaga-crp/siaga/fingerprint/audio"
 	"github.com/siaga-crp/siaga/fingerprint/digest"
 	"github.com/siaga-crp/siaga/fingerprint/pdq"
 	"github.com/siaga-crp/siaga/fingerprint/vpdq"
@@ -14,9 +15,10 @@ type Set struct {
 	MD5    digest.MD5    // of the file's bytes
 	Format string        // what the bytes are, from their content alone: "jpeg", "png", "gif", "webp", "mp4", "text", … or "" if not recognised
 
-	Picture *Picture // set for a picture that could be decoded
-	Frames  []Frame  // sampled frames of a video or of an animated picture, in order of time
-	TLSH    string   // of a text or document, canonical form; "" if too short or not a text
+	Picture *Picture    // set for a picture that could be decoded
+	Frames  []Frame     // sampled frames of a video or of an animated picture, in order of time
+	Audio   audio.Track // of the first sound track of a video or sound file; nil if there is none
+	TLSH    string      // of a text or document, canonical form; "" if too short or not a text
 
 	// Unknown says why a viewer may show content that could not be
 	// fingerprinted (damaged, unsupported or over a limit). A matcher answers
