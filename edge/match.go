@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/siaga-crp/siaga/fingerprint"
+	"github.com/siaga-crp/siaga/fingerprint/audio"
 	"github.com/siaga-crp/siaga/fingerprint/digest"
 	"github.com/siaga-crp/siaga/fingerprint/link"
 	"github.com/siaga-crp/siaga/fingerprint/payment"
@@ -307,6 +308,13 @@ func (m *Matcher) Value(r *Result, v fingerprint.Value, quality int) (ready bool
 			return ready, err
 		}
 		m.video.value(p, frames)
+		return ready, nil
+	case v.Kind == fingerprint.Audio:
+		t, err := audio.Parse(v.Text)
+		if err != nil {
+			return ready, err
+		}
+		m.audio.value(p, t)
 		return ready, nil
 	}
 	b, _, text, err := packValue(v.Kind, v.Text)

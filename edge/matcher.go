@@ -21,6 +21,7 @@ type Matcher struct {
 	o       MatcherOptions
 	passes  []Pass
 	video   *videoPass // one of passes
+	audio   *audioPass // another
 	keepers map[fingerprint.Kind]Keeper
 
 	apply sync.Mutex // one change at a time
@@ -110,7 +111,8 @@ func NewMatcher(o MatcherOptions) *Matcher {
 	}
 	m := &Matcher{o: o, keepers: map[fingerprint.Kind]Keeper{}, trips: map[uint64]Trip{}}
 	m.video = newVideoPass()
-	m.passes = append([]Pass{digestPass{}, pdqPass{}, textPass{}, m.video, new(localPass)}, o.Passes...)
+	m.audio = new(audioPass)
+	m.passes = append([]Pass{digestPass{}, pdqPass{}, textPass{}, m.video, new(localPass), m.audio}, o.Passes...)
 	for _, p := range m.passes {
 		if k, ok := p.(Keeper); ok {
 			m.keepers[k.Kind()] = k

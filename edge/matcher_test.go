@@ -15,6 +15,7 @@ import (
 
 	"github.com/siaga-crp/siaga/edge"
 	"github.com/siaga-crp/siaga/fingerprint"
+	"github.com/siaga-crp/siaga/fingerprint/audio"
 	"github.com/siaga-crp/siaga/fingerprint/digest"
 	"github.com/siaga-crp/siaga/fingerprint/payment"
 	"github.com/siaga-crp/siaga/fingerprint/pdq"
@@ -413,6 +414,11 @@ func TestSetPasses(t *testing.T) {
 	for i := range negative {
 		negative[i] = ^negative[i]
 	}
+	sound := make(audio.Track, 200)
+	for i := range sound {
+		sound[i] = r.Uint32()
+	}
+	add(6, fingerprint.Audio, sound.String()) // its action is block
 	picture := func(h pdq.Hash) *fingerprint.Picture {
 		p := &fingerprint.Picture{Width: 100, Height: 100, PDQ: pdq.Result{Hash: h, Quality: 90}}
 		p.Dihedral[0] = h
@@ -437,6 +443,8 @@ func TestSetPasses(t *testing.T) {
 		{"trimmed", fingerprint.Set{Picture: withTrim}, "4 trim:border block"},
 		{"negative", fingerprint.Set{Picture: picture(negative)}, "5 pdq:negative block"},
 		{"nothing", fingerprint.Set{Picture: picture(other)}, ""},
+		{"sound, for review at most", fingerprint.Set{Audio: sound[40:160]}, "6 audio review"},
+		{"sound under a known picture", fingerprint.Set{Audio: sound, Picture: picture(near(r, stored, 3))}, "2 pdq block"},
 		{"digest and picture", fingerprint.Set{SHA256: file, Picture: picture(near(r, stored, 3))}, "1 digest block, 2 pdq block"},
 	} {
 		t.Run(x.name, func(t *testing.T) {

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"math"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -35,6 +36,7 @@ type hashLine struct {
 	Format string     `json:"format,omitempty"`
 	PDQ    *pdqLine   `json:"pdq,omitempty"`
 	VPDQ   []vpdqLine `json:"vpdq,omitempty"`
+	Audio  *audioLine `json:"audio,omitempty"`
 	TLSH   string     `json:"tlsh,omitempty"`
 	Note   string     `json:"note,omitempty"`
 	Error  string     `json:"error,omitempty"`
@@ -46,6 +48,11 @@ type pdqLine struct {
 	Quality int    `json:"quality"`
 	Width   int    `json:"width"`
 	Height  int    `json:"height"`
+}
+
+type audioLine struct {
+	Value   string  `json:"value"` // as docs/format/fingerprints.md has it
+	Seconds float64 `json:"seconds"`
 }
 
 type vpdqLine struct {
@@ -68,6 +75,9 @@ func newHashLine(name string, set fingerprint.Set, err error) hashLine {
 	}
 	for _, f := range set.Frames {
 		l.VPDQ = append(l.VPDQ, vpdqLine{f.Number, f.Seconds, f.PDQ.Hash.String(), f.PDQ.Quality})
+	}
+	if t := set.Audio.Shared(); t != nil {
+		l.Audio = &audioLine{t.String(), math.Round(10*t.Seconds()) / 10}
 	}
 	if set.Unknown != "" {
 		l.Error, l.Fix = set.Unknown, set.Fix
@@ -186,8 +196,8 @@ func hashCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "hash FILE|- ...",
 		Short: "Print the fingerprints of files",
-		Long: `Prints SHA-256, MD5, and for pictures PDQ, for videos vPDQ, for texts and
-documents TLSH. Files are decoded in a confined process of their own. Exit code
+		Long: `Prints SHA-256, MD5, and for pictures PDQ, for videos vPDQ and the
+fingerprint of their sound, for texts and documents TLSH. Files are decoded in a confined process of their own. Exit code
 1 if any file could not be read; the others are printed all the same.`,
 		Example: `  siaga hash photo.jpg
   siaga hash --json *.mp4 > hashes.jsonl
@@ -240,6 +250,9 @@ func printHash(out, talk io.Writer, l hashLine) {
 	}
 	if n := len(l.VPDQ); n > 0 {
 		fmt.Fprintf(out, "  vpdq    %d frames, %.1f s; --json lists them\n", n, l.VPDQ[n-1].TimeS)
+	}
+	if l.Audio != nil {
+		fmt.Fprintf(out, "  audio   %.1f s of sound, for review only; --json has it\n", l.Audio.Seconds)
 	}
 	if l.TLSH != "" {
 		fmt.Fprintf(out, "  tlsh    %s\n", l.TLSH)

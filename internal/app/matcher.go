@@ -111,7 +111,7 @@ func (m *Matcher) AddKnown(name string, set *fingerprint.Set) error {
 		id := fmt.Sprintf("known-%d", m.pos.Seq+1)
 		m.known[id] = name
 		action := edge.Block
-		if p.Quality != nil && *p.Quality < pdq.MinQuality {
+		if p.Quality != nil && *p.Quality < pdq.MinQuality || p.Value.Kind == fingerprint.Audio {
 			action = edge.Review
 		}
 		if err := m.add(edge.Signal{ID: id, Kind: p.Value.Kind, Value: p.Value.Text, MaxDistance: p.MaxDistance, Action: action, List: "known", Group: group}); err != nil {
@@ -207,8 +207,8 @@ func verifyFeed(signers *edge.Keys) func(prev, row *journal.FeedRow) error {
 	}
 }
 
-// richer lists the fingerprints that find altered copies: a video's frames, a
-// text's shape, a picture's keypoints.
+// richer lists the fingerprints that find altered copies: a video's frames
+// and sound, a text's shape, a picture's keypoints.
 func richer(set *fingerprint.Set) []Proposed {
 	var out []Proposed
 	if set.TLSH != "" {
@@ -218,6 +218,9 @@ func richer(set *fingerprint.Set) []Proposed {
 		if v := set.VPDQ(0).Thin(pdq.MinQuality, 10); len(v) > 0 {
 			out = append(out, Proposed{Value: fingerprint.Value{Kind: fingerprint.VPDQ, Text: v.String()}, MaxDistance: pdq.MatchDistance})
 		}
+	}
+	if t := set.Audio.Shared(); t != nil {
+		out = append(out, Proposed{Value: fingerprint.Value{Kind: fingerprint.Audio, Text: t.String()}})
 	}
 	keypoints := func(b []byte) {
 		if f, err := local.Decode(b); err == nil && len(b) > 0 {

@@ -102,16 +102,24 @@ func (p *Pool) Video() error {
 
 // video fingerprints the frames of a video that should have so many tracks.
 func (p *Pool) video(ctx context.Context, f *os.File, format Format, want Want, tracks int, set *fingerprint.Set) error {
-	if format.Class == Audio {
-		set.Unknown, set.Fix = "this is a sound file, and sound is not fingerprinted yet", "review it by ear"
-		return nil
-	}
 	if p.ffmpeg.find() != nil {
-		set.Unknown, set.Fix = "this is a video, and the program ffmpeg that decodes videos is not installed", noFFmpegFix
+		set.Unknown, set.Fix = fmt.Sprintf("this is a %s, and the program ffmpeg that decodes it is not installed", noun(format)), noFFmpegFix
 		return nil
 	}
 	run, cancel := context.WithTimeout(ctx, p.opt.VideoTime)
 	defer cancel()
+	// Sound is weak evidence: what cannot be read of it takes nothing from the
+	// frames.
+	set.Audio = p.sound(run, f, format)
+	if ctx.Err() != nil {
+		return contextProblem(ctx, want.Name)
+	}
+	if format.Class == Audio {
+		if len(set.Audio) == 0 {
+			set.Unknown, set.Fix = "this is a sound file of which nothing could be fingerprinted", "review it by ear"
+		}
+		return nil
+	}
 	s := &frameSink{keep: p.opt.MaxFrames, pixels: p.opt.MaxPixels, local: want.Local}
 	err := p.frames(run, f, format, frameArgs(format, p.opt, 0), s)
 	if ctx.Err() != nil {
