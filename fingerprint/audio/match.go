@@ -33,6 +33,22 @@ func lively(w Track) bool {
 	return len(seen) >= minWindow
 }
 
+// variety counts the different items of a sliding window.
+type variety map[uint32]int
+
+// slide moves the window of t on to item i.
+func (v variety) slide(t Track, i int) {
+	v[t[i]]++
+	if i < window {
+		return
+	}
+	if out := t[i-window]; v[out] > 1 {
+		v[out]--
+	} else {
+		delete(v, out)
+	}
+}
+
 // Compare lays known over query so that its item 0 lies at query's item offset,
 // and looks for windows in which both agree. ok is false if there is none.
 func Compare(known, query Track, offset int) (m Match, ok bool) {
@@ -40,22 +56,36 @@ func Compare(known, query Track, offset int) (m Match, ok bool) {
 	if hi-lo < window {
 		return m, false
 	}
+	query, known = query[lo:hi], known[lo-offset:hi-offset]
 	const limit = window * 32 * maxErrors / 100
-	best, covered, end := limit+1, 0, lo
-	sum := 0
-	for i := lo; i < hi; i++ {
-		sum += bits.OnesCount32(query[i] ^ known[i-offset])
-		if i-window >= lo {
-			sum -= bits.OnesCount32(query[i-window] ^ known[i-window-offset])
+	// sums calls each with the differing bits of the window that ends with item i.
+	sums := func(each func(i, sum int)) {
+		sum := 0
+		for i := range query {
+			sum += bits.OnesCount32(query[i] ^ known[i])
+			if i >= window {
+				sum -= bits.OnesCount32(query[i-window] ^ known[i-window])
+			}
+			each(i, sum)
 		}
-		from := i + 1 - window
-		if from < lo || sum > limit || !lively(query[from:i+1]) || !lively(known[from-offset:i+1-offset]) {
-			continue
+	}
+	near := false
+	sums(func(i, sum int) { near = near || i >= window-1 && sum <= limit })
+	if !near {
+		return m, false
+	}
+	q, k := variety{}, variety{}
+	best, covered, end := limit+1, 0, 0
+	sums(func(i, sum int) {
+		q.slide(query, i)
+		k.slide(known, i)
+		if i < window-1 || sum > limit || len(q) < minWindow || len(k) < minWindow {
+			return
 		}
 		best = min(best, sum)
-		covered += i + 1 - max(from, end)
+		covered += i + 1 - max(i+1-window, end)
 		end = i + 1
-	}
+	})
 	if best > limit {
 		return m, false
 	}
