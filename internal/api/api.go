@@ -26,9 +26,11 @@ import (
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 
 	"github.com/siaga-crp/siaga/internal/access"
+	"github.com/siaga-crp/siaga/internal/duty"
 	"github.com/siaga-crp/siaga/internal/health"
 	"github.com/siaga-crp/siaga/internal/incident"
 	"github.com/siaga-crp/siaga/internal/journal"
+	"github.com/siaga-crp/siaga/internal/notify"
 	"github.com/siaga-crp/siaga/internal/partner"
 	"github.com/siaga-crp/siaga/internal/problem"
 	"github.com/siaga-crp/siaga/internal/signal"
@@ -48,6 +50,8 @@ type Options struct {
 	Signals   *signal.Service
 	Edges     Edges
 	Health    Health
+	Duty      *duty.Service
+	Notify    *notify.Service
 	Journal   *journal.Log
 	Log       *slog.Logger
 	Now       func() time.Time

@@ -23,6 +23,17 @@ import (
 // asked in this order; after "|" stands what an edge needs instead.
 const rights = `
 GET  /api/v1/break-glass                                                 partner.read
+GET  /api/v1/calls                                                       message.read
+GET  /api/v1/channels                                                    message.read
+POST /api/v1/channels                                                    channel.manage
+DELETE /api/v1/channels/{id}                                             channel.manage
+POST /api/v1/channels/{id}/test                                          channel.manage
+GET  /api/v1/duty                                                        duty.read
+PUT  /api/v1/duty                                                        duty.manage
+POST /api/v1/duty/handovers                                              duty.handover
+POST /api/v1/duty/handovers/{id}                                         duty.handover
+POST /api/v1/duty/overrides                                              duty.manage
+DELETE /api/v1/duty/overrides/{id}                                       duty.manage
 GET  /api/v1/edges                                                       edge.read
 GET  /api/v1/groups/{id}                                                 signal.read
 POST /api/v1/groups/{id}/approve                                         signal.decide
@@ -33,6 +44,7 @@ POST /api/v1/groups/{id}/withdraw                                        signal.
 GET  /api/v1/incidents                                                   incident.read
 POST /api/v1/incidents                                                   incident.notify
 GET  /api/v1/incidents/{id}                                              incident.read
+GET  /api/v1/incidents/{id}/acknowledgements                             incident.read
 POST /api/v1/incidents/{id}/acknowledgements                             incident.acknowledge
 POST /api/v1/incidents/{id}/activations                                  activation.vote
 POST /api/v1/incidents/{id}/activations/{protocol}/call-partners         activation.propose

@@ -19,6 +19,8 @@ func (s *server) routes() {
 	s.identityRoutes()
 	s.edgeRoutes()
 	s.protocolRoutes()
+	s.dutyRoutes()
+	s.messageRoutes()
 	s.togetherRoutes()
 }
 

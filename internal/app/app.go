@@ -301,7 +301,7 @@ func (n *Node) mount() error {
 	})
 	mux := http.NewServeMux()
 	edges := edgeDirectory{n}
-	api.Install(mux, api.Options{Partners: n.Partners, Incidents: n.Incidents, Signals: n.Signals, Edges: edges, Health: n, Journal: n.Log, Log: o.Log, Now: o.Now})
+	api.Install(mux, api.Options{Partners: n.Partners, Incidents: n.Incidents, Signals: n.Signals, Edges: edges, Health: n, Duty: n.Duty, Notify: n.Notify, Journal: n.Log, Log: o.Log, Now: o.Now})
 	feedHandler := n.Hub.Handler()
 	for _, p := range []string{"GET /api/v1/feed", "GET /api/v1/feed/", "POST /api/v1/feed/"} {
 		mux.Handle(p, feedHandler)

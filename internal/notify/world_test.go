@@ -157,6 +157,10 @@ func newWorld(t *testing.T, change ...func(*notify.Options)) *world {
 	for _, f := range change {
 		f(&o)
 	}
+	if o.Mail.Host != "" {
+		o.Guard = outbound.New(outbound.Options{Internal: []string{w.hooks.host(), o.Mail.Address()}})
+		t.Cleanup(o.Guard.Close)
+	}
 	w.notify = notify.New(o)
 	return w
 }

@@ -25,12 +25,19 @@ const rights = `
 GET  /                                              session
 GET  /asks                                          session
 GET  /live                                          session
+GET  /a/{code}                                      open
+POST /a/{code}                                      open
+GET  /duty                                          duty.read
+POST /duty                                          duty.manage
+GET  /messages                                      message.read
+POST /messages                                      channel.manage
 
 GET  /incidents                                     incident.read
 GET  /incidents/new                                 incident.notify
 POST /incidents/new                                 incident.notify
 GET  /incidents/{id}                                incident.read
 POST /incidents/{id}/acknowledge                    incident.acknowledge
+GET  /incidents/{id}/acknowledgements               incident.read
 GET  /incidents/{id}/assess                         incident.read
 POST /incidents/{id}/assess                         incident.assess
 GET  /incidents/{id}/activate                       incident.read
@@ -130,9 +137,10 @@ GET  /no-such-page                                  open
 // forms are what makes a form say what it is for. Suspending asks for reach
 // everywhere, which approvers have.
 var forms = map[string]url.Values{
-	"/admin/members/{id}":                         {"do": {"roles"}, "roles": {"officer"}},
-	"/settings/keys":                              {"do": {"recovery"}},
-	"/admin/break-glass":                          {"object": {"IDN-2026-9999"}, "reason": {"x"}},
+	"/duty":               {"do": {"set"}},
+	"/admin/members/{id}": {"do": {"roles"}, "roles": {"officer"}},
+	"/settings/keys":      {"do": {"recovery"}},
+	"/admin/break-glass":  {"object": {"IDN-2026-9999"}, "reason": {"x"}},
 	"/incidents/{id}/activations/{protocol}/vote": {"vote": {"yes"}},
 	"/signals/{id}/suspend":                       {"cause": {"benign"}, "reach": {"everywhere"}},
 	"/protocols/{id}/versions/{hash}/vote":        {"vote": {"yes"}},

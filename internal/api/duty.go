@@ -1,0 +1,175 @@
+package api
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"github.com/siaga-crp/siaga/internal/access"
+	"github.com/siaga-crp/siaga/internal/duty"
+	"github.com/siaga-crp/siaga/internal/notify"
+)
+
+// Shift is one of the weekly pattern.
+type Shift struct {
+	Days    []int    `json:"days" doc:"Days on which it begins: 0 is Sunday"`
+	From    string   `json:"from" example:"22:00" doc:"On the wall of the roster's zone"`
+	Until   string   `json:"until" example:"06:00" doc:"Not after from: on the next day"`
+	Members []string `json:"members" doc:"In the order in which they are called"`
+}
+
+// Pattern is what a roster repeats.
+type Pattern struct {
+	Zone     string         `json:"zone,omitempty" example:"Asia/Jakarta" doc:"Default: as it is"`
+	Shifts   []Shift        `json:"shifts"`
+	Holidays []duty.Holiday `json:"holidays,omitempty"`
+	Backup   []string       `json:"backup,omitempty" doc:"Members called after those on duty"`
+}
+
+// Roster is who of your partner is on duty.
+type Roster struct {
+	Partner   string          `json:"partner"`
+	Pattern   Pattern         `json:"pattern"`
+	Overrides []duty.Override `json:"overrides"`
+	Offer     *duty.Offer     `json:"offer,omitempty" doc:"A hand-over that the other one has not accepted yet"`
+	Now       duty.Span       `json:"now"`
+	Next      *duty.Span      `json:"next,omitempty"`
+	Ahead     []duty.Span     `json:"ahead" doc:"The coming days, without holes"`
+	Gaps      []duty.Span     `json:"gaps" doc:"When nobody is on duty"`
+	Days      int             `json:"days" doc:"How many days ahead and gaps look"`
+}
+
+func roster(v duty.View) *struct{ Body Roster } {
+	out := Roster{
+		Partner: v.Partner, Overrides: list(v.Overrides), Offer: v.Offer, Now: span(v.Now), Next: v.Next, Ahead: []duty.Span{}, Gaps: []duty.Span{}, Days: v.Days,
+		Pattern: Pattern{Zone: v.Pattern.Zone, Shifts: []Shift{}, Holidays: v.Pattern.Holidays, Backup: v.Pattern.Backup},
+	}
+	for _, s := range v.Pattern.Shifts {
+		sh := Shift{From: s.From.String(), Until: s.Until.String(), Members: list(s.Members), Days: []int{}}
+		for _, d := range s.Days {
+			sh.Days = append(sh.Days, int(d))
+		}
+		out.Pattern.Shifts = append(out.Pattern.Shifts, sh)
+	}
+	for _, s := range v.Ahead {
+		out.Ahead = append(out.Ahead, span(s))
+	}
+	for _, s := range v.Gaps {
+		out.Gaps = append(out.Gaps, span(s))
+	}
+	if out.Next != nil {
+		n := span(*out.Next)
+		out.Next = &n
+	}
+	return &struct{ Body Roster }{out}
+}
+
+func span(s duty.Span) duty.Span {
+	s.From, s.Until, s.Members = s.From.UTC(), s.Until.UTC(), list(s.Members)
+	return s
+}
+
+func (p Pattern) parse() duty.Pattern {
+	out := duty.Pattern{Zone: p.Zone, Holidays: p.Holidays, Backup: p.Backup, Shifts: []duty.Shift{}}
+	for _, s := range p.Shifts {
+		sh := duty.Shift{Members: s.Members}
+		for _, d := range s.Days {
+			sh.Days = append(sh.Days, time.Weekday(d))
+		}
+		var ok bool
+		if sh.From, ok = duty.ParseClock(s.From); !ok {
+			sh.From = -1 // the service says what is wrong
+		}
+		if sh.Until, ok = duty.ParseClock(s.Until); !ok {
+			sh.Until = -1
+		}
+		out.Shifts = append(out.Shifts, sh)
+	}
+	return out
+}
+
+func (s *server) dutyRoutes() {
+	type out = struct{ Body Roster }
+	answer := func(v duty.View, err error) (*out, error) {
+		if err != nil {
+			return nil, err
+		}
+		return roster(v), nil
+	}
+	add(s, op{"get-roster", http.MethodGet, "/api/v1/duty", "Read your partner's roster: who is on duty, who is next, and gaps", access.ReadDuty, http.StatusOK},
+		func(ctx context.Context, _ *struct{}) (*out, error) { return answer(s.Duty.Get(ctx, actor(ctx))) })
+	add(s, op{"set-roster", http.MethodPut, "/api/v1/duty", "Replace the weekly pattern, holidays and backup of your partner's roster", access.ManageDuty, http.StatusOK},
+		func(ctx context.Context, in *struct{ Body Pattern }) (*out, error) {
+			return answer(s.Duty.Set(ctx, actor(ctx), in.Body.parse()))
+		})
+	add(s, op{"add-override", http.MethodPost, "/api/v1/duty/overrides", "Put others on duty for a time", access.ManageDuty, http.StatusCreated},
+		func(ctx context.Context, in *struct{ Body duty.NewOverride }) (*out, error) {
+			return answer(s.Duty.Override(ctx, actor(ctx), in.Body))
+		})
+	add(s, op{"remove-override", http.MethodDelete, "/api/v1/duty/overrides/{id}", "Take an override back", access.ManageDuty, http.StatusOK},
+		func(ctx context.Context, in *IDInput) (*out, error) {
+			return answer(s.Duty.RemoveOverride(ctx, actor(ctx), in.ID))
+		})
+	add(s, op{"offer-shift", http.MethodPost, "/api/v1/duty/handovers", "Offer the rest of your own shift to a colleague", access.HandOver, http.StatusCreated},
+		func(ctx context.Context, in *struct{ Body duty.NewOffer }) (*out, error) {
+			return answer(s.Duty.HandOver(ctx, actor(ctx), in.Body))
+		})
+	add(s, op{"answer-shift", http.MethodPost, "/api/v1/duty/handovers/{id}", "Accept a shift that was offered to you, or take an offer back", access.HandOver, http.StatusOK},
+		func(ctx context.Context, in *struct {
+			IDInput
+			Body struct {
+				Accept bool `json:"accept" doc:"false: withdraw it"`
+			}
+		},
+		) (*out, error) {
+			return answer(s.Duty.Answer(ctx, actor(ctx), in.ID, in.Body.Accept))
+		})
+}
+
+// Channel is a way to reach a duty contact, without its secrets.
+type Channel struct {
+	notify.Row
+	State string `json:"state" enum:"works,failing,untested"`
+}
+
+// TestedChannel is a channel after a test.
+type TestedChannel struct {
+	notify.Channel
+	State string `json:"state" enum:"works,failing,untested"`
+}
+
+func (s *server) messageRoutes() {
+	add(s, op{"list-channels", http.MethodGet, "/api/v1/channels", "List the channels of your partner's duty contacts, failing ones first; an operator sees the state of all", access.ReadMessages, http.StatusOK},
+		func(ctx context.Context, _ *struct{}) (*struct{ Body Page[Channel] }, error) {
+			rows, err := s.Notify.Rows(ctx, actor(ctx))
+			out := &struct{ Body Page[Channel] }{Page[Channel]{Items: []Channel{}}}
+			for _, r := range rows {
+				out.Body.Items = append(out.Body.Items, Channel{r, r.Channel.State()})
+			}
+			return out, err
+		})
+	add(s, op{"add-channel", http.MethodPost, "/api/v1/channels", "Add a channel; of a webhook the answer has its key, this once", access.ManageChannels, http.StatusCreated},
+		func(ctx context.Context, in *struct{ Body notify.NewChannel }) (*struct{ Body notify.Added }, error) {
+			c, err := s.Notify.Add(ctx, actor(ctx), in.Body)
+			return &struct{ Body notify.Added }{c}, err
+		})
+	add(s, op{"remove-channel", http.MethodDelete, "/api/v1/channels/{id}", "Remove a channel with its secret", access.ManageChannels, http.StatusNoContent},
+		func(ctx context.Context, in *IDInput) (*struct{}, error) {
+			return nil, s.Notify.Remove(ctx, actor(ctx), in.ID)
+		})
+	add(s, op{"test-channel", http.MethodPost, "/api/v1/channels/{id}/test", "Send a test message now; the answer says whether it was sent, and if not why", access.ManageChannels, http.StatusOK},
+		func(ctx context.Context, in *IDInput) (*struct{ Body TestedChannel }, error) {
+			c, err := s.Notify.Test(ctx, actor(ctx), in.ID)
+			return &struct{ Body TestedChannel }{TestedChannel{c, c.State()}}, err
+		})
+	add(s, op{"list-calls", http.MethodGet, "/api/v1/calls", "List the newest calls of your partner: who was told, how, and what came of it", access.ReadMessages, http.StatusOK},
+		func(ctx context.Context, _ *struct{}) (*struct{ Body Page[notify.Call] }, error) {
+			calls, err := s.Notify.Calls(ctx, actor(ctx), 100)
+			return &struct{ Body Page[notify.Call] }{Page[notify.Call]{Items: list(calls)}}, err
+		})
+	add(s, op{"list-acknowledgements", http.MethodGet, "/api/v1/incidents/{id}/acknowledgements", "Who has acknowledged, by partner, with the last attempt and the next", access.ReadIncidents, http.StatusOK},
+		func(ctx context.Context, in *IDInput) (*struct{ Body Page[notify.Standing] }, error) {
+			st, err := s.Notify.Acknowledgements(ctx, actor(ctx), in.ID)
+			return &struct{ Body Page[notify.Standing] }{Page[notify.Standing]{Items: list(st)}}, err
+		})
+}
