@@ -255,6 +255,9 @@ func (s *Service) Gaps(ctx context.Context, by access.Actor) ([]Span, error) {
 		return nil, nil
 	}
 	v, err := s.Get(ctx, by)
+	if len(v.Pattern.Shifts) == 0 {
+		return nil, err // a partner without a roster has no hole in it: its officers are called
+	}
 	return v.Gaps, err
 }
 

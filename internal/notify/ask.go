@@ -288,20 +288,14 @@ type Standing struct {
 // actor may see.
 func (s *Service) Acknowledgements(ctx context.Context, by access.Actor, id string) ([]Standing, error) {
 	now := s.o.Now()
-	if err := access.Allow(by, access.ReadIncidents, now); err != nil {
+	inc, err := s.o.Incidents.Get(ctx, by, id) // knows who may read it
+	if err != nil {
 		return nil, err
 	}
 	var out []Standing
-	err := s.o.Log.View(ctx, func(r journal.StoreReader) error {
-		inc, _, err := journal.Load[incident.Incident](r, incident.KindIncident, id)
-		if err != nil {
-			return err
-		}
-		if !inc.Audience.Sees(by) {
-			return problem.Newf(problem.NotFound, "there is no incident %s", id).WithFix("check the number or reload the page")
-		}
+	err = s.o.Log.View(ctx, func(r journal.StoreReader) error {
 		calls := make(map[string][]Call)
-		err = journal.Each(r, journal.ObjectQuery{Kind: KindCall, Parent: id}, func(c Call, _ journal.Object) error {
+		err := journal.Each(r, journal.ObjectQuery{Kind: KindCall, Parent: id}, func(c Call, _ journal.Object) error {
 			calls[c.Partner] = append(calls[c.Partner], c)
 			return nil
 		})

@@ -32,8 +32,9 @@ type Sealer interface {
 	Open(sealed []byte, label string) ([]byte, error)
 }
 
-// Incidents is what an answer by a link does.
+// Incidents is what an answer by a link does, and who may see what.
 type Incidents interface {
+	Get(ctx context.Context, by access.Actor, id string) (incident.Incident, error)
 	Acknowledge(ctx context.Context, by access.Actor, id string) (incident.Incident, error)
 }
 
@@ -229,8 +230,11 @@ func contacts(r journal.StoreReader, partnerID string, now time.Time) (Contacts,
 		return nil
 	})
 	for _, list := range k.Channels {
-		// What is known to fail is tried last, but it is tried.
-		slices.SortStableFunc(list, func(a, b Channel) int { return cmp.Or(b2i(a.Failing)-b2i(b.Failing), a.Order-b.Order) })
+		// What is known to fail is tried last, but it is tried; what rings is
+		// kept for the step "phone", or until nothing else works.
+		slices.SortStableFunc(list, func(a, b Channel) int {
+			return cmp.Or(b2i(a.Failing)-b2i(b.Failing), b2i(a.Phone)-b2i(b.Phone), a.Order-b.Order)
+		})
 	}
 	return k, members, err
 }

@@ -2,6 +2,7 @@ package web
 
 import (
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/siaga-crp/siaga/internal/access"
@@ -113,6 +114,48 @@ func (s *Site) acknowledgements(w http.ResponseWriter, r *http.Request, f *Frame
 		f.Exercise = inc.ID
 	}
 	return s.render(w, r, http.StatusOK, "acknowledgements", page)
+}
+
+// reached says, for each partner of an incident that has not acknowledged, what
+// was last tried and what comes next.
+func (s *Site) reached(r *http.Request, f *Frame, incident string) (map[string]string, error) {
+	if !f.Can(string(access.ReadIncidents)) {
+		return nil, nil
+	}
+	list, err := s.o.Notify.Acknowledgements(r.Context(), f.Me, incident)
+	if err != nil {
+		return nil, err
+	}
+	names, err := s.memberNames(r, f)
+	out := map[string]string{}
+	for _, st := range list {
+		if row := f.standing(st, names); !st.Acknowledged && row.Detail != "" {
+			out[st.Partner] = strings.TrimSuffix(row.Detail+" · "+row.Next, " · ")
+		}
+	}
+	return out, err
+}
+
+// silentMessages are the channels that do not work and the holes in the roster
+// that the reader can do something about: before the crisis.
+func (s *Site) silentMessages(r *http.Request, f *Frame) ([]Silence, error) {
+	failing, err := s.o.Notify.Failing(r.Context(), f.Me)
+	if err != nil {
+		return nil, err
+	}
+	var out []Silence
+	for _, c := range failing {
+		who := f.Name(c.Partner)
+		if c.Name != "" {
+			who += ", " + isolate(c.Name)
+		}
+		out = append(out, Silence{Who: who, Late: f.T("silent.channel", "Kind", f.T("channel."+c.Kind)), Detail: f.T("msgreason." + c.Reason), Href: "/messages"})
+	}
+	gaps, err := s.o.Duty.Gaps(r.Context(), f.Me)
+	if err != nil || len(gaps) == 0 {
+		return out, err
+	}
+	return append(out, Silence{Who: f.Name(f.Me.Partner), Late: f.T("silent.gap"), Detail: f.T("duty.gap", "From", f.ClockText(gaps[0].From), "Until", f.ClockText(gaps[0].Until)), Href: "/duty"}), nil
 }
 
 func b2i(b bool) int {

@@ -300,14 +300,18 @@ type hour struct {
 }
 
 func (s *Site) board(w http.ResponseWriter, r *http.Request, f *Frame) error {
-	f.Section, f.Live = "board", []string{"incident", "signal", "edges"}
+	f.Section, f.Live = "board", []string{"incident", "signal", "edges", "channel", "roster"}
 	p := boardPage{Frame: f}
 	list, asks, err := s.concerns(r.Context(), f)
 	if err != nil {
 		return err
 	}
 	p.AskList = asks
+	reached := map[string]map[string]string{}
 	for _, inc := range list {
+		if reached[inc.ID], err = s.reached(r, f, inc.ID); err != nil {
+			return err
+		}
 		row := s.row(f, inc)
 		if inc.Exercise {
 			p.Exercises = append(p.Exercises, row)
@@ -319,7 +323,7 @@ func (s *Site) board(w http.ResponseWriter, r *http.Request, f *Frame) error {
 		}
 		for _, m := range inc.Missing() {
 			if m != f.Me.Partner { // what I owe is asked of me
-				p.Silent = append(p.Silent, Silence{Who: f.Name(m), Late: f.T("silent.partner", "Incident", inc.ID, "Age", f.Since(inc.Notified.At)), Href: "/incidents/" + inc.ID})
+				p.Silent = append(p.Silent, Silence{Who: f.Name(m), Late: f.T("silent.partner", "Incident", inc.ID, "Age", f.Since(inc.Notified.At)), Detail: reached[inc.ID][m], Href: "/incidents/" + inc.ID})
 			}
 		}
 	}
@@ -330,6 +334,10 @@ func (s *Site) board(w http.ResponseWriter, r *http.Request, f *Frame) error {
 	}
 	silent, err := s.silentEdges(r.Context(), f)
 	if err != nil {
+		return err
+	}
+	p.Silent = append(p.Silent, silent...)
+	if silent, err = s.silentMessages(r, f); err != nil {
 		return err
 	}
 	p.Silent = append(p.Silent, silent...)

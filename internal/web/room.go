@@ -41,6 +41,7 @@ type roomPage struct {
 	Runs        []runView
 	AskList     []Ask
 	Missing     []string
+	Reached     map[string]string // by partner that is missing: the last attempt and the next
 	Acked       int
 	AckDue      time.Time // when the earliest clock of acknowledgements is or was due
 	Clocks      []Clock
@@ -132,6 +133,9 @@ func (s *Site) room(w http.ResponseWriter, r *http.Request, f *Frame) error {
 	f.Live = []string{"incident:" + inc.ID, "signal", "edges"}
 	p := roomPage{Frame: f, Inc: inc, Chip: f.Chip(string(inc.Status.Phase)), Missing: inc.Missing()}
 	p.Acked = len(inc.Called) - len(p.Missing)
+	if p.Reached, err = s.reached(r, f, inc.ID); err != nil {
+		return err
+	}
 	if p.Runs, err = s.runViews(r, f, inc); err != nil {
 		return err
 	}
