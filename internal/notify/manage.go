@@ -174,7 +174,10 @@ func (s *Service) note(ctx context.Context, c Channel, err error, how string) (C
 		}
 		s.o.Logger.WarnContext(ctx, "channel does not work", "channel", c.ID, "kind", c.Kind, "reason", reason, "how", how)
 	}
-	uerr := s.o.Log.Update(ctx, func(tx *journal.Tx) error {
+	// What was sent is written down, though the one who asked may have gone.
+	kept, cancel := context.WithTimeout(context.WithoutCancel(ctx), keepTime)
+	defer cancel()
+	uerr := s.o.Log.Update(kept, func(tx *journal.Tx) error {
 		if err := s.checked(tx, c, reason != "", reason, how, s.o.Now()); err != nil {
 			return err
 		}

@@ -257,6 +257,9 @@ func (s *Service) Call(ctx context.Context, a CallArgs) error {
 	return nil
 }
 
+// keepTime bounds the writing down of what was sent.
+const keepTime = 10 * time.Second
+
 // step looks once, and reports whether to look again at once.
 func (s *Service) step(ctx context.Context, id string) (again bool, err error) {
 	now := s.o.Now()
@@ -304,7 +307,10 @@ func (s *Service) step(ctx context.Context, id string) (again bool, err error) {
 	}
 	sent := do.Send
 	now = s.o.Now()
-	err = s.o.Log.Update(ctx, func(tx *journal.Tx) error {
+	// What was sent is written down, though the job's time may be over.
+	kept, cancel := context.WithTimeout(context.WithoutCancel(ctx), keepTime)
+	defer cancel()
+	err = s.o.Log.Update(kept, func(tx *journal.Tx) error {
 		again = false
 		if err := look(tx); err != nil {
 			return err
