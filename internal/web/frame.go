@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 
@@ -117,6 +118,26 @@ func (f *Frame) Dir() string {
 	return direction(f.word.lang)
 }
 
+// LangName is the page's language in itself.
+func (f *Frame) LangName() string { return names[f.word.lang] }
+
+// Reviewed reports whether a speaker has read the page's language.
+func (f *Frame) Reviewed() bool { return f.T("frame.reviewed") == "yes" }
+
+// Num writes a whole number as the page's language does.
+func (f *Frame) Num(n any) string { return fmt.Sprint(f.word.number(n)) }
+
+// MS writes milliseconds, as seconds from one second on.
+func (f *Frame) MS(x float64) string {
+	if x >= 1000 {
+		return f.T("time.s", "N", x/1000)
+	}
+	return f.T("time.ms", "N", int64(x+0.5))
+}
+
+// List lists names as the page's language does, with "and" before the last.
+func (f *Frame) List(names []string) string { return f.word.listOf("list.and", names) }
+
 // T returns a text of the catalogue. args are names and values in turn.
 func (f *Frame) T(id string, args ...any) string { return f.word.text(id, nil, args) }
 
@@ -191,10 +212,11 @@ func (f *Frame) Name(id string) string {
 // Date returns "2 Mar 2026" in the page's language, without the year in the
 // present one.
 func (f *Frame) Date(t time.Time) string {
+	month := f.T(fmt.Sprintf("month.%d", t.Month()))
 	if t.Year() == f.Now.Year() {
-		return fmt.Sprintf("%d %s", t.Day(), f.T(fmt.Sprintf("month.%d", t.Month())))
+		return f.T("date.day", "Day", t.Day(), "Month", month)
 	}
-	return fmt.Sprintf("%d %s %d", t.Day(), f.T(fmt.Sprintf("month.%d", t.Month())), t.Year())
+	return f.T("date.year", "Day", t.Day(), "Month", month, "Year", strconv.Itoa(t.Year()))
 }
 
 // UTC returns "14:41" for tables, with a time element.
@@ -234,7 +256,7 @@ func (f *Frame) Age(d time.Duration) string {
 // AgeMS is Age for milliseconds, with a tenth under ten seconds.
 func (f *Frame) AgeMS(ms int64) string {
 	if ms < 10_000 {
-		return fmt.Sprintf("%.1f s", float64(ms)/1000)
+		return f.T("time.s", "N", float64(ms)/1000)
 	}
 	return f.Age(time.Duration(ms) * time.Millisecond)
 }

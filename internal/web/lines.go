@@ -116,6 +116,9 @@ func (f *Frame) maybe(prefix, id string) string {
 
 // sentence begins a problem's words, which are in lower case, as a sentence.
 func sentence(s string) string {
+	if rest, ok := strings.CutPrefix(s, foreignOpen); ok {
+		return foreignOpen + sentence(rest)
+	}
 	r, n := utf8.DecodeRuneInString(s)
 	if n == 0 || r == utf8.RuneError {
 		return s
@@ -136,12 +139,6 @@ func funcs() template.FuncMap {
 		"pair":     func(a, b any) any { return struct{ A, B any }{a, b} },
 		"step":     step,
 		"short":    func(s string) string { return s[:min(12, len(s))] },
-		"ms": func(x float64) string {
-			if x >= 1000 {
-				return fmt.Sprintf("%.1f s", x/1000)
-			}
-			return fmt.Sprintf("%.0f ms", x)
-		},
 		"upper": strings.ToUpper,
 		"tlp":   func(t access.TLP) string { return strings.ReplaceAll(string(t), "+", "-") },
 	}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/BurntSushi/toml"
 	"golang.org/x/text/language"
+	"golang.org/x/text/number"
 
 	"github.com/siaga-crp/siaga/internal/problem"
 )
@@ -61,7 +62,7 @@ func (l localizer) say(w problem.Words) string {
 	if !known {
 		format = w.Format
 		if len(w.Args) == 0 {
-			return l.missingSentence(format)
+			return l.missing(w.Format, format)
 		}
 	}
 	if len(w.Args) == 0 {
@@ -73,14 +74,31 @@ func (l localizer) say(w problem.Words) string {
 	}
 	s := l.printer.Sprintf(format, args...)
 	if !known {
-		s = l.missingSentence(s)
+		s = l.missing(w.Format, s)
 	}
 	return s
 }
 
-// missingSentence is a sentence of a problem that this language does not have,
-// or a name or a number, which needs none.
-func (l localizer) missingSentence(s string) string { return s }
+// missing is a sentence that this language does not have, marked as English if
+// it is one: it may as well be a name, or said in the reader's language by the
+// page already. Indonesian is complete, so it knows.
+func (l localizer) missing(format, s string) string {
+	if _, english := l.complete[format]; !english || l.lang == "en" {
+		return s
+	}
+	return foreign(s)
+}
+
+// number writes whole numbers as the language does, in groups of three.
+func (l localizer) number(v any) any {
+	switch v := v.(type) {
+	case int, int64, uint64, uint32:
+		return l.printer.Sprintf("%d", v)
+	case float64:
+		return l.printer.Sprint(number.Decimal(v, number.MaxFractionDigits(1)))
+	}
+	return v
+}
 
 // argument says what stands in a sentence. Words are said in the same
 // language; names are cut off from a sentence of the other direction.

@@ -251,7 +251,7 @@ func (s *Site) render(w http.ResponseWriter, r *http.Request, status int, name s
 	if err := s.templates.ExecuteTemplate(&buf, name, data); err != nil {
 		return fmt.Errorf("making the page %s: %w", name, err)
 	}
-	body := buf.Bytes()
+	body := marked(buf.Bytes())
 	if names := r.URL.Query().Get("region"); names != "" && r.Method == http.MethodGet {
 		var err error
 		if body, err = regions(body, strings.Split(names, ",")); err != nil {
@@ -339,7 +339,7 @@ func (s *Site) fail(w http.ResponseWriter, r *http.Request, f *Frame, err error)
 	}
 	if rerr := s.render(w, r, page.Status, "error", page); rerr != nil {
 		s.o.Log.ErrorContext(r.Context(), "error page failed", "route", r.Pattern, "err", rerr)
-		http.Error(w, p.Detail, page.Status)
+		http.Error(w, unmark.Replace(p.Detail), page.Status)
 	}
 }
 

@@ -31,6 +31,7 @@ type localizer struct {
 	lang      string
 	loc       *i18n.Localizer
 	sentences map[string]string
+	complete  map[string]string // sentences of the language that has all
 	printer   *message.Printer // numbers
 }
 
@@ -69,20 +70,28 @@ func (c *catalogue) pick(chosen, accept string) localizer {
 
 // in returns the localizer of one of the catalogue's languages.
 func (c *catalogue) in(lang string) localizer {
-	return localizer{lang: lang, loc: i18n.NewLocalizer(c.bundle, lang), sentences: c.sentences[lang], printer: message.NewPrinter(numbersOf(lang))}
+	return localizer{lang: lang, loc: i18n.NewLocalizer(c.bundle, lang), sentences: c.sentences[lang], complete: c.sentences["id"], printer: message.NewPrinter(numbersOf(lang))}
 }
 
 func (l localizer) text(id string, n any, args []any) string {
 	data := make(map[string]any, len(args)/2+1)
 	for i := 0; i+1 < len(args); i += 2 {
-		data[fmt.Sprint(args[i])] = args[i+1]
+		data[fmt.Sprint(args[i])] = l.number(args[i+1])
 	}
 	if n != nil {
-		data["N"] = n
+		data["N"] = l.number(n)
 	}
-	s, err := l.loc.Localize(&i18n.LocalizeConfig{MessageID: id, TemplateData: data, PluralCount: n})
+	c := &i18n.LocalizeConfig{MessageID: id, TemplateData: data, PluralCount: n}
+	s, tag, err := l.loc.LocalizeWithTag(c)
+	if err != nil && s == "" && n != nil { // a form that the language has for huge numbers alone
+		c.PluralCount = nil
+		s, tag, err = l.loc.LocalizeWithTag(c)
+	}
 	if err != nil && s == "" {
 		return "⟦" + id + "⟧" // a test fails on this mark
+	}
+	if tag.String() != l.lang {
+		return foreign(s)
 	}
 	return s
 }
