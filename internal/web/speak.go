@@ -8,5 +8,5 @@ func Speaker() (func(lang, id string, args ...any) string, error) {
 	if err != nil {
 		return nil, err
 	}
-	return func(lang, id string, args ...any) string { return c.pick(lang, "").text(id, nil, args) }, nil
+	return func(lang, id string, args ...any) string { return unmark.Replace(c.pick(lang, "").text(id, nil, args)) }, nil
 }
