@@ -139,8 +139,8 @@ func funcs() template.FuncMap {
 		"pair":     func(a, b any) any { return struct{ A, B any }{a, b} },
 		"step":     step,
 		"short":    func(s string) string { return s[:min(12, len(s))] },
-		"upper": strings.ToUpper,
-		"tlp":   func(t access.TLP) string { return strings.ReplaceAll(string(t), "+", "-") },
+		"upper":    strings.ToUpper,
+		"tlp":      func(t access.TLP) string { return strings.ReplaceAll(string(t), "+", "-") },
 	}
 }
 

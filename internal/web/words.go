@@ -32,7 +32,7 @@ type localizer struct {
 	loc       *i18n.Localizer
 	sentences map[string]string
 	complete  map[string]string // sentences of the language that has all
-	printer   *message.Printer // numbers
+	printer   *message.Printer  // numbers
 }
 
 func loadCatalogue(files embed.FS) (*catalogue, error) {
