@@ -61,7 +61,7 @@ func (s *Site) activateForm(w http.ResponseWriter, r *http.Request, f *Frame, st
 	}
 	for _, d := range defs {
 		if l, ok := d.Level(adv.Level); ok && d.ID == incident.DefaultProtocol {
-			p.Advised = l.Title.In(f.Lang())
+			p.Advised = f.InWords(l.Title)
 		}
 	}
 	sigs, _, err := s.o.Signals.List(r.Context(), f.Me, signal.Query{Incident: inc.ID, States: []signal.State{signal.Active}, Limit: 200})
@@ -179,13 +179,13 @@ func (s *Site) whatStarts(r *http.Request, f *Frame, p *activationPage) error {
 	}
 	for _, c := range run.Def.Clocks {
 		if c.Starts == protocol.AtActivated {
-			p.Starts.Clocks = append(p.Starts.Clocks, cmp.Or(c.Title.In(f.Lang()), c.ID)+" "+c.Due.In(f.Lang()))
+			p.Starts.Clocks = append(p.Starts.Clocks, cmp.Or(f.InWords(c.Title), c.ID)+" "+c.Due.In(f.Lang()))
 		}
 	}
 	for _, t := range run.Def.Tasks.Active {
 		p.Starts.TasksOf++
 		if slices.Contains(t.By.Kinds, f.Me.Kind) || t.By.Role == protocol.EveryPartner || t.By.Role == protocol.TheLead && run.Lead == f.Me.Partner {
-			p.Starts.Mine = append(p.Starts.Mine, t.Ask.In(f.Lang()))
+			p.Starts.Mine = append(p.Starts.Mine, f.InWords(t.Ask))
 		}
 	}
 	return nil
@@ -243,7 +243,7 @@ func (s *Site) activationForm(w http.ResponseWriter, r *http.Request, f *Frame, 
 	for _, t := range p.Run.Activation.Tasks {
 		d, _ := p.Run.Def.Task(t.ID)
 		mine := tasks[t.ID] && t.Open() && (t.Partner == "" || t.Partner == f.Me.Partner)
-		p.TaskList = append(p.TaskList, taskView{t, cmp.Or(d.Ask.In(f.Lang()), t.ID), mine, who(f, t.Partner, t.By)})
+		p.TaskList = append(p.TaskList, taskView{t, cmp.Or(f.InWords(d.Ask), t.ID), mine, who(f, t.Partner, t.By)})
 	}
 	slices.SortStableFunc(p.TaskList, func(a, b taskView) int {
 		if a.Mine != b.Mine && a.Mine {
@@ -362,7 +362,7 @@ func (p activationPage) Vote(d protocol.Decision) string {
 // the activation began with.
 func (p activationPage) Level(id string) string {
 	if l, ok := p.Run.Def.Level(id); ok {
-		return l.Title.In(p.Lang())
+		return p.InWords(l.Title)
 	}
 	return id
 }

@@ -113,7 +113,7 @@ func (s *Site) asksOf(ctx context.Context, f *Frame, inc incident.Incident) (out
 				}
 				t, _ := def.Task(do.Task)
 				i := slices.IndexFunc(a.Tasks, func(t protocol.TaskState) bool { return t.Open() && t.ID == do.Task })
-				ask.Title, ask.Detail, ask.Href = t.Ask.In(f.Lang()), p, page+"#tasks"
+				ask.Title, ask.Detail, ask.Href = f.InWords(t.Ask), p, page+"#tasks"
 				if i >= 0 {
 					ask.Due = a.Tasks[i].Due
 				}

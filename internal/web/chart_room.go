@@ -274,9 +274,9 @@ func timelineChart(f *Frame, inc incident.Incident, runs []runView) Timeline {
 			}
 			if len(brackets) < 4 {
 				spans = append(spans, [2]time.Time{c.Started, c.Due})
-				brackets = append(brackets, Bracket{Text: cmp.Or(def.Title.In(f.Lang()), c.ID) + ": " + state, Missed: missed})
+				brackets = append(brackets, Bracket{Text: cmp.Or(f.InWords(def.Title), c.ID) + ": " + state, Missed: missed})
 			}
-			t.Rows = append(t.Rows, TimelineRow{c.Due.UTC().Format("15:04"), cmp.Or(def.Title.In(f.Lang()), c.ID) + ": " + state, who(f, c.Partner, c.By)})
+			t.Rows = append(t.Rows, TimelineRow{c.Due.UTC().Format("15:04"), cmp.Or(f.InWords(def.Title), c.ID) + ": " + state, who(f, c.Partner, c.By)})
 		}
 	}
 	t.Wide = draw(f, 1100, 260, 5, start, end, lanes, acks, names, brackets, spans, false)

@@ -178,7 +178,7 @@ func (s *Site) briefWork(r *http.Request, f *Frame, p *briefPage) error {
 	for _, run := range p.Runs {
 		for _, t := range run.Activation.Tasks {
 			d, _ := run.Def.Task(t.ID)
-			name := d.Ask.In(f.Lang()) + " (" + who(f, t.Partner, t.By) + ")"
+			name := f.InWords(d.Ask) + " (" + who(f, t.Partner, t.By) + ")"
 			switch {
 			case t.Progress == protocol.TaskDone:
 				p.Done = append(p.Done, name)
@@ -273,7 +273,7 @@ func (s *Site) standDownForm(w http.ResponseWriter, r *http.Request, f *Frame, s
 		for _, t := range run.Activation.Tasks {
 			if t.Phase == protocol.StandingDown {
 				d, _ := run.Def.Task(t.ID)
-				sr.After = append(sr.After, taskView{t, d.Ask.In(f.Lang()), false, who(f, t.Partner, t.By)})
+				sr.After = append(sr.After, taskView{t, f.InWords(d.Ask), false, who(f, t.Partner, t.By)})
 			}
 		}
 		p.Runs = append(p.Runs, sr)

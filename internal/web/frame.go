@@ -18,6 +18,7 @@ import (
 	"github.com/siaga-crp/siaga/internal/incident"
 	"github.com/siaga-crp/siaga/internal/journal"
 	"github.com/siaga-crp/siaga/internal/partner"
+	"github.com/siaga-crp/siaga/internal/protocol"
 )
 
 // Frame is what every page has around its content.
@@ -138,6 +139,16 @@ func (f *Frame) MS(x float64) string {
 // List lists names as the page's language does, with "and" before the last.
 func (f *Frame) List(names []string) string { return f.word.listOf("list.and", names) }
 
+// InWords returns a protocol's text in the page's language, in English and marked so
+// where the protocol does not have it.
+func (f *Frame) InWords(t protocol.Text) string {
+	s := t.In(f.word.lang)
+	if _, ok := t[f.word.lang]; !ok && s != "" {
+		return foreign(s)
+	}
+	return s
+}
+
 // T returns a text of the catalogue. args are names and values in turn.
 func (f *Frame) T(id string, args ...any) string { return f.word.text(id, nil, args) }
 
@@ -176,26 +187,25 @@ func (f *Frame) Clock(t time.Time) template.HTML {
 	if t.IsZero() {
 		return template.HTML(template.HTMLEscapeString(f.T("time.unknown")))
 	}
-	return template.HTML(fmt.Sprintf(`<time datetime="%s"><bdi dir="ltr">%s</bdi></time>`, //nolint:gosec // made of times only
-		t.UTC().Format(time.RFC3339), template.HTMLEscapeString(f.ClockText(t))))
+	return template.HTML(fmt.Sprintf(`<time datetime="%s"><bdi dir="%s">%s</bdi></time>`, //nolint:gosec // made of times only
+		t.UTC().Format(time.RFC3339), f.Dir(), template.HTMLEscapeString(f.ClockText(t))))
 }
 
 // ClockText is Clock without markup.
 func (f *Frame) ClockText(t time.Time) string {
 	utc := t.UTC()
 	layout := "15:04"
-	s := ""
+	s := f.word.leftToRight(utc.Format(layout) + " UTC")
 	if utc.Format("2006-01-02") != f.Now.Format("2006-01-02") {
-		s = f.Date(utc) + ", "
+		s = f.T("date.time", "Date", f.Date(utc), "Time", s)
 	}
-	s += utc.Format(layout) + " UTC"
 	if name := f.ZoneName(t); name != "UTC" {
 		l := t.In(f.Zone)
-		day := ""
+		local := f.word.leftToRight(l.Format(layout) + " " + name)
 		if l.Format("2006-01-02") != utc.Format("2006-01-02") {
-			day = f.Date(l) + ", "
+			local = f.T("date.time", "Date", f.Date(l), "Time", local)
 		}
-		s += " (" + day + l.Format(layout) + " " + name + ")"
+		s += " (" + local + ")"
 	}
 	return s
 }
@@ -233,7 +243,7 @@ func (f *Frame) UTC(t time.Time) template.HTML {
 
 // LocalTime returns "21:41 WIB".
 func (f *Frame) LocalTime(t time.Time) string {
-	return t.In(f.Zone).Format("15:04") + " " + f.ZoneName(t)
+	return f.word.leftToRight(t.In(f.Zone).Format("15:04") + " " + f.ZoneName(t))
 }
 
 // Age says a duration as people do: seconds up to a minute, minutes up to an

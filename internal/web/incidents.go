@@ -227,7 +227,7 @@ func (s *Site) assessForm(w http.ResponseWriter, r *http.Request, f *Frame, stat
 		return err
 	}
 	if l, ok := def.Level(p.Advice.Level); ok {
-		p.Level = l.Title.In(f.Lang())
+		p.Level = f.InWords(l.Title)
 	}
 	f.Form, f.Title = true, f.T("assess.title", "Incident", inc.ID)
 	if len(m.Errors) > 0 {

@@ -90,7 +90,7 @@ func (s *Site) tasksForm(w http.ResponseWriter, r *http.Request, f *Frame, statu
 		for _, t := range run.Activation.Tasks {
 			d, _ := run.Def.Task(t.ID)
 			row := taskRow{
-				taskView: taskView{t, cmp.Or(d.Ask.In(f.Lang()), t.ID), may[t.ID] && t.Open() && (t.Partner == "" || t.Partner == f.Me.Partner), who(f, t.Partner, t.By)},
+				taskView: taskView{t, cmp.Or(f.InWords(d.Ask), t.ID), may[t.ID] && t.Open() && (t.Partner == "" || t.Partner == f.Me.Partner), who(f, t.Partner, t.By)},
 				Protocol: run.Name, Chip: taskChip(f, t), Reporter: f.Name(t.Who.Partner),
 			}
 			p.All++

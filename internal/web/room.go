@@ -89,7 +89,7 @@ func (s *Site) runViews(r *http.Request, f *Frame, inc incident.Incident) ([]run
 		v.Class = v.Chip.Class
 		level := a.Level
 		if l, ok := def.Level(a.Level); ok {
-			level = l.Title.In(f.Lang())
+			level = f.InWords(l.Title)
 		}
 		v.LevelTitle = level
 		switch a.State {
@@ -248,7 +248,7 @@ func (s *Site) advise(ctx context.Context, f *Frame, p *roomPage) error {
 		return err
 	}
 	if l, ok := def.Level(p.Advice.Level); ok {
-		p.AdviceTitle = l.Title.In(f.Lang())
+		p.AdviceTitle = f.InWords(l.Title)
 	}
 	for _, run := range p.Runs {
 		if run.Name == incident.DefaultProtocol && run.State.Running() && run.Level != "" && p.Advice.Level != "" && run.Level != p.Advice.Level {
@@ -284,7 +284,7 @@ func (s *Site) unknowns(ctx context.Context, f *Frame, inc incident.Incident, mi
 	if err == nil {
 		for _, c := range def.Criteria {
 			if !answered[c.ID] {
-				out = append(out, c.Ask.In(f.Lang()))
+				out = append(out, f.InWords(c.Ask))
 			}
 		}
 	}
@@ -309,14 +309,14 @@ func (s *Site) clocks(f *Frame, run runView) []Clock {
 			continue
 		}
 		def, _ := run.Def.Clock(c.ID)
-		out = append(out, Clock{c.Due, cmp.Or(def.Title.In(f.Lang()), c.ID), who(f, c.Partner, c.By)})
+		out = append(out, Clock{c.Due, cmp.Or(f.InWords(def.Title), c.ID), who(f, c.Partner, c.By)})
 	}
 	for _, t := range run.Activation.Tasks {
 		if !t.Open() || t.Due.IsZero() {
 			continue
 		}
 		def, _ := run.Def.Task(t.ID)
-		out = append(out, Clock{t.Due, cmp.Or(def.Ask.In(f.Lang()), t.ID), who(f, t.Partner, t.By)})
+		out = append(out, Clock{t.Due, cmp.Or(f.InWords(def.Ask), t.ID), who(f, t.Partner, t.By)})
 	}
 	// Each partner's own copy of one clock is one line.
 	var folded []Clock

@@ -139,6 +139,15 @@ func (l localizer) isolated(s string) string {
 	return s
 }
 
+// leftToRight keeps a time with its zone in order within a sentence that runs
+// from right to left (Unicode UAX #9, LRI and PDI).
+func (l localizer) leftToRight(s string) string {
+	if direction(l.lang) == "rtl" {
+		return "\u2066" + s + "\u2069"
+	}
+	return s
+}
+
 // list lists things without "and" or "or".
 func (l localizer) list(items []string) string {
 	return l.listOf("list.comma", items)
