@@ -8,7 +8,9 @@
 // lane takes no place of another:
 //
 //	emergency   declare, assess, vote, activate, approve, suspend, withdraw,
-//	            acknowledge, sign in
+//	            acknowledge
+//	sign_in     passwords, passkeys, one-time codes and their pages' answers:
+//	            a password costs tens of milliseconds of a processor and 19 MiB
 //	feed        operations, snapshots and acknowledgements of edges
 //	read        pages and API calls that change nothing, and all other writes
 //	statistics  what is lost most cheaply: counts of matches, search, exports,
@@ -56,13 +58,14 @@ type Lane string
 // The lanes, the dearest first.
 const (
 	Emergency  Lane = "emergency"
+	SignIn     Lane = "sign_in"
 	Feed       Lane = "feed"
 	Read       Lane = "read"
 	Statistics Lane = "statistics"
 )
 
 // Lanes lists them all.
-func Lanes() []Lane { return []Lane{Emergency, Feed, Read, Statistics} }
+func Lanes() []Lane { return []Lane{Emergency, SignIn, Feed, Read, Statistics} }
 
 // Limits of one lane. All are greater than zero.
 type Limits struct {
@@ -73,13 +76,17 @@ type Limits struct {
 
 // Defaults are the limits of a node on two cores. The store writes one
 // transaction at a time, so more places would only lengthen its queue: the
-// statistics' few places are what keeps them from filling it.
+// statistics' few places are what keeps them from filling it, and an emergency
+// request from sharing two processors with many of them. Sign-ins have one
+// place, so that made-up passwords take one processor at most; who waits for it
+// is served in order, within seconds after a flood.
 func Defaults() map[Lane]Limits {
 	return map[Lane]Limits{
 		Emergency:  {Places: 64, Queue: 1024, Wait: 10 * time.Second},
+		SignIn:     {Places: 1, Queue: 48, Wait: 3 * time.Second},
 		Feed:       {Places: 256, Queue: 8192, Wait: 15 * time.Second},
 		Read:       {Places: 32, Queue: 256, Wait: 3 * time.Second},
-		Statistics: {Places: 4, Queue: 64, Wait: 2 * time.Second},
+		Statistics: {Places: 2, Queue: 64, Wait: 2 * time.Second},
 	}
 }
 
@@ -173,9 +180,14 @@ func Of(method, path string) (l Lane, stream bool) {
 	case !write:
 		return Read, false
 	}
-	for _, p := range []string{"/incidents", "/signals", "/groups", "/api/v1/incidents", "/api/v1/signals", "/api/v1/groups", "/api/v1/asks", "/asks", "/sign-in", "/step-up", "/passkey"} {
+	for _, p := range []string{"/incidents", "/signals", "/groups", "/api/v1/incidents", "/api/v1/signals", "/api/v1/groups", "/api/v1/asks", "/asks"} {
 		if path == p || strings.HasPrefix(path, p+"/") {
 			return Emergency, false
+		}
+	}
+	for _, p := range []string{"/sign-in", "/step-up", "/first", "/passkey"} {
+		if path == p || strings.HasPrefix(path, p+"/") {
+			return SignIn, false
 		}
 	}
 	return Read, false
@@ -204,7 +216,7 @@ func (g *Gate) Handler(next http.Handler) http.Handler {
 		}
 		rec := &recorder{ResponseWriter: w, status: http.StatusOK}
 		next.ServeHTTP(rec, r)
-		if rec.status == http.StatusUnauthorized {
+		if rec.status == http.StatusUnauthorized || (name == SignIn && rec.status == http.StatusUnprocessableEntity) {
 			g.fine(r)
 		}
 		if g.o.Done != nil && !stream {

@@ -79,6 +79,7 @@ type Site struct {
 	version   string // of the static files, for their addresses
 	public    *public.Service
 	wasm      bool // the fingerprint packages for the browser are embedded
+	refusals  refusals
 }
 
 // New reads templates and catalogues.
@@ -280,18 +281,6 @@ type errorPage struct {
 	Typed   []Typed // what the reader had written into the form
 	Resend  []Typed // the whole form, where sending it again may help
 	Action  string
-}
-
-// Refuse answers a request that the node did not take on, with what was typed
-// into its form kept.
-func (s *Site) Refuse(w http.ResponseWriter, r *http.Request, err error) {
-	secure(w.Header())
-	w.Header().Set("Cache-Control", "no-store")
-	if r.Method == http.MethodPost {
-		r.Body = http.MaxBytesReader(w, r.Body, maxForm)
-		_ = r.ParseForm() // what cannot be read is not shown again
-	}
-	s.fail(w, r, s.frame(r, access.Actor{}, partner.Member{}), err)
 }
 
 // fail shows an error as a page of its own. Forms show Invalid themselves.
