@@ -31,6 +31,7 @@ clock|./internal/protocol|TestClockJumps|
 clock-edge|./internal/feed|TestClocks|
 corrupt-edge|./internal/feed|TestDamagedFolder|
 upgrade|./e2e|TestUpgrade|
+overload|./e2e|TestOverload|SIAGA_OVERLOAD=120
 "
 failed=0
 while IFS='|' read -r name package tests settings; do
