@@ -41,6 +41,7 @@ POST /api/v1/groups/{id}/resume                                          signal.
 POST /api/v1/groups/{id}/suspend                                         signal.suspend
 POST /api/v1/groups/{id}/variants                                        signal.variant|feed.variant
 POST /api/v1/groups/{id}/withdraw                                        signal.withdraw
+GET  /api/v1/health                                                      health.read
 GET  /api/v1/incidents                                                   incident.read
 POST /api/v1/incidents                                                   incident.notify
 GET  /api/v1/incidents/{id}                                              incident.read

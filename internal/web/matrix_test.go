@@ -109,6 +109,10 @@ GET  /journal/{entry}                               journal.read
 
 GET  /more                                          session
 GET  /help                                          open
+GET  /help/keys                                     open
+GET  /glossary                                      open
+GET  /search                                        partner.read
+GET  /admin/health                                  health.read
 GET  /public                                        open
 GET  /public/feed.atom                              open
 GET  /public/status.json                            open
