@@ -13,6 +13,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -39,8 +40,11 @@ type CopiesOptions struct {
 	JSON    bool
 }
 
-// maxCopiesFile bounds what is read of one photo.
-const maxCopiesFile = 64 << 20
+// Bounds of one photo: bytes and pixels that are read.
+const (
+	maxCopiesFile   = 64 << 20
+	maxCopiesPixels = 100_000_000
+)
 
 // copyPhoto is one of the user's photos.
 type copyPhoto struct {
@@ -51,18 +55,18 @@ type copyPhoto struct {
 
 // editFigures are the results of one edit.
 type editFigures struct {
-	Edit   string                         `json:"edit"`
-	Copies int                            `json:"copies"`       // of known photos with detail enough
-	Found  int                            `json:"found"`        // strongly: a block was allowed
-	Review int                            `json:"review"`       // weakly: for review only
-	Poor   int                            `json:"poor"`         // copies of known photos of PDQ quality under 50
-	PoorIn int                            `json:"poor_found"`   // of these, found in any way
-	Other  int                            `json:"benign"`       // edited photos that are not known
-	False  int                            `json:"false"`        // of these, matched strongly
-	FalseR int                            `json:"false_review"` // of these, matched weakly
-	ByPass counts                         `json:"by_pass"`      // found copies by the pass that found them
-	times  struct{ all, cheap []float64 } // ms
-	wrong  []string                       // what was matched falsely
+	Edit   string                                        `json:"edit"`
+	Copies int                                           `json:"copies"`       // of known photos with detail enough
+	Found  int                                           `json:"found"`        // strongly: a block was allowed
+	Review int                                           `json:"review"`       // weakly: for review only
+	Poor   int                                           `json:"poor"`         // copies of known photos of PDQ quality under 50
+	PoorIn int                                           `json:"poor_found"`   // of these, found in any way
+	Other  int                                           `json:"benign"`       // edited photos that are not known
+	False  int                                           `json:"false"`        // of these, matched strongly
+	FalseR int                                           `json:"false_review"` // of these, matched weakly
+	ByPass counts                                        `json:"by_pass"`      // found copies by the pass that found them
+	times  struct{ all, cheap, cpu, cheapCPU []float64 } // ms
+	wrong  []string                                      // what was matched falsely
 }
 
 type counts map[string]int
@@ -71,6 +75,7 @@ type copiesFigures struct {
 	Photos       int           `json:"photos"`
 	Known        int           `json:"known"`
 	Assets       int           `json:"assets"`
+	LeftOut      []string      `json:"left_out"` // photos that could not be read, and why
 	Edits        []editFigures `json:"edits"`
 	Recall       float64       `json:"recall"`
 	RecallReview float64       `json:"recall_with_review"`
@@ -83,6 +88,12 @@ type copiesFigures struct {
 	MSP50        float64       `json:"ms_p50"`
 	MSP99        float64       `json:"ms_p99"`
 	CheapMSP50   float64       `json:"cheap_ms_p50"`
+
+	// Processor time of the thread alone, for machines that others keep busy;
+	// 0 where the system does not tell.
+	CPUMSP50      float64 `json:"cpu_ms_p50"`
+	CPUMSP99      float64 `json:"cpu_ms_p99"`
+	CheapCPUMSP50 float64 `json:"cheap_cpu_ms_p50"`
 }
 
 // Copies measures how many altered copies of photos are found again, and how
@@ -109,7 +120,7 @@ func Copies(ctx context.Context, w io.Writer, o CopiesOptions) error {
 	if err != nil {
 		return err
 	}
-	x, err := newCopyIndex(ctx, photos, o)
+	x, photos, left, err := newCopyIndex(ctx, photos, o)
 	if err != nil {
 		return err
 	}
@@ -122,7 +133,7 @@ func Copies(ctx context.Context, w io.Writer, o CopiesOptions) error {
 			p := &photos[i]
 			img, err := readPhoto(p.path, o.Pixels)
 			if err != nil {
-				return nil //nolint:nilerr // already reported when it was indexed
+				return fmt.Errorf("%w, though it could be read before; do not change the folder meanwhile", err)
 			}
 			// The other picture of a collage is never a known one.
 			other, err := readPhoto(photos[backgroundOf(i, len(photos))].path, o.Pixels)
@@ -148,7 +159,7 @@ func Copies(ctx context.Context, w io.Writer, o CopiesOptions) error {
 	for e := range figures {
 		figures[e].Edit = es[e].Name
 	}
-	return report(w, photos, figures, o)
+	return report(w, photos, left, figures, o)
 }
 
 // backgroundOf returns the place of a photo that is not known and not photo i:
@@ -201,10 +212,21 @@ func findPhotos(dir string) ([]copyPhoto, error) {
 	if err != nil {
 		return nil, err
 	}
-	if len(photos) < 4 {
-		return nil, fmt.Errorf("%s holds %d photos (JPEG, PNG, GIF, WebP); at least 4 are needed", dir, len(photos))
+	if len(photos) < minPhotos {
+		return nil, tooFew(dir, len(photos), nil)
 	}
 	return photos, nil
+}
+
+// minPhotos are two that are known and two that are not.
+const minPhotos = 4
+
+func tooFew(dir string, n int, left []string) error {
+	why := ""
+	if len(left) > 0 {
+		why = fmt.Sprintf("; %d were left out, the first because: %s", len(left), left[0])
+	}
+	return fmt.Errorf("%s holds %d readable photos (JPEG, PNG, GIF, WebP); at least %d are needed%s", dir, n, minPhotos, why)
 }
 
 func readPhoto(path string, pixels int) (*image.RGBA, error) {
@@ -213,6 +235,16 @@ func readPhoto(path string, pixels int) (*image.RGBA, error) {
 		return nil, err
 	}
 	defer f.Close() //nolint:errcheck // read only
+	c, _, err := image.DecodeConfig(io.LimitReader(f, maxCopiesFile))
+	if err != nil {
+		return nil, fmt.Errorf("decoding %s: %w", path, err)
+	}
+	if n := int64(c.Width) * int64(c.Height); n > maxCopiesPixels {
+		return nil, fmt.Errorf("%s has %d by %d pixels; at most %d million are read", path, c.Width, c.Height, maxCopiesPixels/1_000_000)
+	}
+	if _, err := f.Seek(0, io.SeekStart); err != nil {
+		return nil, err
+	}
 	img, _, err := image.Decode(io.LimitReader(f, maxCopiesFile))
 	if err != nil {
 		return nil, fmt.Errorf("decoding %s: %w", path, err)
@@ -228,49 +260,54 @@ type copyIndex struct {
 	names   map[uint64]string
 }
 
-func newCopyIndex(ctx context.Context, photos []copyPhoto, o CopiesOptions) (*copyIndex, error) {
+// newCopyIndex reads all photos. It returns those that could be read, half of
+// which it knows, and why each other one was left out.
+func newCopyIndex(ctx context.Context, all []copyPhoto, o CopiesOptions) (_ *copyIndex, photos []copyPhoto, left []string, _ error) {
 	x := &copyIndex{pdq: index.New(index.Options{}), quality: map[uint64]int{}, names: map[uint64]string{}}
 	var parts [][]byte
 	n := 0
-	for i := range photos {
+	for _, p := range all {
 		if err := ctx.Err(); err != nil {
-			return nil, err
+			return nil, nil, nil, err
 		}
-		p := &photos[i]
 		img, err := readPhoto(p.path, o.Pixels)
 		if err != nil {
-			return nil, fmt.Errorf("%w; take it out of the folder", err)
-		}
-		p.known = i%2 == 0
-		pic := picture.Compute(img, picture.Options{NoTrims: true})
-		p.quality = pic.PDQ.Quality
-		if len(pic.Local) == 0 && !p.known {
+			left = append(left, err.Error())
 			continue
 		}
+		p.known = len(photos)%2 == 0
+		pic := picture.Compute(img, picture.Options{NoTrims: true})
+		p.quality = pic.PDQ.Quality
+		id := uint64(len(photos))
+		photos = append(photos, p)
 		f := new(local.Fingerprint)
 		if len(pic.Local) > 0 {
 			if f, err = local.Decode(pic.Local); err != nil {
-				return nil, err
+				return nil, nil, nil, err
 			}
 		}
 		if !p.known {
-			parts = append(parts, f.Asset().Append(nil))
+			if f.Points() > 0 {
+				parts = append(parts, f.Asset().Append(nil))
+			}
 			continue
 		}
-		id := uint64(i)
 		x.quality[id], x.names[id] = p.quality, p.name
 		if err := x.pdq.Insert(id, pic.PDQ.Hash, pdq.MatchDistance); err != nil {
-			return nil, err
+			return nil, nil, nil, err
 		}
 		x.local.Add(id, f)
 		n++
+	}
+	if len(photos) < minPhotos {
+		return nil, nil, nil, tooFew(o.Dir, len(photos), left)
 	}
 	// Made-up assets have keypoints of many photos, each somewhat changed.
 	for i := n; i < o.Assets && len(parts) > 0; i++ {
 		r := rand.New(rand.NewPCG(1, uint64(i))) //nolint:gosec // data of a fixed seed
 		f, err := madeUp(parts, r)
 		if err != nil {
-			return nil, err
+			return nil, nil, nil, err
 		}
 		var h pdq.Hash
 		for j := 0; j < len(h); j += 8 {
@@ -279,11 +316,11 @@ func newCopyIndex(ctx context.Context, photos []copyPhoto, o CopiesOptions) (*co
 		id := uint64(1)<<32 + uint64(i) //nolint:gosec // a count
 		x.quality[id], x.names[id] = 100, "made up"
 		if err := x.pdq.Insert(id, h, pdq.MatchDistance); err != nil {
-			return nil, err
+			return nil, nil, nil, err
 		}
 		x.local.Add(id, f)
 	}
-	return x, nil
+	return x, photos, left, nil
 }
 
 // madeUp mixes the keypoints of many binary forms (docs/format/local.md).
@@ -309,13 +346,16 @@ type looked struct {
 	pass         string
 	ms           float64
 	cheap        bool
+	cpu          float64 // ms of the processor
 }
 
 // look runs all passes as an edge does: the cheap ones, and keypoints where
 // those say nothing.
 func (x *copyIndex) look(img *image.RGBA) (r looked) {
-	start := time.Now()
-	defer func() { r.ms = ms(time.Since(start)) }()
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	start, cpu := time.Now(), threadTime()
+	defer func() { r.ms, r.cpu = ms(time.Since(start)), ms(threadTime()-cpu) }()
 	set := fingerprint.Set{Picture: picture.Compute(img, picture.Options{NoLocal: true})}
 	var hits []index.Match
 	for _, p := range variant.Probes(&set) {
@@ -349,9 +389,9 @@ func (r *looked) add(id uint64, strong bool, pass string) {
 }
 
 func (f *editFigures) count(p *copyPhoto, x *copyIndex, r looked) {
-	f.times.all = append(f.times.all, r.ms)
+	f.times.all, f.times.cpu = append(f.times.all, r.ms), append(f.times.cpu, r.cpu)
 	if r.cheap {
-		f.times.cheap = append(f.times.cheap, r.ms)
+		f.times.cheap, f.times.cheapCPU = append(f.times.cheap, r.ms), append(f.times.cheapCPU, r.cpu)
 	}
 	right := func(ids []uint64) bool {
 		return slices.ContainsFunc(ids, func(id uint64) bool { return x.names[id] == p.name })
@@ -393,17 +433,18 @@ func (f *editFigures) count(p *copyPhoto, x *copyIndex, r looked) {
 	f.ByPass[pass]++
 }
 
-func report(w io.Writer, photos []copyPhoto, es []editFigures, o CopiesOptions) error {
-	r := copiesFigures{Photos: len(photos), Known: (len(photos) + 1) / 2, Edits: es, LeastRecall: 1}
+func report(w io.Writer, photos []copyPhoto, left []string, es []editFigures, o CopiesOptions) error {
+	r := copiesFigures{Photos: len(photos), Known: (len(photos) + 1) / 2, LeftOut: append([]string{}, left...), Edits: es, LeastRecall: 1}
 	r.Assets = max(o.Assets, r.Known)
 	var found, weak, of, poor, poorIn int
-	var all, cheap []float64
+	var all, cheap, cpu, cheapCPU []float64
 	wrong := map[string]int{}
 	for _, e := range es {
 		found, weak, of = found+e.Found, weak+e.Review, of+e.Copies
 		poor, poorIn = poor+e.Poor, poorIn+e.PoorIn
 		r.False, r.FalseReview, r.Of = r.False+e.False, r.FalseReview+e.FalseR, r.Of+e.Other
 		all, cheap = append(all, e.times.all...), append(cheap, e.times.cheap...)
+		cpu, cheapCPU = append(cpu, e.times.cpu...), append(cheapCPU, e.times.cheapCPU...)
 		if v := share(e.Found, e.Copies); e.Copies > 0 && (v < r.LeastRecall || r.LeastEdit == "") {
 			r.LeastRecall, r.LeastEdit = v, e.Edit
 		}
@@ -413,9 +454,11 @@ func report(w io.Writer, photos []copyPhoto, es []editFigures, o CopiesOptions) 
 	}
 	r.Recall, r.RecallReview, r.PoorRecall = share(found, of), share(found+weak, of), share(poorIn, poor)
 	slices.Sort(all)
+	slices.Sort(cpu)
 	r.MSP50, r.MSP99 = all[len(all)/2], all[len(all)*99/100]
+	r.CPUMSP50, r.CPUMSP99 = cpu[len(cpu)/2], cpu[len(cpu)*99/100]
 	if len(cheap) > 0 {
-		r.CheapMSP50 = median(cheap)
+		r.CheapMSP50, r.CheapCPUMSP50 = median(cheap), median(cheapCPU)
 	}
 	if o.JSON {
 		return json.NewEncoder(w).Encode(r)
@@ -425,12 +468,18 @@ func report(w io.Writer, photos []copyPhoto, es []editFigures, o CopiesOptions) 
 	for _, e := range es {
 		fmt.Fprintf(&b, "%-26s %7d %6.1f%% %6.1f%%  %s\n", e.Edit, e.Copies, 100*share(e.Found, e.Copies), 100*share(e.Review, e.Copies), passes(e.ByPass))
 	}
+	for _, s := range left {
+		fmt.Fprintf(&b, "left out: %s\n", s)
+	}
 	for _, s := range slices.Sorted(maps.Keys(wrong)) {
 		fmt.Fprintf(&b, "false: %s, %d times\n", s, wrong[s])
 	}
 	fmt.Fprintf(&b, "pictures of little detail: found or for review %.1f%% of %d\n", 100*r.PoorRecall, poor)
 	fmt.Fprintf(&b, "benign pictures sent to review: %d of %d\n", r.FalseReview, r.Of)
 	fmt.Fprintf(&b, "least found: %s, %.1f%%; time p99 %.1f ms; where a cheap pass decides p50 %.1f ms\n", r.LeastEdit, 100*r.LeastRecall, r.MSP99, r.CheapMSP50)
+	if r.CPUMSP50 > 0 {
+		fmt.Fprintf(&b, "processor time: p50 %.1f ms, p99 %.1f ms, where a cheap pass decides p50 %.1f ms\n", r.CPUMSP50, r.CPUMSP99, r.CheapCPUMSP50)
+	}
 	fmt.Fprintf(&b, "copies photos=%d edits=%d recall=%.4f false=%d of=%d ms_p50=%.1f\n", r.Photos, len(es), r.Recall, r.False, r.Of, r.MSP50)
 	_, err := io.WriteString(w, b.String())
 	return err

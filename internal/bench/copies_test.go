@@ -2,9 +2,13 @@ package bench
 
 import (
 	"bytes"
+	"encoding/binary"
 	"encoding/json"
+	"hash/crc32"
 	"image"
 	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -108,6 +112,16 @@ func TestSharedFrame(t *testing.T) {
 			framed[i] = local.Compute(e.Apply(edits.Input{Picture: img, Other: img, Rand: edits.Seed(name, photos[i].name)}), local.Options{})
 			x.Add(uint64(i), framed[i])
 		}
+		// The same filmed off a screen is worn, and must not pass for that.
+		filmed := edits.All()[slices.IndexFunc(edits.All(), func(e edits.Edit) bool { return e.Name == "filmed" })]
+		for i, img := range imgs {
+			in := edits.Input{Picture: e.Apply(edits.Input{Picture: img, Other: img, Rand: edits.Seed(name, photos[i].name)}), Rand: edits.Seed("filmed", photos[i].name)}
+			for _, m := range x.Search(local.Compute(filmed.Apply(in), local.Options{})) {
+				if m.ID != uint64(i) && !m.Weak {
+					t.Errorf("%s, filmed: %s is taken for %s: score %d, agreement %.2f, coverage %.2f, differing %.2f", name, photos[i].name, photos[m.ID].name, m.Score, m.Agreement, m.Coverage, m.Differing)
+				}
+			}
+		}
 		for i, f := range framed {
 			self := false
 			for _, m := range x.Search(f) {
@@ -134,6 +148,9 @@ func TestCopiesRefuses(t *testing.T) {
 	}{
 		{"no folder", CopiesOptions{}, "name a folder"},
 		{"empty folder", CopiesOptions{Dir: t.TempDir()}, "at least 4"},
+		{"one photo", CopiesOptions{Dir: folder(t, 1, nil)}, "holds 1 readable photos"},
+		{"damaged photos", CopiesOptions{Dir: folder(t, 3, []byte("not a picture"))}, "3 readable photos (JPEG, PNG, GIF, WebP); at least 4 are needed; 1 were left out, the first because: decoding "},
+		{"huge photo", CopiesOptions{Dir: folder(t, 3, hugePNG())}, "60000 by 60000 pixels; at most 100 million are read"},
 		{"unknown edit", CopiesOptions{Dir: testPhotos, Edits: []string{"melt"}}, `no edit "melt"; use some of`},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -142,5 +159,50 @@ func TestCopiesRefuses(t *testing.T) {
 				t.Errorf("got %v, want an error with %q", err, c.want)
 			}
 		})
+	}
+}
+
+// folder makes a folder of n photos, and another file if there is one.
+func folder(t *testing.T, n int, other []byte) string {
+	t.Helper()
+	photos, err := findPhotos(testPhotos)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	for i := range n {
+		b, err := os.ReadFile(photos[i].path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, filepath.Base(photos[i].path)), b, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if other != nil {
+		if err := os.WriteFile(filepath.Join(dir, "other.png"), other, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
+
+// hugePNG is the head of a picture that would need 14 GB of memory.
+func hugePNG() []byte {
+	b := []byte("\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR\x00\x00\xea\x60\x00\x00\xea\x60\x08\x06\x00\x00\x00")
+	return binary.BigEndian.AppendUint32(b, crc32.ChecksumIEEE(b[12:]))
+}
+
+// TestCopiesLeavesOut: one file that cannot be read does not stop the others.
+func TestCopiesLeavesOut(t *testing.T) {
+	var b bytes.Buffer
+	err := Copies(t.Context(), &b, CopiesOptions{Dir: folder(t, 4, []byte("not a picture")), Edits: []string{"same"}, Pixels: 100_000})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"left out: decoding ", "other.png: image: unknown format\n", "\ncopies photos=4 edits=1 recall=", "\nprocessor time: "} {
+		if !strings.Contains(b.String(), want) {
+			t.Errorf("the report has no %q:\n%s", want, b.String())
+		}
 	}
 }
