@@ -261,7 +261,10 @@ type searcher struct {
 }
 
 // group is the hits of one known picture in one form: sorted[lo:hi].
-type group struct{ lo, hi, votes int }
+type group struct {
+	lo, hi int
+	votes  float32
+}
 
 // Search returns the known pictures of which f is a copy, best first.
 func (x *Index) Search(f *Fingerprint) []Match {
@@ -283,7 +286,7 @@ func (x *Index) Search(f *Fingerprint) []Match {
 		s.q[form].set(f, form == 1)
 		x.gather(s, form)
 	}
-	s.group(4 * len(x.assets))
+	s.group(x.assets)
 	best := map[uint32]Match{}
 	for _, g := range s.groups[:min(len(s.groups), candidates)] {
 		h := s.sorted[g.lo:g.hi]
@@ -395,9 +398,10 @@ func (s *searcher) limit(first int) int {
 	return int(s.hits[len(s.hits)-1].dist)
 }
 
-// group sorts the hits by group, of which there are at most n, and ranks the
+// group sorts the hits by group, of which each asset has four, and ranks the
 // groups by the votes of their hits.
-func (s *searcher) group(n int) {
+func (s *searcher) group(assets []asset) {
+	n := 4 * len(assets)
 	s.count = append(s.count[:0], make([]uint32, n+1)...)
 	for i := range s.hits {
 		s.count[s.hits[i].group+1]++
@@ -418,24 +422,28 @@ func (s *searcher) group(n int) {
 			hi++
 		}
 		if hi-lo >= minVotes {
-			if v := votes(s.sorted[lo:hi]); v >= minVotes {
+			if n, v := votes(s.sorted[lo:hi], assets[s.sorted[lo].group>>2].weight); n >= minVotes {
 				s.groups = append(s.groups, group{lo, hi, v})
 			}
 		}
 		lo = hi
 	}
-	slices.SortStableFunc(s.groups, func(a, b group) int { return b.votes - a.votes })
+	slices.SortStableFunc(s.groups, func(a, b group) int { return cmp.Compare(b.votes, a.votes) })
 }
 
 // votes is the greatest number of hits that agree on rotation and scale, a
-// queried keypoint counted once.
-func votes(hs []hit) int {
+// queried keypoint counted once, and the greatest weight of those that do. What
+// a picture repeats (a chessboard, a page of text) agrees with much by chance,
+// so keypoints weigh there as they do in the score.
+func votes(hs []hit, weight []float32) (count int, weighed float32) {
 	var n, last [16][8]uint16
+	var sum [16][8]float32
 	best := uint16(0)
 	for _, h := range hs {
 		// Each hit votes for the two nearest bins either way.
 		a := int(h.dAngle) + 62
 		l := int(h.dLevel) + 7
+		w := weight[h.ki] * float32(chanceDist-int(h.dist)) / nearSpan
 		for i := range 2 {
 			for j := range 2 {
 				x, y := (a/4+i)&15, min(7, (l+j)/2)
@@ -444,9 +452,10 @@ func votes(hs []hit) int {
 				}
 				last[x][y] = h.qi + 1
 				n[x][y]++
-				best = max(best, n[x][y])
+				sum[x][y] += w
+				best, weighed = max(best, n[x][y]), max(weighed, sum[x][y])
 			}
 		}
 	}
-	return int(best)
+	return int(best), weighed
 }

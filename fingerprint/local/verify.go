@@ -363,6 +363,13 @@ const (
 	maxDiffering = 0.19
 )
 
+// A pair whose descriptors are chanceDist bits apart proves nothing, one that
+// is nearSpan bits nearer proves all that a pair can.
+const (
+	chanceDist = 58
+	nearSpan   = 28
+)
+
 // judge scores a transform and its pairs.
 func judge(as *asset, q *view, t *transform, ps []pair, negative bool) Match {
 	k := as.fp
@@ -385,7 +392,11 @@ func judge(as *asset, q *view, t *transform, ps []pair, negative bool) Match {
 	var total float64
 	for _, p := range ps {
 		x, y := k.points[p.k].xy()
-		w := float64(as.weight[p.k])
+		// Pairs of unrelated pictures that look alike somewhere agree in many
+		// places, but each only so-so; in a worn copy (filmed, very dark) most
+		// pairs are so-so and some are near. So each pair counts by how near its
+		// descriptors are.
+		w := float64(as.weight[p.k]) * min(1, max(0, float64(chanceDist-p.dist))/nearSpan)
 		total += w
 		blocks[min(7, int(y)*8/k.h)][min(7, int(x)*8/k.w)]++
 		distinct := true
@@ -441,26 +452,20 @@ func judge(as *asset, q *view, t *transform, ps []pair, negative bool) Match {
 	if negative {
 		m.Agreement = -m.Agreement
 	}
-	m.Differing = differing(k, q, t, &z, &seen, &blocks, negative)
-	// Pairs of unrelated pictures that look alike somewhere agree in many
-	// places, but each only so-so: weigh places and pairs by how near the
-	// descriptors are.
 	var dist int
 	for _, p := range ps {
 		dist += p.dist
 	}
-	limit := maxDiffering
-	if n := len(ps); n > 0 {
-		near := max(0, 58-float64(dist)/float64(n)) / 28
-		// A copy that is worn all over (filmed, very dark) has worn parts too;
-		// one that is clean elsewhere has none.
-		limit += 0.45 * min(0.4, max(0, 1-near))
-		m.Score = int(math.Sqrt(spread*total) * near)
-	}
+	// A copy that is worn all over (filmed, very dark) has worn parts too; one
+	// that is clean elsewhere has none.
+	wear := min(0.4, max(0, 1-(chanceDist-float64(dist)/float64(max(1, len(ps))))/nearSpan))
+	m.Score = int(math.Sqrt(spread * total))
+	m.Differing = differing(k, q, t, &z, &seen, &blocks, negative, wear)
+	limit := maxDiffering + 0.45*wear
 	if m.Score >= 160 {
 		limit += 0.06 // more than any frame has: large writing over a copy
 	}
-	m.need = int(min(27, max(9, 27-33*(m.Agreement-0.3))))
+	m.need = int(min(20, max(7, 20-24*(m.Agreement-0.3))))
 	m.Weak = m.Score < m.need || m.Agreement < minAgreement || m.Differing > limit
 	return m
 }
@@ -535,7 +540,7 @@ func (f *Fingerprint) weights() []float32 {
 // something to compare in which neither keypoints nor contrasts agree. Two
 // pictures in the same frame of an app agree around their pictures and differ
 // within.
-func differing(k *Fingerprint, q *view, t *transform, z *[sketchSide * sketchSide]int8, seen *[sketchSide * sketchSide]bool, agreed *[8][8]int, negative bool) float64 {
+func differing(k *Fingerprint, q *view, t *transform, z *[sketchSide * sketchSide]int8, seen *[sketchSide * sketchSide]bool, agreed *[8][8]int, negative bool, wear float64) float64 {
 	var points [8][8]int
 	for _, p := range k.points {
 		// Those that the copy could show: well inside of it and not too fine
@@ -560,7 +565,7 @@ func differing(k *Fingerprint, q *view, t *transform, z *[sketchSide * sketchSid
 		}
 	}
 	miss := 1 - float64(in)/float64(max(1, of))
-	same, other := 0, 0
+	var same, other float64
 	for by := range 8 {
 		for bx := range 8 {
 			var ab, aa, bb float64
@@ -591,7 +596,10 @@ func differing(k *Fingerprint, q *view, t *transform, z *[sketchSide * sketchSid
 			case agreed[by][bx] > 0:
 				same++
 			case math.Pow(miss, float64(points[by][bx])) < 0.03 && like < 0.8: // no chance
-				other++
+				// In a worn copy glare and noise leave some likeness, another
+				// picture leaves none.
+				d := min(1, (0.8-like)/(0.02+2*max(0, wear-0.15)))
+				other, same = other+d, same+1-d
 			case textured && like > 0.5:
 				same++
 			case textured && like < 0.3 || points[by][bx] > 2 && like < 0.3:
@@ -602,5 +610,5 @@ func differing(k *Fingerprint, q *view, t *transform, z *[sketchSide * sketchSid
 	if same+other == 0 {
 		return 0
 	}
-	return float64(other) / float64(same+other)
+	return other / (same + other)
 }
