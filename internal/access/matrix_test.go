@@ -37,7 +37,8 @@ signal.decide         p        decide   GIPCR  fresh
 signal.suspend        pr       decide   GIPCR  -
 signal.withdraw       p        decide   GIPCR  fresh
 partner.read          aonprbt  read     GIPCR  -
-partner.add           at       admin    GIPCR  fresh
+partner.add           a        admin    GIPCR  fresh
+request.confirm       a        admin    GIPCR  fresh
 member.manage         a        admin    GIPCR  fresh
 member.read           a        admin    GIPCR  -
 token.manage          a        admin    GIPCR  fresh

@@ -2,39 +2,40 @@ package access
 
 // The actions. A new action needs a row in the table below.
 const (
-	ReadIncidents Action = "incident.read"
-	Notify        Action = "incident.notify"
-	Assess        Action = "incident.assess"
-	Activate      Action = "activation.propose" // lead it: level, hand-over, calls; proposing it is a vote
-	Vote          Action = "activation.vote"
-	PostUpdate    Action = "update.post"
-	Acknowledge   Action = "incident.acknowledge"
-	DoTask        Action = "task.do"
-	Ask           Action = "question.ask" // ask, answer
-	ReadSignals   Action = "signal.read"
-	AddAsset      Action = "asset.add"
-	Propose       Action = "signal.propose"
-	AddVariant    Action = "signal.variant" // an altered copy, to a group
-	Decide        Action = "signal.decide"  // approve, refuse, resume
-	Suspend       Action = "signal.suspend"
-	Withdraw      Action = "signal.withdraw"
-	ReadPartners  Action = "partner.read"
-	AddPartner    Action = "partner.add"
-	ManageMembers Action = "member.manage"
-	ReadMembers   Action = "member.read" // how the members of one's partner sign in
-	ManageTokens  Action = "token.manage"
-	ReadTokens    Action = "token.read"
-	OwnTokens     Action = "token.own"    // for oneself, with no more than one's own roles
-	ChangeKeys    Action = "key.change"   // one's own passkeys, password, codes and links
-	BreakGlass    Action = "access.break" // read one object beyond scope, told to all
-	ReadEdges     Action = "edge.read"
-	FollowFeed    Action = "feed.follow"
-	ServeEdges    Action = "feed.relay"
-	ReportTallies Action = "feed.tally"
-	SendVariant   Action = "feed.variant"
-	ReadJournal   Action = "journal.read"
-	ErasePayload  Action = "journal.erase"
-	ReadHealth    Action = "health.read"
+	ReadIncidents  Action = "incident.read"
+	Notify         Action = "incident.notify"
+	Assess         Action = "incident.assess"
+	Activate       Action = "activation.propose" // lead it: level, hand-over, calls; proposing it is a vote
+	Vote           Action = "activation.vote"
+	PostUpdate     Action = "update.post"
+	Acknowledge    Action = "incident.acknowledge"
+	DoTask         Action = "task.do"
+	Ask            Action = "question.ask" // ask, answer
+	ReadSignals    Action = "signal.read"
+	AddAsset       Action = "asset.add"
+	Propose        Action = "signal.propose"
+	AddVariant     Action = "signal.variant" // an altered copy, to a group
+	Decide         Action = "signal.decide"  // approve, refuse, resume
+	Suspend        Action = "signal.suspend"
+	Withdraw       Action = "signal.withdraw"
+	ReadPartners   Action = "partner.read"
+	AddPartner     Action = "partner.add"
+	ManageMembers  Action = "member.manage"
+	ConfirmRequest Action = "request.confirm" // as the second of two people
+	ReadMembers    Action = "member.read"     // how the members of one's partner sign in
+	ManageTokens   Action = "token.manage"
+	ReadTokens     Action = "token.read"
+	OwnTokens      Action = "token.own"    // for oneself, with no more than one's own roles
+	ChangeKeys     Action = "key.change"   // one's own passkeys, password, codes and links
+	BreakGlass     Action = "access.break" // read one object beyond scope, told to all
+	ReadEdges      Action = "edge.read"
+	FollowFeed     Action = "feed.follow"
+	ServeEdges     Action = "feed.relay"
+	ReportTallies  Action = "feed.tally"
+	SendVariant    Action = "feed.variant"
+	ReadJournal    Action = "journal.read"
+	ErasePayload   Action = "journal.erase"
+	ReadHealth     Action = "health.read"
 
 	ReadDuty       Action = "duty.read"
 	ManageDuty     Action = "duty.manage"
@@ -69,7 +70,8 @@ var table = []Rule{
 	{Suspend, []Role{Approver, Reviewer}, ScopeDecide, nil, false, "suspend a signal"},
 	{Withdraw, []Role{Approver}, ScopeDecide, nil, true, "withdraw a signal"},
 	{ReadPartners, append([]Role{Operator}, people...), ScopeRead, nil, false, "read the directory of partners"},
-	{AddPartner, []Role{Administrator, Operator}, ScopeAdmin, nil, true, "add a partner"},
+	{AddPartner, []Role{Administrator}, ScopeAdmin, nil, true, "add a partner"},
+	{ConfirmRequest, []Role{Administrator}, ScopeAdmin, nil, true, "confirm what a colleague asks for"},
 	{ManageMembers, []Role{Administrator}, ScopeAdmin, nil, true, "manage members"},
 	{ReadMembers, []Role{Administrator}, ScopeAdmin, nil, false, "see how members sign in"},
 	{ManageTokens, []Role{Administrator}, ScopeAdmin, nil, true, "manage tokens"},

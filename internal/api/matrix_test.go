@@ -87,6 +87,10 @@ POST /api/v1/members/{id}/invitation                                     member.
 POST /api/v1/members/{id}/sessions/end                                   member.manage
 GET  /api/v1/partners                                                    partner.read
 POST /api/v1/partners                                                    partner.add
+GET  /api/v1/requests                                                    member.read
+GET  /api/v1/requests/{id}                                               member.read
+POST /api/v1/requests/{id}/confirm                                       request.confirm
+POST /api/v1/requests/{id}/refuse                                        request.confirm
 GET  /api/v1/partners/{id}                                               partner.read
 POST /api/v1/protocol-check                                              incident.read
 POST /api/v1/protocol-versions                                           activation.vote

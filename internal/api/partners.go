@@ -23,6 +23,22 @@ type NewToken struct {
 	Expires time.Time           `json:"expires,omitzero" doc:"Default: in 30 days"`
 }
 
+// NewPartner asks for a partner to be added.
+type NewPartner struct {
+	partner.NewPartner
+	Why string `json:"why" maxLength:"500" doc:"One sentence of 10 to 500 characters; the second administrator reads it"`
+}
+
+// Request is what one administrator asked for and another confirms.
+type Request struct {
+	partner.Request
+	State string `json:"state" enum:"open,confirmed,refused,lapsed"`
+}
+
+func (s *server) request(q partner.Request) *struct{ Body Request } {
+	return &struct{ Body Request }{Request{q, q.State(s.Now())}}
+}
+
 func (s *server) partnerRoutes() {
 	add(s, op{"list-partners", http.MethodGet, "/api/v1/partners", "List the partners", access.ReadPartners, http.StatusOK},
 		func(ctx context.Context, _ *struct{}) (*struct{ Body Page[partner.Partner] }, error) {
@@ -34,10 +50,34 @@ func (s *server) partnerRoutes() {
 			p, err := s.Partners.Get(ctx, actor(ctx), in.ID)
 			return &struct{ Body partner.Partner }{p}, err
 		})
-	add(s, op{"add-partner", http.MethodPost, "/api/v1/partners", "Add a partner", access.AddPartner, http.StatusCreated},
-		func(ctx context.Context, in *struct{ Body partner.NewPartner }) (*struct{ Body partner.Partner }, error) {
-			p, err := s.Partners.Add(ctx, actor(ctx), in.Body)
-			return &struct{ Body partner.Partner }{p}, err
+	add(s, op{"add-partner", http.MethodPost, "/api/v1/partners", "Ask for a partner to be added; another administrator of yours confirms it within 30 minutes", access.AddPartner, http.StatusAccepted},
+		func(ctx context.Context, in *struct{ Body NewPartner }) (*struct{ Body Request }, error) {
+			q, err := s.Partners.AskToAdd(ctx, actor(ctx), in.Body.NewPartner, in.Body.Why)
+			return s.request(q), err
+		})
+	add(s, op{"list-requests", http.MethodGet, "/api/v1/requests", "List what your partner's administrators asked for in the last day, the newest first", access.ReadMembers, http.StatusOK},
+		func(ctx context.Context, _ *struct{}) (*struct{ Body Page[Request] }, error) {
+			list, err := s.Partners.Requests(ctx, actor(ctx))
+			out := &struct{ Body Page[Request] }{Page[Request]{Items: []Request{}}}
+			for _, q := range list {
+				out.Body.Items = append(out.Body.Items, s.request(q).Body)
+			}
+			return out, err
+		})
+	add(s, op{"get-request", http.MethodGet, "/api/v1/requests/{id}", "Read a request of your partner", access.ReadMembers, http.StatusOK},
+		func(ctx context.Context, in *IDInput) (*struct{ Body Request }, error) {
+			q, err := s.Partners.Request(ctx, actor(ctx), in.ID)
+			return s.request(q), err
+		})
+	add(s, op{"confirm-request", http.MethodPost, "/api/v1/requests/{id}/confirm", "Confirm a request as its second person, which carries it out", access.ConfirmRequest, http.StatusOK},
+		func(ctx context.Context, in *IDInput) (*struct{ Body Request }, error) {
+			q, err := s.Partners.Confirm(ctx, actor(ctx), in.ID)
+			return s.request(q), err
+		})
+	add(s, op{"refuse-request", http.MethodPost, "/api/v1/requests/{id}/refuse", "Refuse a request, or take back your own", access.ConfirmRequest, http.StatusOK},
+		func(ctx context.Context, in *IDInput) (*struct{ Body Request }, error) {
+			q, err := s.Partners.Refuse(ctx, actor(ctx), in.ID)
+			return s.request(q), err
 		})
 	add(s, op{"list-members", http.MethodGet, "/api/v1/members", "List your partner's members", access.ReadPartners, http.StatusOK},
 		func(ctx context.Context, _ *struct{}) (*struct{ Body Page[partner.Member] }, error) {

@@ -1,7 +1,9 @@
 package partner
 
 import (
+	"cmp"
 	"strings"
+	"time"
 
 	"github.com/siaga-crp/siaga/internal/journal"
 )
@@ -27,10 +29,16 @@ func Folds() []journal.Fold {
 			return journal.Keys{State: state, Partner: t.Partner, Parent: t.Member, Sort: t.ID}
 		}),
 		journal.FoldOf(KindGlass, applyGlass, func(g *Glass) journal.Keys {
-			return journal.Keys{Partner: g.Partner, Parent: g.Member, Sort: g.ID}
+			return journal.Keys{Partner: g.Partner, Parent: g.Member, Sort: byTime(g.At)}
+		}),
+		journal.FoldOf(KindRequest, applyRequest, func(q *Request) journal.Keys {
+			return journal.Keys{State: cmp.Or(q.Settled, RequestOpen), Partner: q.Partner, Sort: byTime(q.At)}
 		}),
 	}
 }
+
+// byTime sorts as time does, which numbers such as g9 and g10 do not.
+func byTime(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000Z") }
 
 func applyPartner(p *Partner, e journal.Entry) error {
 	if e.Type != "partner.added" {

@@ -49,9 +49,9 @@ type Options struct {
 
 // Notice is something that members are to be told of.
 type Notice struct {
-	Kind    string      // "keys_changed", "odd_sign_in" or "glass_broken"
+	Kind    string      // "keys_changed", "odd_sign_in", "glass_broken" or "request_made"
 	Members []string    // IDs of whom to tell
-	About   journal.Ref // the member whose keys these are, or the broken glass
+	About   journal.Ref // the member whose keys these are, the broken glass, or the request
 	Path    string      // of the page that says more
 }
 
@@ -130,7 +130,12 @@ func clean(s string, limit int) string {
 }
 
 func (n *NewPartner) check() error {
-	var f problem.InvalidFields
+	f := n.mistakes()
+	return f.Err()
+}
+
+// mistakes also brings the fields into their form.
+func (n *NewPartner) mistakes() (f problem.InvalidFields) {
 	n.Name, n.Contact = clean(n.Name, 120), clean(n.Contact, 300)
 	if n.Name == "" || len(n.Name) > 120 {
 		f.Add("name", "enter the partner's name, up to 120 characters")
@@ -165,31 +170,64 @@ func (n *NewPartner) check() error {
 	if len(n.Languages) == 0 {
 		n.Languages = []string{"en"}
 	}
-	return f.Err()
+	return f
 }
 
-// Add enters a partner in the directory.
+// Add enters a partner in the directory at the operator's shell, which counts
+// as the second person until the partner that it acts for has two
+// administrators who have signed in. From then on two of them decide: AskToAdd
+// and Confirm. The journal says that it was the shell.
 func (s *Service) Add(ctx context.Context, by access.Actor, n NewPartner) (Partner, error) {
-	if err := access.Allow(by, access.AddPartner, s.o.Now()); err != nil {
+	now := s.o.Now()
+	if err := access.Allow(by, access.AddPartner, now); err != nil {
 		return Partner{}, err
+	}
+	if !by.Shell {
+		return Partner{}, problem.New(problem.Denied, "two people of one partner add a partner", "ask for it on the page Partners, and let another administrator confirm it")
 	}
 	if err := n.check(); err != nil {
 		return Partner{}, err
 	}
-	now := s.o.Now()
 	return journal.Do(ctx, s.o.Log, by, "partner.add", now, func(tx *journal.Tx) (Partner, error) {
-		return add(tx, by, now, n)
+		admins, err := administrators(tx, by.Partner)
+		if err != nil {
+			return Partner{}, err
+		}
+		if len(admins) > 1 {
+			return Partner{}, problem.Newf(problem.Conflict, "%s has %d administrators, and two of them decide", by.Partner, len(admins)).
+				WithFix("one asks for it on the page Partners, and another confirms it there")
+		}
+		return add(tx, by, now, partnerAdded{NewPartner: n, Shell: true}, "")
 	})
 }
 
-func add(tx *journal.Tx, by access.Actor, now time.Time, n NewPartner) (Partner, error) {
-	if _, err := tx.Object(journal.Ref{Kind: KindPartner, ID: n.ID}); err == nil {
-		return Partner{}, problem.Newf(problem.Conflict, "there is already a partner %s", n.ID).WithFix("choose another short name")
-	} else if problem.KindOf(err) != problem.NotFound {
+// partnerAdded says who the two people were: First and who wrote the entry, or
+// the operator's shell for both.
+type partnerAdded struct {
+	NewPartner
+	First   string `json:"first,omitempty"`   // member who asked
+	Request string `json:"request,omitempty"` // by which they asked
+	Shell   bool   `json:"shell,omitempty"`
+}
+
+// free refuses the short name of a partner that is there.
+func free(r journal.StoreReader, id string) error {
+	_, err := r.Object(journal.Ref{Kind: KindPartner, ID: id})
+	if err == nil {
+		return problem.Newf(problem.Conflict, "there is already a partner %s", id).WithFix("choose another short name")
+	}
+	if problem.KindOf(err) != problem.NotFound {
+		return err
+	}
+	return nil
+}
+
+func add(tx *journal.Tx, by access.Actor, now time.Time, n partnerAdded, why string) (Partner, error) {
+	if err := free(tx, n.ID); err != nil {
 		return Partner{}, err
 	}
 	e := journal.New("partner.added", by, now, n, journal.Ref{Kind: KindPartner, ID: n.ID})
-	e.Audience = access.Audience{TLP: access.Green, Origin: n.ID}
+	e.Audience, e.Why = access.Audience{TLP: access.Green, Origin: n.ID}, why
 	if _, err := tx.Append(e); err != nil {
 		return Partner{}, err
 	}
@@ -214,7 +252,7 @@ func (s *Service) First(ctx context.Context, n NewPartner, m NewMember) (Partner
 	err := s.o.Log.Update(ctx, func(tx *journal.Tx) error {
 		by := access.Actor{Partner: n.ID, Name: "operator's shell", Shell: true}
 		var err error
-		if p, err = add(tx, by, now, n); err != nil {
+		if p, err = add(tx, by, now, partnerAdded{NewPartner: n, Shell: true}, ""); err != nil {
 			return err
 		}
 		mem, code, err = s.addMember(tx, by, now, m)

@@ -201,6 +201,10 @@ func (s *Site) concerns(ctx context.Context, f *Frame) (list []incident.Incident
 		return nil, nil, err
 	}
 	asks = append(asks, more...)
+	if more, err = s.requestAsks(ctx, f); err != nil {
+		return nil, nil, err
+	}
+	asks = append(asks, more...)
 	sortAsks(asks, f.Now)
 	f.Asks, f.Open = len(asks), len(list)
 	f.concern, f.asks, f.counted = list, asks, true
@@ -300,7 +304,7 @@ type hour struct {
 }
 
 func (s *Site) board(w http.ResponseWriter, r *http.Request, f *Frame) error {
-	f.Section, f.Live = "board", []string{"incident", "signal", "edges", "channel", "roster"}
+	f.Section, f.Live = "board", []string{"incident", "signal", "request", "edges", "channel", "roster"}
 	p := boardPage{Frame: f}
 	list, asks, err := s.concerns(r.Context(), f)
 	if err != nil {
@@ -480,7 +484,7 @@ func (s *Site) lastHour(ctx context.Context, f *Frame, only map[string]bool) (h 
 }
 
 func (s *Site) asks(w http.ResponseWriter, r *http.Request, f *Frame) error {
-	f.Section, f.Live = "asks", []string{"incident", "signal"}
+	f.Section, f.Live = "asks", []string{"incident", "signal", "request"}
 	_, asks, err := s.concerns(r.Context(), f)
 	if err != nil {
 		return err

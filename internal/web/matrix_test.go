@@ -92,6 +92,8 @@ GET  /admin/members/{id}                            member.read
 POST /admin/members/{id}                            member.manage
 GET  /admin/tokens                                  token.read
 POST /admin/tokens                                  token.manage
+GET  /admin/requests/{id}                           member.read
+POST /admin/requests/{id}                           request.confirm
 GET  /admin/break-glass                             partner.read
 POST /admin/break-glass                             access.break
 
@@ -149,6 +151,7 @@ var forms = map[string]url.Values{
 	"/signals/{id}/suspend":                       {"cause": {"benign"}, "reach": {"everywhere"}},
 	"/protocols/{id}/versions/{hash}/vote":        {"vote": {"yes"}},
 	"/partners/new":                               {"name": {""}},
+	"/admin/requests/{id}":                        {"do": {"confirm"}},
 	"/incidents/{id}/assess":                      {"a.spread": {"one_service"}, "e.spread": {"seen on Lensa"}},
 	"/groups/{id}/variants":                       {"values": {`{"sha256":"` + strings.Repeat("0f1e2d3c4b5a6978", 4) + `"}`}},
 	"/incidents/{id}/assets/new":                  {"kind": {"video"}},

@@ -20,11 +20,16 @@ func (s *Site) partners(w http.ResponseWriter, r *http.Request, f *Frame) error 
 	if err != nil {
 		return err
 	}
-	f.Section, f.Live, f.Title = "partners", []string{"partner"}, f.T("partners.title")
+	asked, err := s.requestRows(r, f)
+	if err != nil {
+		return err
+	}
+	f.Section, f.Live, f.Title = "partners", []string{"partner", "request"}, f.T("partners.title")
 	return s.render(w, r, http.StatusOK, "partners", struct {
 		*Frame
 		Partners []partner.Partner
-	}{f, list})
+		Requests []requestRow
+	}{f, list, asked})
 }
 
 func (s *Site) partner(w http.ResponseWriter, r *http.Request, f *Frame) error {
@@ -66,14 +71,15 @@ type newPartnerPage struct {
 	*Frame
 	form
 	In    partner.NewPartner
+	Why   string
 	Kinds []access.PartnerKind
 }
 
 func (s *Site) newPartner(w http.ResponseWriter, r *http.Request, f *Frame) error {
-	return s.newPartnerForm(w, r, f, http.StatusOK, form{}, partner.NewPartner{})
+	return s.newPartnerForm(w, r, f, http.StatusOK, form{}, partner.NewPartner{}, "")
 }
 
-func (s *Site) newPartnerForm(w http.ResponseWriter, r *http.Request, f *Frame, status int, m form, in partner.NewPartner) error {
+func (s *Site) newPartnerForm(w http.ResponseWriter, r *http.Request, f *Frame, status int, m form, in partner.NewPartner, why string) error {
 	if !f.Can(string(access.AddPartner)) {
 		return access.Allow(f.Me, access.AddPartner, s.o.Now())
 	}
@@ -81,7 +87,7 @@ func (s *Site) newPartnerForm(w http.ResponseWriter, r *http.Request, f *Frame, 
 	if len(m.Errors) > 0 {
 		f.Title = f.T("form.title", "Title", f.Title)
 	}
-	return s.render(w, r, status, "newpartner", newPartnerPage{f, m, in, access.PartnerKinds()})
+	return s.render(w, r, status, "newpartner", newPartnerPage{f, m, in, why, access.PartnerKinds()})
 }
 
 func (s *Site) newPartnerDo(w http.ResponseWriter, r *http.Request, f *Frame) error {
@@ -90,15 +96,16 @@ func (s *Site) newPartnerDo(w http.ResponseWriter, r *http.Request, f *Frame) er
 		Name: v.Get("name"), Kind: access.PartnerKind(v.Get("kind")), Country: v.Get("country"), Zone: v.Get("zone"),
 		Languages: strings.FieldsFunc(v.Get("languages"), func(c rune) bool { return c == ',' || c == ' ' }), Contact: v.Get("contact"),
 	}
-	p, err := s.o.Partners.Add(r.Context(), f.Me, in)
+	why := v.Get("reason")
+	q, err := s.o.Partners.AskToAdd(r.Context(), f.Me, in, why)
 	if err != nil {
 		m, ok := f.mistakes(err)
 		if !ok {
 			return err
 		}
-		return s.newPartnerForm(w, r, f, http.StatusUnprocessableEntity, m, in)
+		return s.newPartnerForm(w, r, f, http.StatusUnprocessableEntity, m, in, why)
 	}
-	http.Redirect(w, r, "/partners/"+p.ID+"?sent=partner", http.StatusSeeOther)
+	http.Redirect(w, r, "/admin/requests/"+q.ID+"?sent=request", http.StatusSeeOther)
 	return nil
 }
 

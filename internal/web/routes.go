@@ -83,6 +83,8 @@ func (s *Site) routes() []route {
 		{"POST /admin/members", s.membersDo, false, false},
 		{"GET /admin/members/{id}", s.member, false, false},
 		{"POST /admin/members/{id}", s.memberDo, false, false},
+		{"GET /admin/requests/{id}", s.request, false, false},
+		{"POST /admin/requests/{id}", s.requestDo, false, false},
 		{"GET /admin/break-glass", s.glass, false, false},
 		{"POST /admin/break-glass", s.glassDo, false, false},
 		{"GET /admin/tokens", s.tokens, false, false},
