@@ -1,0 +1,150 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/siaga-crp/siaga/internal/access"
+	"github.com/siaga-crp/siaga/internal/app"
+	"github.com/siaga-crp/siaga/internal/partner"
+)
+
+// partnerCommand is the directory of partners at the operator's shell.
+func partnerCommand() *cobra.Command {
+	c := &cobra.Command{
+		Use: "partner", Short: "Add and list partners",
+		Example: "  siaga partner add --name Lensa --kind platform --country ID",
+		Args:    cobra.NoArgs, RunE: needsCommand,
+	}
+	var o app.Options
+	var by, kind string
+	var n partner.NewPartner
+	add := &cobra.Command{
+		Use: "add", Short: "Add a partner",
+		Long: `Adds a partner at the operator's shell, which counts as the second person as
+long as the partner that it acts for has fewer than two administrators who have
+signed in. From then on two of them add partners, on the page Partners. The
+journal says which of the two it was.`,
+		Example: `  siaga partner add --name Lensa --kind platform --country ID --zone Asia/Jakarta
+  siaga partner add --name "Warga Foundation" --id warga --kind civil_society --country ID --languages id,en`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return shellOf(cmd, &o, by, func(s *partner.Service, p partner.Partner) error {
+				n.Kind = access.PartnerKind(kind)
+				made, err := s.Add(cmd.Context(), partner.Shell(p), n)
+				if err == nil {
+					fmt.Fprintf(cmd.OutOrStdout(), "%s added\n", made.ID)
+				}
+				return err
+			})
+		},
+	}
+	f := add.Flags()
+	f.StringVar(&by, "by", "", "short name of the partner that adds it (default: the first one)")
+	f.StringVar(&n.Name, "name", "", "its name")
+	f.StringVar(&n.ID, "id", "", "its short name (default: made from the name)")
+	f.StringVar(&kind, "kind", "", "its kind: government, intergovernmental, platform, civil_society or research")
+	f.StringVar(&n.Country, "country", "", "its country, two letters")
+	f.StringVar(&n.Zone, "zone", "", "its time zone, for example Asia/Jakarta (default: UTC)")
+	f.StringSliceVar(&n.Languages, "languages", nil, "its languages by their codes, for example id,en (default: en)")
+	f.StringVar(&n.Contact, "contact", "", "its duty desk, as text for the directory")
+	list := &cobra.Command{
+		Use: "list", Short: "List the partners", Example: "  siaga partner list", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return shellOf(cmd, &o, "", func(s *partner.Service, p partner.Partner) error {
+				all, err := s.List(cmd.Context(), partner.Shell(p))
+				for _, p := range all {
+					fmt.Fprintf(cmd.OutOrStdout(), "%s\t%s\t%s\t%s\t%s\n", p.ID, p.Name, p.Kind, p.Country, p.Zone)
+				}
+				return err
+			})
+		},
+	}
+	for _, sub := range []*cobra.Command{add, list} {
+		nodeFlags(sub.Flags(), &o)
+	}
+	c.AddCommand(add, list)
+	return c
+}
+
+// memberCommand is the members of one partner at the operator's shell.
+func memberCommand() *cobra.Command {
+	c := &cobra.Command{
+		Use: "member", Short: "Invite, list and disable members",
+		Example: "  siaga member invite --partner lensa --name Bima --email bima@lensa.example --roles officer",
+		Args:    cobra.NoArgs, RunE: needsCommand,
+	}
+	var o app.Options
+	var of string
+	var roles []string
+	var n partner.NewMember
+	invite := &cobra.Command{
+		Use: "invite", Short: "Invite a person and print the one-time code of the first sign-in",
+		Example: "  siaga member invite --partner lensa --name Bima --email bima@lensa.example --roles officer,analyst",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return shellOf(cmd, &o, of, func(s *partner.Service, p partner.Partner) error {
+				n.Partner = p.ID
+				for _, r := range roles {
+					n.Roles = append(n.Roles, access.Role(strings.TrimSpace(r)))
+				}
+				m, code, err := s.AddMember(cmd.Context(), partner.Shell(p), n)
+				if err != nil {
+					return err
+				}
+				fmt.Fprintln(cmd.OutOrStdout(), code)
+				fmt.Fprintf(cmd.ErrOrStderr(), "member %s of %s; the person opens the page /first/ with this code at its end, within 72 hours; it is shown this once\n", m.ID, m.Partner)
+				return nil
+			})
+		},
+	}
+	f := invite.Flags()
+	f.StringVar(&n.Name, "name", "", "the person's name")
+	f.StringVar(&n.Email, "email", "", "e-mail address with which the person signs in")
+	f.StringSliceVar(&roles, "roles", nil, "roles, separated by commas: administrator, officer, analyst, approver, reviewer, observer, operator")
+	f.StringVar(&n.Language, "language", "", "the person's language by its code (default: en)")
+	list := &cobra.Command{
+		Use: "list", Short: "List a partner's members", Example: "  siaga member list --partner lensa", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return shellOf(cmd, &o, of, func(s *partner.Service, p partner.Partner) error {
+				ms, err := s.Roster(cmd.Context(), partner.Shell(p))
+				for _, m := range ms {
+					fmt.Fprintf(cmd.OutOrStdout(), "%s\t%s\t%s\t%s\t%s\n", m.ID, m.Name, m.Email, m.State(time.Now()), joinRoles(m.Roles))
+				}
+				return err
+			})
+		},
+	}
+	var edges bool
+	disable := &cobra.Command{
+		Use: "disable ID", Short: "End all that lets a member act, at once", Example: "  siaga member disable m3 --partner lensa", Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return shellOf(cmd, &o, of, func(s *partner.Service, p partner.Partner) error {
+				m, err := s.ChangeMember(cmd.Context(), partner.Shell(p), args[0], partner.Change{Disable: true, Edges: edges})
+				if err == nil {
+					fmt.Fprintf(cmd.OutOrStdout(), "%s disabled\n", m.ID)
+				}
+				return err
+			})
+		},
+	}
+	disable.Flags().BoolVar(&edges, "edges", false, "also end the edges' tokens that the member made, which takes protection off those platforms")
+	for _, sub := range []*cobra.Command{invite, list, disable} {
+		sub.Flags().StringVar(&of, "partner", "", "short name of the partner (default: the first one)")
+		nodeFlags(sub.Flags(), &o)
+	}
+	c.AddCommand(invite, list, disable)
+	return c
+}
+
+// shellOf runs fn for a partner of the node's data folder.
+func shellOf(cmd *cobra.Command, o *app.Options, id string, fn func(*partner.Service, partner.Partner) error) error {
+	address, err := store(cmd, o)
+	if err != nil {
+		return err
+	}
+	return withPartners(cmd, o.Data, address, id, fn)
+}
