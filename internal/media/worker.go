@@ -92,8 +92,17 @@ func handle(j job, f io.ReaderAt) (r reply) {
 	case Document, Text:
 		d.text(&r.Set)
 	}
-	r.Retire, r.Refused = d.large, d.refused
+	r.Retire, r.Refused = d.large || grown(), d.refused
 	return r
+}
+
+// grown reports whether this worker has mapped so much memory that the next
+// file would have too little. The runtime uses again what it has freed, but
+// does not unmap it, and the limit counts what is mapped.
+func grown() bool {
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.Sys > softMemory/4
 }
 
 // decoder is the state of one job.
