@@ -35,6 +35,7 @@ POST /api/v1/duty/handovers/{id}                                         duty.ha
 POST /api/v1/duty/overrides                                              duty.manage
 DELETE /api/v1/duty/overrides/{id}                                       duty.manage
 GET  /api/v1/edges                                                       edge.read
+GET  /api/v1/health                                                      health.read
 GET  /api/v1/groups/{id}                                                 signal.read
 POST /api/v1/groups/{id}/approve                                         signal.decide
 POST /api/v1/groups/{id}/resume                                          signal.decide

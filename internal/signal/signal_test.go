@@ -252,7 +252,7 @@ func TestProposalIsChecked(t *testing.T) {
 		{"an action that there is not", func(p *signal.Proposal) { p.Action = "delete" }, "action", `"delete"`},
 		{"a confidence that there is not", func(p *signal.Proposal) { p.Confidence = "sure" }, "confidence", `"sure"`},
 		{"a long note", func(p *signal.Proposal) { p.Note = strings.Repeat("x", 2001) }, "note", "2001"},
-		{"a long list", func(p *signal.Proposal) { p.List = strings.Repeat("x", 61) }, "group", "60"},
+		{"a long list", func(p *signal.Proposal) { p.List = strings.Repeat("x", 61) }, "list", "60"},
 		{"a label of another protocol", func(p *signal.Proposal) { p.TLP = "white" }, "tlp", "white"},
 		{"wider than the incident", func(p *signal.Proposal) { p.TLP = "clear" }, "tlp", "AMBER"},
 		{"a reader that there is not", func(p *signal.Proposal) { p.Partners = []string{"nobody"} }, "partners", "nobody"},

@@ -90,6 +90,7 @@ GET  /admin/members                                 member.read
 POST /admin/members                                 member.manage
 GET  /admin/members/{id}                            member.read
 POST /admin/members/{id}                            member.manage
+GET  /admin/health                                  health.read
 GET  /admin/tokens                                  token.read
 POST /admin/tokens                                  token.manage
 GET  /admin/requests/{id}                           member.read
