@@ -176,17 +176,28 @@ func (s *Site) briefWork(r *http.Request, f *Frame, p *briefPage) error {
 		p.Done = append(p.Done, f.T("tl.acks", "N", len(p.Inc.Called)-len(missing), "Of", len(p.Inc.Called)))
 	}
 	for _, run := range p.Runs {
+		needed := map[string][]string{} // partners, by what is asked of them and until when
+		var order []string
 		for _, t := range run.Activation.Tasks {
 			d, _ := run.Def.Task(t.ID)
 			name := f.InWords(d.Ask) + " (" + who(f, t.Partner, t.By) + ")"
+			if t.Open() && t.Progress != protocol.TaskDoing && !t.Due.IsZero() {
+				line := f.T("brief.by", "What", f.InWords(d.Ask), "Time", f.ClockText(t.Due))
+				if needed[line] == nil {
+					order = append(order, line)
+				}
+				needed[line] = append(needed[line], who(f, t.Partner, t.By))
+				continue
+			}
 			switch {
 			case t.Progress == protocol.TaskDone:
 				p.Done = append(p.Done, name)
 			case t.Progress == protocol.TaskDoing && t.Open():
 				p.Doing = append(p.Doing, name)
-			case t.Open() && !t.Due.IsZero():
-				p.Needed = append(p.Needed, f.T("brief.by", "What", name, "Time", f.ClockText(t.Due)))
 			}
+		}
+		for _, line := range order {
+			p.Needed = append(p.Needed, line+" ("+strings.Join(needed[line], ", ")+")")
 		}
 		for _, c := range s.clocks(f, run) {
 			if slices.ContainsFunc(run.Activation.Clocks, func(k protocol.ClockState) bool {
