@@ -179,7 +179,7 @@ func (s *Site) whatStarts(r *http.Request, f *Frame, p *activationPage) error {
 	}
 	for _, c := range run.Def.Clocks {
 		if c.Starts == protocol.AtActivated {
-			p.Starts.Clocks = append(p.Starts.Clocks, cmp.Or(f.InWords(c.Title), c.ID)+" "+c.Due.In(f.Lang()))
+			p.Starts.Clocks = append(p.Starts.Clocks, cmp.Or(f.InWords(c.Title), c.ID)+" "+f.span(c.Due))
 		}
 	}
 	for _, t := range run.Def.Tasks.Active {

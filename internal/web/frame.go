@@ -139,6 +139,23 @@ func (f *Frame) MS(x float64) string {
 // List lists names as the page's language does, with "and" before the last.
 func (f *Frame) List(names []string) string { return f.word.listOf("list.and", names) }
 
+// KindWord is a kind of partners in the page's language, "" for none.
+func (f *Frame) KindWord(k access.PartnerKind) string {
+	if id := "kind." + string(k); f.word.has(id) {
+		return f.T(id)
+	}
+	return string(k)
+}
+
+// span says a protocol's length of time, in English where protocols do not
+// know the page's language.
+func (f *Frame) span(d protocol.Duration) string {
+	if f.word.lang == "en" || f.word.lang == "id" {
+		return d.In(f.word.lang)
+	}
+	return foreign(d.In("en"))
+}
+
 // InWords returns a protocol's text in the page's language, in English and marked so
 // where the protocol does not have it.
 func (f *Frame) InWords(t protocol.Text) string {

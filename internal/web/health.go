@@ -60,7 +60,7 @@ func (s *Site) health(w http.ResponseWriter, r *http.Request, f *Frame) error {
 		if part.Count != nil {
 			row.Text = f.N(key, *part.Count, args...)
 		} else {
-			row.Text = f.T(key, args...)
+			row.Text = f.N(key, 0, args...) // a text may say how many
 		}
 		p.Rows = append(p.Rows, row)
 	}
