@@ -303,6 +303,15 @@ func (f *Follower) sendTallies(ctx context.Context, up string) {
 				}
 			}
 		}
+		// The node takes no counts of more than 30 days ago; they would keep all
+		// later ones waiting.
+		oldest := f.o.Now().Add(-29*24*time.Hour).Unix() / 60
+		if n := len(b.Counts); n > 0 {
+			b.Counts = slices.DeleteFunc(b.Counts, func(t Tally) bool { return t.Minute < oldest })
+			if n -= len(b.Counts); n > 0 {
+				f.o.Log.WarnContext(ctx, "counts of matches were too old to be told", "counts", n)
+			}
+		}
 		f.pending = b
 		if err := f.post(ctx, up, "/api/v1/feed/tallies", b); err != nil {
 			f.o.Log.DebugContext(ctx, "tallies not delivered", "err", err)

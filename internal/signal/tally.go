@@ -35,6 +35,10 @@ type Count struct {
 	Few      int64  `json:"few,omitempty"` // reports of "fewer than 5", each of at least one
 }
 
+// AtLeast is the least number of matches that there were: a report of "fewer
+// than 5" stands for at least one.
+func (c Count) AtLeast() int64 { return c.Matches + c.Few }
+
 // MatchCount is one count as an edge reports it.
 type MatchCount struct {
 	Signal   string

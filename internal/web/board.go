@@ -449,14 +449,14 @@ func (s *Site) lastHour(ctx context.Context, f *Frame, only map[string]bool) (h 
 			}
 			switch {
 			case c.Exercise:
-				h.Exercise += c.Matches
+				h.Exercise += c.AtLeast()
 				continue
 			case c.Action == signal.Block:
-				h.Blocked += c.Matches
+				h.Blocked += c.AtLeast()
 			default:
-				h.Review += c.Matches
+				h.Review += c.AtLeast()
 			}
-			per[c.Minute] += c.Matches
+			per[c.Minute] += c.AtLeast()
 		}
 		h.Chart, all = minuteBars(f, per), counts
 	}

@@ -53,10 +53,10 @@ func spread(f *Frame, counts []signal.Count, edges []api.Edge, span int64) Sprea
 		if per[c.Partner] == nil {
 			per[c.Partner] = map[int64]int64{}
 		}
-		per[c.Partner][c.Minute] += c.Matches
-		total[c.Partner] += c.Matches
-		out.Total += c.Matches
-		atMinute[c.Minute] += c.Matches
+		per[c.Partner][c.Minute] += c.AtLeast()
+		total[c.Partner] += c.AtLeast()
+		out.Total += c.AtLeast()
+		atMinute[c.Minute] += c.AtLeast()
 		if atMinute[c.Minute] > atMinute[peakAt] {
 			peakAt = c.Minute
 		}

@@ -391,11 +391,11 @@ func (s *Site) spread(ctx context.Context, f *Frame, id string, minutes int64) (
 	for _, c := range counts {
 		switch {
 		case c.Exercise:
-			h.Exercise += c.Matches
+			h.Exercise += c.AtLeast()
 		case c.Action == signal.Block:
-			h.Blocked += c.Matches
+			h.Blocked += c.AtLeast()
 		default:
-			h.Review += c.Matches
+			h.Review += c.AtLeast()
 		}
 	}
 	return spread(f, counts, edges, minutes), h, nil
@@ -416,7 +416,7 @@ func (s *Site) matchesCSV(w http.ResponseWriter, r *http.Request, f *Frame) erro
 		partner, action string
 		exercise        bool
 	}
-	sum := map[key]int64{}
+	sum, few := map[key]int64{}, map[key]int64{}
 	var keys []key
 	for _, c := range counts {
 		k := key{c.Minute, c.Partner, string(c.Action), c.Exercise}
@@ -424,6 +424,7 @@ func (s *Site) matchesCSV(w http.ResponseWriter, r *http.Request, f *Frame) erro
 			keys = append(keys, k)
 		}
 		sum[k] += c.Matches
+		few[k] += c.Few
 	}
 	slices.SortFunc(keys, func(a, b key) int {
 		return cmp.Or(cmp.Compare(a.minute, b.minute), strings.Compare(a.partner, b.partner), strings.Compare(a.action, b.action))
@@ -432,9 +433,9 @@ func (s *Site) matchesCSV(w http.ResponseWriter, r *http.Request, f *Frame) erro
 	h.Set("Content-Type", "text/csv; charset=utf-8")
 	h.Set("Content-Disposition", fmt.Sprintf("attachment; filename=%q", strings.ToLower(inc.ID)+"-matches.csv"))
 	out := csv.NewWriter(w)
-	_ = out.Write([]string{"minute_utc", "partner", "action", "exercise", "matches"}) // the reader is gone if writing fails
+	_ = out.Write([]string{"minute_utc", "partner", "action", "exercise", "matches", "reports_of_fewer_than_5"}) // the reader is gone if writing fails
 	for _, k := range keys {
-		_ = out.Write([]string{time.Unix(k.minute*60, 0).UTC().Format(time.RFC3339), k.partner, k.action, strconv.FormatBool(k.exercise), strconv.FormatInt(sum[k], 10)})
+		_ = out.Write([]string{time.Unix(k.minute*60, 0).UTC().Format(time.RFC3339), k.partner, k.action, strconv.FormatBool(k.exercise), strconv.FormatInt(sum[k], 10), strconv.FormatInt(few[k], 10)})
 	}
 	out.Flush()
 	return nil
