@@ -30,9 +30,8 @@ func TestEdge(t *testing.T) {
 		return strings.TrimSpace(run(t, "token", "create", "--data", data, "--partner", partner, "--roles", roles, "--name", partner+"-1"))
 	}
 	api := node.url + "/api/v1"
-	admin := token("nusa", "administrator")
-	for name, kind := range map[string]string{"Lensa": "platform", "Gema": "platform"} {
-		must[struct{}](t, http.MethodPost, api+"/partners", admin, map[string]any{"name": name, "kind": kind, "country": "ID"})
+	for _, name := range []string{"Lensa", "Gema"} {
+		run(t, "partner", "add", "--data", data, "--name", name, "--kind", "platform", "--country", "ID")
 	}
 	const all = "officer,analyst,approver,observer"
 	nusa, lensa, gema := token("nusa", all), token("lensa", all), token("gema", all)

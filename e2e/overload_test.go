@@ -59,9 +59,8 @@ func TestOverload(t *testing.T) {
 		t.Helper()
 		return strings.TrimSpace(run(t, "token", "create", "--data", data, "--partner", partner, "--roles", roles, "--name", name))
 	}
-	admin := token("nusa", "administrator", "admin")
 	for _, name := range []string{"Lensa", "Gema"} {
-		must[struct{}](t, http.MethodPost, n.url+"/api/v1/partners", admin, map[string]any{"name": name, "kind": "platform", "country": "ID"})
+		run(t, "partner", "add", "--data", data, "--name", name, "--kind", "platform", "--country", "ID")
 	}
 	const all = "officer,analyst,approver,observer"
 	nusa, lensa, gema := token("nusa", all, "n"), token("lensa", all, "l"), token("gema", all, "g")
