@@ -179,7 +179,7 @@ func (w *world) person(partnerID, name string, lang string, roles ...access.Role
 		if partnerID == "lensa" {
 			kind = access.Platform
 		}
-		by := access.Actor{System: true}
+		by := partner.Shell(partner.Partner{ID: "secretariat", Kind: access.Intergovernmental, Country: "ID"})
 		p, err = w.partners.Add(w.t.Context(), by, partner.NewPartner{ID: partnerID, Name: strings.ToUpper(partnerID[:1]) + partnerID[1:], Kind: kind, Country: "ID", Zone: "Asia/Jakarta"})
 	}
 	if err != nil {
