@@ -339,13 +339,34 @@ func (n *Node) mount() error {
 		}
 		site.Refuse(w, r, err)
 	}})
-	n.handler = slowBodies(n.metrics.traced(gate.Handler(mux)))
+	n.handler = n.panics(slowBodies(n.metrics.traced(gate.Handler(mux))))
 	return nil
 }
 
 // bodyTime is how long a client may take to send a request's body. The server
 // itself has no ReadTimeout, which would also cut event streams.
 const bodyTime = 60 * time.Second
+
+// panics answers a request whose handler panicked, and tells the operator.
+func (n *Node) panics(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		rec := &status{ResponseWriter: w}
+		defer func() {
+			p := recover()
+			if p == nil {
+				return
+			}
+			if p == http.ErrAbortHandler {
+				panic(p)
+			}
+			n.o.Log.ErrorContext(r.Context(), "request panicked", "route", r.Pattern, "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
+			if rec.code == 0 {
+				http.Error(w, "This broke on our side. Nothing of this request is certain; look before you try again.", http.StatusInternalServerError)
+			}
+		}()
+		next.ServeHTTP(rec, r)
+	})
+}
 
 // slowBodies ends requests whose body dribbles in, and connections on which the
 // server lost track: once a read between two requests has failed, net/http ends

@@ -169,7 +169,7 @@ func (s *Site) briefWork(r *http.Request, f *Frame, p *briefPage) error {
 		p.Done = append(p.Done, f.T("brief.matches", "Blocked", counts.Blocked, "Review", counts.Review))
 	}
 	if counts.AddMS > 0 {
-		p.Done = append(p.Done, f.T("brief.delivered", "Add", funcMS(counts.AddMS), "Current", counts.Current, "Of", counts.Edges))
+		p.Done = append(p.Done, f.T("brief.delivered", "Add", f.MS(counts.AddMS), "Current", counts.Current, "Of", counts.Edges))
 	}
 	missing := p.Inc.Missing()
 	if len(p.Inc.Called) > 0 {

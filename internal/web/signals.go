@@ -32,13 +32,11 @@ func (s *Site) signalRow(f *Frame, sig signal.Signal) SignalRow {
 	if reach, ok := s.o.Edges.Reach(sig); ok && reach.Edges > 0 {
 		row.Reached = f.T("signal.reached", "N", reach.Reached, "Of", reach.Edges)
 		if n := len(reach.Delays); n > 0 && reach.Reached == reach.Edges {
-			row.Reached += ", " + f.T("signal.reached.in", "Time", funcMS(float64(reach.Delays[n-1].Microseconds())/1000))
+			row.Reached += ", " + f.T("signal.reached.in", "Time", f.MS(float64(reach.Delays[n-1].Microseconds())/1000))
 		}
 	}
 	return row
 }
-
-func funcMS(x float64) string { return funcs()["ms"].(func(float64) string)(x) }
 
 // shown never shows a payment handle whole.
 func shown(v fingerprint.Value) string {
@@ -116,7 +114,7 @@ func (s *Site) signal(w http.ResponseWriter, r *http.Request, f *Frame) error {
 	if reach, ok := s.o.Edges.Reach(sig); ok {
 		p.ReachN, p.ReachOf = reach.Reached, reach.Edges
 		if n := len(reach.Delays); n > 0 {
-			p.Delay = funcMS(float64(reach.Delays[n-1].Microseconds()) / 1000)
+			p.Delay = f.MS(float64(reach.Delays[n-1].Microseconds()) / 1000)
 		}
 		for _, m := range reach.Missing {
 			p.Reach = append(p.Reach, m.Partner+", "+m.Edge)
