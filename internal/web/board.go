@@ -67,6 +67,9 @@ func (s *Site) asksOf(ctx context.Context, f *Frame, inc incident.Incident) (out
 		}
 	}
 	for _, o := range inc.Offers {
+		if o.Open() && o.To == f.Me.Partner && o.Protocol == "" {
+			f.personal() // of a shift, the one who hands it over is not asked
+		}
 		if o.Open() && o.To == f.Me.Partner && (o.Protocol != "" || o.By.Member != f.Me.Member) && f.Can(string(access.PostUpdate)) {
 			out = append(out, Ask{Title: f.T("ask.handover", "What", cmp.Or(o.Protocol, f.T("ask.handover.shift"))), Detail: o.Note, Incident: inc.ID, Href: base + "/handover", Verb: f.T("ask.handover.do"), Primary: true})
 		}
@@ -283,6 +286,8 @@ type Silence struct {
 
 type boardPage struct {
 	*Frame
+	Steps     []firstStep // of a new node
+	StepsDone int
 	AskList   []Ask
 	Real      []Row
 	Exercises []Row
@@ -304,13 +309,17 @@ type hour struct {
 }
 
 func (s *Site) board(w http.ResponseWriter, r *http.Request, f *Frame) error {
-	f.Section, f.Live = "board", []string{"incident", "signal", "request", "edges", "channel", "roster"}
+	f.Section, f.Live = "board", []string{"incident", "signal", "request", "edges", "channel", "roster", "partner", "member", "token"}
 	p := boardPage{Frame: f}
 	list, asks, err := s.concerns(r.Context(), f)
 	if err != nil {
 		return err
 	}
 	p.AskList = asks
+	if p.Steps, err = s.steps(r, f, list); err != nil {
+		return err
+	}
+	p.StepsDone = stepsDone(p.Steps)
 	reached := map[string]map[string]string{}
 	for _, inc := range list {
 		if reached[inc.ID], err = s.reached(r, f, inc.ID); err != nil {

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -38,13 +39,40 @@ type tab struct {
 
 func (w *world) tab(t *testing.T, who string) *tab {
 	t.Helper()
-	// The tests run as root in a container, where Chromium's own sandbox cannot start.
-	ctx, cancel := chromedp.NewContext(context.Background(), chromedp.WithAllocatorOptions(chromedp.NoSandbox))
+	ctx, cancel := chromedp.NewContext(chromium(t), chromedp.WithNewBrowserContext())
 	t.Cleanup(cancel)
 	b := &tab{t, ctx, w}
 	b.cookie("siaga_session", w.key[who])
 	b.wide(1280)
 	return b
+}
+
+// chromium is one browser for all tests: each tab has cookies and storage of
+// its own. TestMain closes it.
+var (
+	chromiumOnce  sync.Once
+	chromiumCtx   context.Context
+	chromiumClose = func() {}
+	chromiumErr   error
+)
+
+func chromium(t *testing.T) context.Context {
+	t.Helper()
+	chromiumOnce.Do(func() {
+		// The tests run as root in a container, where Chromium's own sandbox cannot start.
+		chromiumCtx, chromiumClose = chromedp.NewContext(context.Background(), chromedp.WithAllocatorOptions(chromedp.NoSandbox))
+		chromiumErr = chromedp.Do(chromiumCtx, chromedp.Navigate("about:blank"))
+	})
+	if chromiumErr != nil {
+		t.Fatal(chromiumErr)
+	}
+	return chromiumCtx
+}
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	chromiumClose()
+	os.Exit(code)
 }
 
 func (b *tab) ok(err error) {

@@ -27,7 +27,9 @@ type Frame struct {
 	word  localizer
 	names map[string]string // of partners
 
-	counted bool // the two below, what concerns the reader and asks something
+	keys    []string // given to forms
+	person  bool     // the page shows something of this one person: see share.go
+	counted bool     // the two below, what concerns the reader and asks something
 	concern []incident.Incident
 	asks    []Ask
 
@@ -60,14 +62,7 @@ func (s *Site) frame(r *http.Request, a access.Actor, m partner.Member) *Frame {
 		site: s, Me: a, Member: m, Node: s.o.Node, Notice: s.o.Notice, Path: r.URL.RequestURI(), Now: s.o.Now().UTC(), Zone: time.UTC,
 		names: map[string]string{},
 	}
-	lang := m.Language
-	if c, err := r.Cookie(cookieLang); err == nil {
-		lang = c.Value
-	}
-	if q := r.URL.Query().Get("lang"); q != "" {
-		lang = q
-	}
-	f.word = s.words.pick(lang, r.Header.Get("Accept-Language"))
+	f.word = s.words.pick(s.language(r, m), r.Header.Get("Accept-Language"))
 	if sent := r.URL.Query().Get("sent"); sent != "" && f.word.has("sent."+sent) {
 		f.Sent = sent
 	}
@@ -98,6 +93,18 @@ func (s *Site) frame(r *http.Request, a access.Actor, m partner.Member) *Frame {
 		f.Zone = l
 	}
 	return f
+}
+
+// language is what the reader chose: for this page, in this browser, in the
+// profile; "" for nothing.
+func (s *Site) language(r *http.Request, m partner.Member) string {
+	if q := r.URL.Query().Get("lang"); q != "" {
+		return q
+	}
+	if c, err := r.Cookie(cookieLang); err == nil {
+		return c.Value
+	}
+	return m.Language
 }
 
 // SignedIn reports whether someone is signed in.
@@ -183,6 +190,12 @@ func (f *Frame) Wasm() bool { return f.site.wasm }
 
 // Key returns a new key for a form, so that sending it twice acts once.
 func (f *Frame) Key() string {
+	key := newKey()
+	f.keys = append(f.keys, key)
+	return key
+}
+
+func newKey() string {
 	b := make([]byte, 16)
 	if _, err := rand.Read(b); err != nil {
 		panic("web: no randomness: " + err.Error())

@@ -1,10 +1,13 @@
 package web
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/siaga-crp/siaga/internal/access"
@@ -48,10 +51,14 @@ func (s *Site) live(w http.ResponseWriter, r *http.Request, f *Frame) error {
 			seq = since
 		}
 	}
+	if f.Entries-seq > newsKept { // too much has changed for a list of it
+		_, err := fmt.Fprintf(w, "event: end\ndata: {\"seq\":%d,\"on\":[]}\n\n", f.Entries)
+		return errors.Join(err, rc.Flush())
+	}
 	ctx := r.Context()
 	look := time.NewTicker(liveLook)
 	defer look.Stop()
-	edges, err := s.o.Edges.Version(ctx)
+	edges, err := s.edgesVersion(ctx)
 	if err != nil {
 		return err
 	}
@@ -105,7 +112,7 @@ func (s *Site) live(w http.ResponseWriter, r *http.Request, f *Frame) error {
 				return nil
 			}
 		case <-look.C:
-			v, err := s.o.Edges.Version(ctx)
+			v, err := s.edgesVersion(ctx)
 			if err != nil || v == edges {
 				continue
 			}
@@ -123,32 +130,82 @@ func (s *Site) live(w http.ResponseWriter, r *http.Request, f *Frame) error {
 
 // changed lists the topics of the entries from number from on.
 func (s *Site) changed(r *http.Request, f *Frame, from int64) (on []string, size int64, err error) {
-	err = s.o.Journal.View(r.Context(), func(rd journal.StoreReader) error {
-		if size, err = rd.Size(); err != nil {
+	entries, size, err := s.news.since(r.Context(), s.o.Journal, from)
+	for _, e := range entries {
+		if !e.audience.Sees(f.Me) {
+			continue
+		}
+		for _, topic := range e.topics {
+			if !slices.Contains(on, topic) {
+				on = append(on, topic)
+			}
+		}
+	}
+	return on, size, err
+}
+
+// news is the end of the journal, read once for all streams.
+type news struct {
+	mu      sync.Mutex
+	seen    <-chan struct{} // closed when something was committed since
+	first   int64           // number of the first entry kept
+	entries []newsEntry
+}
+
+type newsEntry struct {
+	audience access.Audience
+	topics   []string
+}
+
+const newsKept = 2000
+
+// since returns what is known of the entries from number from on, and the size
+// of the journal.
+func (n *news) since(ctx context.Context, log *journal.Log, from int64) ([]newsEntry, int64, error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	committed := log.Committed()
+	if n.seen != committed || from < n.first {
+		err := log.View(ctx, func(rd journal.StoreReader) error { return n.read(rd, log, from) })
+		if err != nil {
+			n.seen, n.first, n.entries = nil, 0, nil
+			return nil, 0, err
+		}
+		n.seen = committed
+	}
+	size := n.first + int64(len(n.entries))
+	return n.entries[min(max(from, n.first), size)-n.first:], size, nil
+}
+
+// read reads on from what is kept, or anew where from is before it or far
+// behind the end.
+func (n *news) read(rd journal.StoreReader, log *journal.Log, from int64) error {
+	size, err := rd.Size()
+	if err != nil {
+		return err
+	}
+	next := n.first + int64(len(n.entries))
+	if n.seen == nil || from < n.first || next > size {
+		n.first, n.entries, next = from, nil, from
+	}
+	for next < size {
+		entries, err := log.Entries(rd, journal.RowQuery{From: next, Limit: liveBatch})
+		if err != nil || len(entries) == 0 {
 			return err
 		}
-		for from < size {
-			entries, err := s.o.Journal.Entries(rd, journal.RowQuery{From: from, Limit: liveBatch})
-			if err != nil || len(entries) == 0 {
-				return err
+		for _, e := range entries {
+			next = e.Number + 1
+			it := newsEntry{audience: e.Audience}
+			for _, ref := range e.About {
+				it.topics = append(it.topics, ref.Kind, ref.Kind+":"+ref.ID)
 			}
-			for _, e := range entries {
-				from = e.Number + 1
-				if !e.Audience.Sees(f.Me) {
-					continue
-				}
-				for _, ref := range e.About {
-					for _, topic := range []string{ref.Kind, ref.Kind + ":" + ref.ID} {
-						if !slices.Contains(on, topic) {
-							on = append(on, topic)
-						}
-					}
-				}
-			}
+			n.entries = append(n.entries, it)
 		}
-		return nil
-	})
-	return on, size, err
+	}
+	if more := len(n.entries) - newsKept; more > newsKept {
+		n.first, n.entries = n.first+int64(more), slices.Clone(n.entries[more:])
+	}
+	return nil
 }
 
 // sameRights reports whether two actors are one person with the same rights.

@@ -40,6 +40,7 @@ type world struct {
 	proposed string        // by lensa, which nusa may approve
 	version  string        // of sea-crp, proposed by lensa
 	late     time.Duration // by which clock is ahead
+	shell    access.Actor  // the operator
 	closed   bool          // the node was closed by the test
 }
 
@@ -50,6 +51,38 @@ func newWorld(t testing.TB) *world {
 
 // newWorldWith is newWorld with other settings.
 func newWorldWith(t testing.TB, set func(*app.Options)) *world {
+	t.Helper()
+	w := newBareWorldWith(t, set)
+	ctx := context.Background()
+	for _, p := range []partner.NewPartner{
+		{Name: "Nusa", Kind: access.Government, Country: "ID", Zone: "Asia/Jakarta"},
+		{Name: "Lensa", Kind: access.Platform, Country: "ID", Contact: hostile},
+		{Name: "Warga", Kind: access.CivilSociety, Country: "ID"},
+	} {
+		_, err := w.node.Partners.Add(ctx, w.shell, p)
+		w.ok(err)
+	}
+	all := []access.Role{access.Administrator, access.Officer, access.Analyst, access.Approver, access.Reviewer, access.Observer}
+	for name, m := range map[string]partner.NewMember{
+		"officer":  {Partner: "nusa", Name: "Ayu", Roles: all},
+		"platform": {Partner: "lensa", Name: "Bima", Roles: all},
+		"reviewer": {Partner: "lensa", Name: "Citra", Roles: []access.Role{access.Reviewer}},
+		"observer": {Partner: "warga", Name: "Dewi", Roles: []access.Role{access.Observer}},
+		"operator": {Partner: "secretariat", Name: "Eko", Roles: []access.Role{access.Operator}},
+	} {
+		w.enter(w.shell, name, m)
+	}
+	w.story(ctx)
+	return w
+}
+
+// newBareWorld is a node as it is after siaga init: one partner and nobody.
+func newBareWorld(t testing.TB) *world {
+	t.Helper()
+	return newBareWorldWith(t, func(*app.Options) {})
+}
+
+func newBareWorldWith(t testing.TB, set func(*app.Options)) *world {
 	t.Helper()
 	ctx := context.Background()
 	dir := t.TempDir() + "/node"
@@ -64,6 +97,7 @@ func newWorldWith(t testing.TB, set func(*app.Options)) *world {
 	set(&o)
 	w.node, err = app.New(ctx, o)
 	w.ok(err)
+	w.shell = partner.Shell(made.Partner)
 	server := httptest.NewUnstartedServer(w.node.Handler())
 	w.ok(server.Listener.Close())
 	server.Listener = listener
@@ -75,37 +109,32 @@ func newWorldWith(t testing.TB, set func(*app.Options)) *world {
 			w.ok(w.node.Close())
 		}
 	})
-	shell := partner.Shell(made.Partner)
-	for _, p := range []partner.NewPartner{
-		{Name: "Nusa", Kind: access.Government, Country: "ID", Zone: "Asia/Jakarta"},
-		{Name: "Lensa", Kind: access.Platform, Country: "ID", Contact: hostile},
-		{Name: "Warga", Kind: access.CivilSociety, Country: "ID"},
-	} {
-		_, err := w.node.Partners.Add(ctx, shell, p)
-		w.ok(err)
-	}
-	all := []access.Role{access.Administrator, access.Officer, access.Analyst, access.Approver, access.Reviewer, access.Observer}
-	for name, m := range map[string]partner.NewMember{
-		"officer":  {Partner: "nusa", Name: "Ayu", Roles: all},
-		"platform": {Partner: "lensa", Name: "Bima", Roles: all},
-		"reviewer": {Partner: "lensa", Name: "Citra", Roles: []access.Role{access.Reviewer}},
-		"observer": {Partner: "warga", Name: "Dewi", Roles: []access.Role{access.Observer}},
-		"operator": {Partner: "secretariat", Name: "Eko", Roles: []access.Role{access.Operator}},
-	} {
-		m.Email = name + "@example.org"
-		member, _, err := w.node.Partners.AddMember(ctx, shell, m)
-		w.ok(err)
-		code, err := w.node.Partners.IssueOpen(ctx, member.ID, time.Hour)
-		w.ok(err)
-		w.key[name], err = w.node.Partners.Open(ctx, code)
-		w.ok(err)
-		w.actor[name], _, err = w.node.Partners.BySession(ctx, w.key[name])
-		w.ok(err)
-		w.browser[name] = w.client(w.key[name])
-	}
 	w.browser["nobody"] = w.client("")
-	w.story(ctx)
 	return w
+}
+
+// enter adds a member and signs them in under a name.
+func (w *world) enter(by access.Actor, name string, m partner.NewMember) access.Actor {
+	w.t.Helper()
+	ctx := context.Background()
+	m.Email = name + "@example.org"
+	member, _, err := w.node.Partners.AddMember(ctx, by, m)
+	w.ok(err)
+	return w.open(name, member.ID)
+}
+
+// open signs a member in under a name.
+func (w *world) open(name, member string) access.Actor {
+	w.t.Helper()
+	ctx := context.Background()
+	code, err := w.node.Partners.IssueOpen(ctx, member, time.Hour)
+	w.ok(err)
+	w.key[name], err = w.node.Partners.Open(ctx, code)
+	w.ok(err)
+	w.actor[name], _, err = w.node.Partners.BySession(ctx, w.key[name])
+	w.ok(err)
+	w.browser[name] = w.client(w.key[name])
+	return w.actor[name]
 }
 
 func (w *world) clock() time.Time { return time.Now().Add(w.late) }

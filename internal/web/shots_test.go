@@ -2,11 +2,13 @@ package web_test
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -19,10 +21,13 @@ import (
 	"github.com/siaga-crp/siaga/internal/partner"
 	"github.com/siaga-crp/siaga/internal/protocol"
 	"github.com/siaga-crp/siaga/internal/signal"
+	"github.com/siaga-crp/siaga/internal/web"
 )
 
-// TestShots takes pictures of the scenario at 14:52 UTC into the folder
-// SIAGA_SHOTS, to be looked at beside the drawings.
+// TestShots takes pictures of every page of the scenario at 14:52 UTC into the
+// folder SIAGA_SHOTS, to be looked at beside the drawings: wide and narrow,
+// light in English, dark in Indonesian, some in Arabic. SIAGA_SHOTS_ONLY is a
+// regular expression of paths.
 func TestShots(t *testing.T) {
 	dir := os.Getenv("SIAGA_SHOTS")
 	if dir == "" {
@@ -119,21 +124,42 @@ func TestShots(t *testing.T) {
 	w.ok(err)
 	w.key["nusa"], err = w.node.Partners.Open(ctx, code)
 	w.ok(err)
+	w.actor["officer"], w.signal, w.proposed = w.actor["nusa"], "S-0001", "S-0009"
+	w.exercise = ex.ID
+	def, err := protocol.Lookup("sea-crp")
+	w.ok(err)
+	version, err := w.node.Incidents.ProposeVersion(ctx, who("tasman"), []byte(strings.NewReplacer("version: 1.0.0", "version: 1.1.0", "PT10M", "PT15M").Replace(string(def.Source))), "Ten minutes to acknowledge were too few at night.")
+	w.ok(err)
+	w.version = version.Hash
 	b := w.tab(t, "nusa")
-	shot := func(name, path string, width int64, theme string) {
+	shot := func(name, path string, width int64, theme, lang string) {
 		b.wide(width)
 		b.cookie("siaga_theme", theme)
-		b.open(path + "?lang=en")
+		b.cookie("siaga_lang", lang)
+		b.open(path)
 		png, err := chromedp.Run(b.ctx, chromedp.FullScreenshot(100))
 		b.ok(err)
 		b.ok(os.WriteFile(filepath.Join(dir, name), png, 0o644))
 	}
 	room := "/incidents/" + inc.ID
-	shot("room-1280-light.png", room, 1280, "light")
-	shot("board-1280-light.png", "/", 1280, "light")
-	shot("room-390-light.png", room, 390, "light")
-	shot("protocol-1280-light.png", "/protocols/sea-crp", 1280, "light")
-	shot("brief-1280-light.png", room+"/brief", 1280, "light")
-	shot("public-390-light.png", "/public", 390, "light")
-	shot("vote-1280-dark.png", room+"/activations/cc-crp", 1280, "dark")
+	only, err := regexp.Compile(os.Getenv("SIAGA_SHOTS_ONLY"))
+	w.ok(err)
+	for _, path := range append(w.paths(web.Patterns()), "/?wall=1") {
+		if !only.MatchString(path) {
+			continue
+		}
+		name := strings.Trim(strings.NewReplacer("/", "_", "?", "-", "&", "-", "=", "", inc.ID, "incident", ex.ID, "exercise", w.version, "hash", w.actor["officer"].Member, "member").Replace(path), "_")
+		if path == "/" {
+			name = "board"
+		}
+		for _, k := range []struct {
+			width       int64
+			theme, lang string
+		}{{1280, "light", "en"}, {390, "light", "en"}, {1280, "dark", "id"}, {390, "dark", "id"}, {390, "light", "ar"}} {
+			if k.lang == "ar" && path != "/" && path != room && path != "/public" && path != "/incidents/new" {
+				continue
+			}
+			shot(fmt.Sprintf("%s-%d-%s-%s.png", name, k.width, k.theme, k.lang), path, k.width, k.theme, k.lang)
+		}
+	}
 }

@@ -80,6 +80,8 @@ type Site struct {
 	public    *public.Service
 	wasm      bool // the fingerprint packages for the browser are embedded
 	refusals  refusals
+	shares    shares
+	news      news
 }
 
 // New reads templates and catalogues.
@@ -175,6 +177,15 @@ func (s *Site) serve(rt route) http.Handler {
 				s.fail(w, r, s.frame(r, access.Actor{}, m), err)
 				return
 			}
+		}
+		if v, ok := s.viewOf(r, rt, a, m); ok && s.share(w, r, v, func(w http.ResponseWriter) *Frame {
+			f := s.frame(r, a, m)
+			if err := rt.do(w, r, f); err != nil {
+				s.fail(w, r, f, err)
+			}
+			return f
+		}) {
+			return
 		}
 		f := s.frame(r, a, m)
 		f.Bare = rt.cacheable
