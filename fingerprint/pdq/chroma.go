@@ -1,6 +1,9 @@
 package pdq
 
-import "sync"
+import (
+	"encoding/binary"
+	"sync"
+)
 
 // rgb converts a colour as JFIF defines it, rounding and clamping each channel
 // as libjpeg does. The reference hashes what libjpeg decoded, and the two steps
@@ -25,15 +28,18 @@ func clamp(v int32) int32 { return max(0, min(v, 255)) }
 // colour follows from y: for values of y from first to last, nothing is
 // clamped, and it is 1,000 y + extra in units of 1/1000 (the three
 // coefficients cancel but for rounding, so that extra is within ±500). Packed
-// as (extra + chromaBias)<<18 | (256 + last)<<9 | (256 - first), so that adding
-// y*lumaStep turns the three fields into luma + chromaBias, 256 + last - y and
+// as (256 + last)<<19 | (256 - first)<<10 | extra + chromaBias, so that adding
+// y*withinStep turns the two upper fields into 256 + last - y and
 // 256 + y - first: of nine bits each, whose highest is set where y is within.
+// It has 28 bits, so that two are worked on at once in the halves of a uint64.
 type chromaLuma uint32
 
 const (
 	chromaBias = 512
-	lumaStep   = white<<18 - 1<<9 + 1
-	unclamped  = 1<<17 | 1<<8
+	withinStep = 1<<64 - 1<<19 + 1<<10
+	within     = halves * (1<<27 | 1<<18)
+	extras     = halves * 0x3ff
+	halves     = 1<<32 + 1 // times a number: that number in both halves
 )
 
 type lumaTable [1 << 16]chromaLuma
@@ -50,18 +56,59 @@ var chromaLumas = sync.OnceValue(func() *lumaTable {
 			first, last = 256, 0 // always clamped: no y is within both
 		}
 		extra := red*dr + green*dg + blue*db
-		t[i] = chromaLuma((extra+chromaBias)<<18 | (256+last)<<9 | (256 - first))
+		t[i] = chromaLuma((256+last)<<19 | (256-first)<<10 | (extra + chromaBias))
 	}
 	return &t
 })
 
-// at is the three fields for y.
-func (c chromaLuma) at(y uint8) uint64 { return uint64(c) + uint64(y)*lumaStep }
+// pair returns the entries of two colours cb<<8 | cr, which are the lower 16
+// bits of the halves of i, in the halves of one number.
+func (t *lumaTable) pair(i uint64) uint64 {
+	return uint64(t[uint16(i)]) | uint64(t[uint16(i>>32)])<<32
+}
 
-// clampedLuma is luma, times 1,000, of y and a pair of chroma values cb<<8 | cr.
-func clampedLuma(y uint8, i uint16) uint64 {
-	r, g, b := rgb(int32(y), int32(i>>8), int32(i&255))
+// clampedLuma is luma, times 1,000, of y and a colour cb<<8 | cr.
+func clampedLuma(y uint8, colour uint16) uint64 {
+	r, g, b := rgb(int32(y), int32(colour>>8), int32(colour&255))
 	return uint64(red*r + green*g + blue*b)
+}
+
+// excessTables say what clamping changes, for colours in which it does.
+type excessTables struct {
+	// What is added to y for each value of cr and of cb; that for green is the
+	// sum of two in 16-bit fixed point. All are at least -clampBias.
+	red, blue, greenCr, greenCb [256]int32
+
+	// What clamping adds to a channel of a value less clampBias, times the
+	// channel's part of luma.
+	addRed, addGreen, addBlue [1024]int32
+}
+
+// clampBias makes what is clamped, -227 to 482, positive.
+const clampBias = 256
+
+var chromaExcesses = sync.OnceValue(func() *excessTables {
+	var t excessTables
+	for i := range int32(256) {
+		t.red[i], _, t.blue[i] = chromaToRGB(i, i)
+		t.red[i] += clampBias
+		t.blue[i] += clampBias
+		t.greenCr[i] = -46802*(i-128) + 1<<15 + clampBias<<16
+		t.greenCb[i] = -22554 * (i - 128)
+	}
+	for i := range t.addRed {
+		v := int32(i) - clampBias
+		d := clamp(v) - v
+		t.addRed[i], t.addGreen[i], t.addBlue[i] = red*d, green*d, blue*d
+	}
+	return &t
+})
+
+// of is clampedLuma less what luma would be if nothing were clamped.
+func (t *excessTables) of(y uint8, colour uint16) int64 {
+	cb, cr, v := uint8(colour>>8), uint8(colour), int32(y)
+	g := (t.greenCb[cb] + t.greenCr[cr]) >> 16
+	return int64(t.addRed[(v+t.red[cr])&1023] + t.addGreen[(v+g)&1023] + t.addBlue[(v+t.blue[cb])&1023])
 }
 
 // chroma is the two chroma planes of a picture, possibly of fewer samples than
@@ -92,137 +139,180 @@ func (c *chroma) rows(y int) (near, far int) {
 	return k * c.stride, other * c.stride
 }
 
-// chromaBuffer is what chroma.read needs for planes that it filters.
+// filtered reports whether rows of samples are upsampled by the triangle filter
+// along the row.
+func (c *chroma) filtered() bool { return c.shiftX == 1 && !c.repeats() }
+
+// shift is by how many pixels the first of a row is right of where its first
+// block begins: 1 where it is the right one of a sample's two, else 0.
+func (c *chroma) shift() int {
+	if c.filtered() {
+		return c.x & 1
+	}
+	return 0
+}
+
+// chromaRow is the chroma of a row of pixels in blocks of eight: pixels i and i+4
+// in the halves of number i, each as cb<<8 | cr.
+type chromaRow [][4]uint64
+
+// at returns the colour of pixel i.
+func (c chromaRow) at(i int) uint16 { return uint16(c[i/8][i%4] >> (i % 8 / 4 * 32)) }
+
+// chromaBuffer is what chroma.read needs.
 type chromaBuffer struct {
-	// packed holds rows of samples, row k in packed[k%4]; a picture's row needs
-	// two of the last three. A sample has cb in the upper and cr in the lower 16
-	// bits, so that both are filtered at once.
-	packed [4][]uint32
+	colours chromaRow
+	planes  [2][]uint8 // cb and cr of a row, where they are not as stored
+
+	// packed holds rows of samples as pack makes them, row k in packed[k%4]; a
+	// picture's row needs two of the last three.
+	packed [4][][2]uint64
 	row    [4]int // which rows these are, or -1
 }
 
 // reset forgets the rows and makes room for pictures of w pixels a row.
 func (b *chromaBuffer) reset(w int) {
-	for i := range b.packed {
-		if len(b.packed[i]) < w/2+4 {
-			b.packed[i] = make([]uint32, w/2+4)
+	if len(b.planes[0]) < w {
+		b.colours = make(chromaRow, w/8+2)
+		b.planes = [2][]uint8{make([]uint8, w), make([]uint8, w)}
+		for i := range b.packed {
+			b.packed[i] = make([][2]uint64, w/8+4)
 		}
-		b.row[i] = -1
 	}
+	b.row = [4]int{-1, -1, -1, -1}
 }
 
-// read returns the chroma of each pixel of row y, as cb<<8 | cr, in dst. Planes
+// read returns the chroma of each pixel of row y, from number shift on. Planes
 // of half the width or height are upsampled as libjpeg does it, with a triangle
 // filter (its "fancy upsampling"), so that each pixel has 3/4 of the nearer and
 // 1/4 of the farther sample in each direction. Halves are rounded up and down
 // in turn, hence the pairs of roundings: 7 and 8 of 16, 1 and 2 of 4.
-func (c *chroma) read(y int, dst []uint16, buf *chromaBuffer) {
+func (c *chroma) read(y, width int, buf *chromaBuffer) (all chromaRow, shift int) {
+	if c.filtered() {
+		n, f := c.rows(y)
+		near, far := c.pack(n, width, buf), c.pack(f, width, buf)
+		all = buf.colours[:len(near)-2]
+		left, right := c.rounding()
+		filter(all, near, far, left, right)
+		return all, c.shift()
+	}
+	all = buf.colours[:(width+7)/8]
+	cb, cr := c.spread(c.cb, y, width, buf.planes[0]), c.spread(c.cr, y, width, buf.planes[1])
+	join(all, cb, cr)
+	return all, 0
+}
+
+// spread returns row y of one plane at the picture's width, for chroma that is
+// not filtered along the row, either in buf or in the plane itself.
+func (c *chroma) spread(plane []uint8, y, width int, buf []uint8) []uint8 {
 	n, f := c.rows(y)
-	cb, cr := c.cb[n:][:c.w], c.cr[n:][:c.w]
+	near, far := plane[n:][:c.w], plane[f:][:c.w]
 	if c.shiftX+c.shiftY == 0 {
-		cb, cr = cb[c.x:][:len(dst)], cr[c.x:][:len(dst)]
-		for i := range dst {
-			dst[i] = uint16(cb[i])<<8 | uint16(cr[i])
-		}
-		return
+		return near[c.x:][:width]
 	}
-	if c.repeats() {
-		for i := range dst {
-			k := (i + c.x) >> c.shiftX
-			dst[i] = uint16(cb[k])<<8 | uint16(cr[k])
-		}
-		return
-	}
+	buf = buf[:width]
 	if c.shiftX == 0 {
-		cb2, cr2 := c.cb[f:][:c.w], c.cr[f:][:c.w]
-		rounding := 1 + int32(y+c.y)&1
-		for i := range dst {
-			k := i + c.x
-			u := (3*int32(cb[k]) + int32(cb2[k]) + rounding) >> 2
-			v := (3*int32(cr[k]) + int32(cr2[k]) + rounding) >> 2
-			dst[i] = uint16(u<<8 | v)
+		rounding := 1 + uint(y+c.y)&1
+		near, far = near[c.x:][:width], far[c.x:][:width]
+		for i := range buf {
+			buf[i] = uint8((3*uint(near[i]) + uint(far[i]) + rounding) >> 2)
 		}
-		return
+		return buf
 	}
-	near, far := c.pack(n, len(dst), buf), c.pack(f, len(dst), buf)
-	filter(dst, near, far, c.x&1, c.rounding())
+	for i := range buf {
+		buf[i] = near[(i+c.x)>>c.shiftX]
+	}
+	return buf
 }
 
-// rounding is what filterPair adds to a left and to a right pixel.
-func (c *chroma) rounding() uint64 {
+// join makes a chromaRow of two rows of chroma.
+func join(dst chromaRow, cb, cr []uint8) {
+	for b := range dst {
+		d := &dst[b]
+		if 8*b+8 > len(cb) || 8*b+8 > len(cr) {
+			*d = [4]uint64{}
+			for i := 8 * b; i < len(cb); i++ {
+				d[i%4] |= (uint64(cb[i])<<8 | uint64(cr[i])) << (i % 8 / 4 * 32)
+			}
+			return
+		}
+		u, v := binary.LittleEndian.Uint64(cb[8*b:]), binary.LittleEndian.Uint64(cr[8*b:])
+		d[0] = u&lowBytes<<8 | v&lowBytes
+		d[1] = u&(lowBytes<<8) | v>>8&lowBytes
+		d[2] = u>>8&(lowBytes<<8) | v>>16&lowBytes
+		d[3] = u>>16&(lowBytes<<8) | v>>24&lowBytes
+	}
+}
+
+// lowBytes is the lowest byte of each half of a number.
+const lowBytes = halves * 0xff
+
+// rounding is what the filter adds to a left and to a right pixel, for each of
+// two chroma values of two samples.
+func (c *chroma) rounding() (left, right uint64) {
+	const lanes = halves * 0x10001
 	if c.shiftY == 0 {
-		return 4*0x10001 | 8*0x10001<<32 // a row and itself: four times 1 and 2
+		return 4 * lanes, 8 * lanes // a row and itself: four times 1 and 2
 	}
-	return 8*0x10001 | 7*0x10001<<32
+	return 8 * lanes, 7 * lanes
 }
 
-// pack returns the samples from one before the first of width pixels to one
-// after the last, in the row that starts at offset. Beyond the edges samples
-// are as on the edge.
-func (c *chroma) pack(offset, width int, buf *chromaBuffer) []uint32 {
+// pack returns the row of samples that starts at offset in blocks of four, as
+// many as width pixels need, with one block before, of which the last sample
+// counts, and one behind, of which the first does. Beyond the edges samples are
+// as on the edge.
+//
+// A block is two numbers: samples 0 and 2 in the halves of the first, 1 and 3
+// in those of the second, each with cb in the upper and cr in the lower 16
+// bits. So four values are filtered at once, and the neighbours of samples 0
+// and 2 on the right are those on the left of 1 and 3 and need no shift.
+func (c *chroma) pack(offset, width int, buf *chromaBuffer) [][2]uint64 {
 	k0, k1 := c.x>>1, (c.x+width-1)>>1
 	row := offset / c.stride
-	packed := buf.packed[row&3][:k1-k0+3]
+	packed := buf.packed[row&3][:(k1-k0)/4+3]
 	if buf.row[row&3] == row {
 		return packed
 	}
 	buf.row[row&3] = row
-	from, to := max(k0-1, 0), min(k1+1, c.w-1)
-	inner := packed[1+from-k0:][:to-from+1]
-	cb, cr := c.cb[offset+from:][:len(inner)], c.cr[offset+from:][:len(inner)]
-	for i := range inner {
-		inner[i] = uint32(cb[i])<<16 | uint32(cr[i])
+	cb, cr := c.cb[offset:][:c.w], c.cr[offset:][:c.w]
+	sample := func(k int) uint64 {
+		k = max(0, min(k, c.w-1))
+		return uint64(cb[k])<<16 | uint64(cr[k])
 	}
-	if from == k0 {
-		packed[0] = inner[0]
+	packed[0][1] = sample(k0-1) << 32
+	blocks, k := packed[1:], k0
+	for u, v := cb[k0:], cr[k0:]; len(u) >= 4 && len(v) >= 4 && len(blocks) > 0; k += 4 {
+		blocks[0] = [2]uint64{
+			uint64(u[0])<<16 | uint64(v[0]) | (uint64(u[2])<<16|uint64(v[2]))<<32,
+			uint64(u[1])<<16 | uint64(v[1]) | (uint64(u[3])<<16|uint64(v[3]))<<32,
+		}
+		u, v, blocks = u[4:], v[4:], blocks[1:]
 	}
-	if to == k1 {
-		packed[len(packed)-1] = inner[len(inner)-1]
+	for i := range blocks {
+		blocks[i] = [2]uint64{sample(k) | sample(k+2)<<32, sample(k+1) | sample(k+3)<<32}
+		k += 4
 	}
 	return packed
 }
 
-// filter makes two pixels of each sample, 3/4 of the near row and 1/4 of the
-// far one. The first pixel is a right one if odd is 1.
-func filter(dst []uint16, near, far []uint32, odd int, rounding uint64) {
-	far = far[:len(near)]
-	before, here := 3*near[0]+far[0], 3*near[1]+far[1]
-	near, far = near[2:], far[2:]
-	if odd == 1 {
-		after := 3*near[0] + far[0]
-		dst[0] = uint16(filterPair(before, here, after, rounding) >> 32)
-		dst = dst[1:]
-		before, here, near, far = here, after, near[1:], far[1:]
-	}
-	for len(dst) >= 8 && len(near) >= 4 && len(far) >= 4 { // four samples at a time save checks
-		d, n, f := (*[8]uint16)(dst), (*[4]uint32)(near), (*[4]uint32)(far)
-		dst, near, far = dst[8:], near[4:], far[4:]
-		s0, s1, s2, s3 := 3*n[0]+f[0], 3*n[1]+f[1], 3*n[2]+f[2], 3*n[3]+f[3]
-		p := filterPair(before, here, s0, rounding)
-		d[0], d[1] = uint16(p), uint16(p>>32)
-		p = filterPair(here, s0, s1, rounding)
-		d[2], d[3] = uint16(p), uint16(p>>32)
-		p = filterPair(s0, s1, s2, rounding)
-		d[4], d[5] = uint16(p), uint16(p>>32)
-		p = filterPair(s1, s2, s3, rounding)
-		d[6], d[7] = uint16(p), uint16(p>>32)
-		before, here = s2, s3
-	}
-	for i := 0; len(dst) >= 2; i++ {
-		after := 3*near[i] + far[i]
-		p := filterPair(before, here, after, rounding)
-		dst[0], dst[1] = uint16(p), uint16(p>>32)
-		dst = dst[2:]
-		before, here = here, after
-	}
-	if len(dst) > 0 {
-		dst[0] = uint16(filterPair(before, here, 0, rounding))
+// filter makes eight pixels of each block of samples but the first and the
+// last. A pixel has 9/16 of its sample, 3/16 of each of the two next to it,
+// beside and in the far row, and 1/16 of the one across.
+func filter(dst chromaRow, near, far [][2]uint64, left, right uint64) {
+	before := 3*near[0][1] + far[0][1] // its upper half
+	s02 := 3*near[1][0] + far[1][0]
+	near, far = near[1:][:len(dst)+1], far[1:][:len(dst)+1]
+	for b := range dst {
+		s13 := 3*near[b][1] + far[b][1]
+		after := 3*near[b+1][0] + far[b+1][0] // its lower half
+		d := &dst[b]
+		d[0] = average(3*s02 + (s13<<32 | before>>32) + left)
+		d[1] = average(3*s02 + s13 + right)
+		d[2] = average(3*s13 + s02 + left)
+		d[3] = average(3*s13 + (s02>>32 | after<<32) + right)
+		before, s02 = s13, after
 	}
 }
 
-// filterPair makes the two pixels of a sample, given four times it and its
-// neighbours, in one 64-bit number, its left pixel in the lower half.
-func filterPair(before, here, after uint32, rounding uint64) uint64 {
-	m := uint64(here)*0x300000003 + (uint64(before) | uint64(after)<<32) + rounding
-	return m>>12&0xff000000ff00 | m>>4&0xff000000ff
-}
+// average divides four sums of the filter by 16 and joins them in pairs.
+func average(sums uint64) uint64 { return sums>>12&(lowBytes<<8) | sums>>4&lowBytes }

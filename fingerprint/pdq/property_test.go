@@ -191,7 +191,7 @@ func waysAgree(t rapid.TB, img image.Image) {
 // TestColours compares the fast conversions with the plain one for every
 // colour there is.
 func TestColours(t *testing.T) {
-	table := chromaLumas()
+	table, excesses := chromaLumas(), chromaExcesses()
 	want := make([]int32, 256)
 	got := make([]int32, 256)
 	picture := image.NewYCbCr(image.Rect(0, 0, 256, 1), image.YCbCrSubsampleRatio444)
@@ -206,10 +206,13 @@ func TestColours(t *testing.T) {
 		for y := range want {
 			r, g, b := rgb(int32(y), int32(cb), int32(cr))
 			want[y] = red*r + green*g + blue*b
-			v := table[c].at(uint8(y))
-			if got[y] = int32(v>>18) - chromaBias; v&unclamped != unclamped {
-				got[y] = int32(clampedLuma(uint8(y), uint16(c)))
+			v := table.pair(uint64(c) * halves)
+			got[y] = int32(v&0x3ff) + white*int32(y) - chromaBias
+			excess := int32(excesses.of(uint8(y), uint16(c)))
+			if (v+uint64(y)*halves*withinStep)&within == within && excess != 0 {
+				t.Fatalf("Y %d Cb %d Cr %d is taken for unclamped and changes by %d", y, cb, cr, excess)
 			}
+			got[y] += excess
 			picture.Cb[y], picture.Cr[y] = cb, cr
 		}
 		for y := range want {
@@ -266,10 +269,10 @@ func TestUpsampling(t *testing.T) {
 		var h Hasher
 		h.src.open(img, r)
 		h.prepare(h.src.w)
-		row := make([]uint16, h.src.w)
 		for y := range h.src.h {
-			h.src.chroma.read(y, row, &h.buf.packed)
-			for x, got := range row {
+			row, shift := h.src.chroma.read(y, h.src.w, &h.buf.chroma)
+			for x := range h.src.w {
+				got := row.at(x + shift)
 				u, v := want(img.Cb, r.Min.X+x, r.Min.Y+y), want(img.Cr, r.Min.X+x, r.Min.Y+y)
 				if int(got) != u<<8|v {
 					t.Fatalf("pixel %d, %d of %v in %v: chroma %d, %d, want %d, %d", x, y, r, b, got>>8, got&255, u, v)
@@ -347,8 +350,8 @@ func TestRectangle(t *testing.T) {
 		var src source
 		src.open(img, img.Bounds())
 		row := make([]int32, src.w)
-		buf := buffers{chroma: make([]uint16, src.w)}
-		buf.packed.reset(src.w)
+		var buf buffers
+		buf.chroma.reset(src.w)
 		copied := make([]float32, r.Dx()*r.Dy())
 		for y := range r.Dy() {
 			src.read(r.Min.Y-b.Min.Y+y, row, &buf)

@@ -130,10 +130,9 @@ func (s *source) openYCbCr(p *image.YCbCr, x, y int) {
 
 // buffers are what source.read needs, at least as long as the rectangle is wide.
 type buffers struct {
-	chroma  []uint16
-	pairs   []uint64 // what sumYCbCr adds up in
-	clamped []uint32 // and which pairs of a row need another look
-	packed  chromaBuffer
+	chroma  chromaBuffer
+	pairs   [][4]uint64 // what sumYCbCr adds up in
+	clamped []uint32    // and which of a row's blocks need another look
 }
 
 // read reads the luma of row y, times s.scale, into dst of s.w values.
@@ -194,17 +193,16 @@ func (s *source) read(y int, dst []int32, buf *buffers) {
 			dst[x] = s.lut[v]
 		}
 	case kindYCbCr:
-		c := buf.chroma[:s.w]
-		s.chroma.read(y, c, &buf.packed)
+		c, shift := s.chroma.read(y, s.w, &buf.chroma)
 		for x, v := range s.pix[y*s.stride:][:s.w] {
-			dst[x] = int32(clampedLuma(v, c[x]))
+			dst[x] = int32(clampedLuma(v, c.at(x+shift)))
 		}
 	case kindNYCbCrA:
-		c := buf.chroma[:s.w]
-		s.chroma.read(y, c, &buf.packed)
+		c, shift := s.chroma.read(y, s.w, &buf.chroma)
 		a := s.alpha[y*s.astride:][:s.w]
 		for x, v := range s.pix[y*s.stride:][:s.w] {
-			r, g, b := rgb(int32(v), int32(c[x]>>8), int32(c[x]&255))
+			colour := int32(c.at(x + shift))
+			r, g, b := rgb(int32(v), colour>>8, colour&255)
 			dst[x] = overWhite8(r, g, b, int32(a[x]))
 		}
 	case kindRGBA64Image:

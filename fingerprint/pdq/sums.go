@@ -5,13 +5,12 @@ func (h *Hasher) prepare(w int) {
 	h.rowRead = -1
 	h.columns.open(&h.src)
 	if h.src.kind == kindYCbCr || h.src.kind == kindNYCbCrA {
-		h.buf.packed.reset(w)
+		h.buf.chroma.reset(w)
 	}
-	if len(h.row) < w+7 {
-		h.row = make([]int32, w+7)
-		h.buf.chroma = make([]uint16, w)
-		h.buf.pairs = make([]uint64, (w+1)/2)
-		h.buf.clamped = make([]uint32, (w+1)/2)
+	if len(h.row) < w+16 {
+		h.row = make([]int32, w+16)
+		h.buf.pairs = make([][4]uint64, w/8+2)
+		h.buf.clamped = make([]uint32, w/8+2)
 	}
 }
 
@@ -51,95 +50,6 @@ func (h *Hasher) weigh(first int, row []int32, factor int64, sums *[side + 1]int
 		}
 		sums[j] += factor * sum
 	}
-}
-
-// sumYCbCr is sumPlain for YCbCr pictures without vector code: it adds up the
-// rows' luma as it converts it, and weighs that along the row once. It reports
-// whether it could.
-func (h *Hasher) sumYCbCr(i int, sums *[side + 1]int64) bool {
-	s := &h.src
-	if s.kind != kindYCbCr || h.ys.w > max32 {
-		return false
-	}
-	clear(sums[:])
-	h.rowRead = -1
-	acc := h.buf.pairs[:(s.w+1)/2]
-	clear(acc)
-	table := chromaLumas()
-	colours := h.buf.chroma[:s.w]
-	y0, weights := h.ys.weights(i, h.ones)
-	held := int32(0)
-	for k, weight := range weights {
-		if held += weight; held > max32 {
-			h.weighPairs(acc, held-weight, sums)
-			held = weight
-		}
-		light := s.pix[(y0+k)*s.stride:][:s.w]
-		s.chroma.read(y0+k, colours, &h.buf.packed)
-		addPairs(acc, light, colours, table, uint64(weight), h.buf.clamped)
-	}
-	h.weighPairs(acc, held, sums)
-	return true
-}
-
-// addPairs adds the luma and chromaBias of a row of pixels, times weight, to
-// acc, which holds two 32-bit sums in each number, the left pixel's in the
-// lower half. Clamped colours are few: where they are is noted in clamped,
-// which is as long as acc, and mended afterwards.
-func addPairs(acc []uint64, light []uint8, colours []uint16, table *lumaTable, weight uint64, clamped []uint32) {
-	whole := len(light) &^ 7
-	n := addUnclamped(acc[:whole/2], light[:whole], colours[:whole], table, weight, clamped)
-	for _, i := range clamped[:n] {
-		l, c, a := (*[8]uint8)(light[8*i:]), (*[8]uint16)(colours[8*i:]), (*[4]uint64)(acc[4*i:])
-		for k := range a { // without branches, which nobody could foresee
-			wrong := table[c[2*k]].at(l[2*k])>>18 | table[c[2*k+1]].at(l[2*k+1])>>18<<32
-			right := clampedLuma(l[2*k], c[2*k]) | clampedLuma(l[2*k+1], c[2*k+1])<<32
-			a[k] += weight * (right + chromaBias*(1+1<<32) - wrong)
-		}
-	}
-	for x := whole; x < len(light); x++ {
-		acc[x/2] += weight * (clampedLuma(light[x], colours[x]) + chromaBias) << (x & 1 * 32)
-	}
-}
-
-// addUnclamped is addPairs for whole blocks of 8 pixels, as if nothing were
-// clamped; it notes the blocks in which something is and returns their number.
-func addUnclamped(acc []uint64, light []uint8, colours []uint16, table *lumaTable, weight uint64, clamped []uint32) (n int) {
-	for i := 0; len(acc) >= 4 && len(light) >= 8 && len(colours) >= 8; i++ {
-		a, l, c := (*[4]uint64)(acc), (*[8]uint8)(light), (*[8]uint16)(colours)
-		acc, light, colours = acc[4:], light[8:], colours[8:]
-		u, v := table[c[0]].at(l[0]), table[c[1]].at(l[1])
-		fields := u & v
-		a[0] += weight * (u>>18 | v>>18<<32)
-		u, v = table[c[2]].at(l[2]), table[c[3]].at(l[3])
-		fields &= u & v
-		a[1] += weight * (u>>18 | v>>18<<32)
-		u, v = table[c[4]].at(l[4]), table[c[5]].at(l[5])
-		fields &= u & v
-		a[2] += weight * (u>>18 | v>>18<<32)
-		u, v = table[c[6]].at(l[6]), table[c[7]].at(l[7])
-		fields &= u & v
-		a[3] += weight * (u>>18 | v>>18<<32)
-		if fields&unclamped != unclamped && n < len(clamped) {
-			clamped[n] = uint32(i)
-			n++
-		}
-	}
-	return n
-}
-
-// weighPairs adds the samples of the luma in acc, of rows whose weights
-// together are held, to sums, and clears acc.
-func (h *Hasher) weighPairs(acc []uint64, held int32, sums *[side + 1]int64) {
-	row := h.row[:h.src.w]
-	for i, pair := range acc {
-		row[2*i] = int32(pair) - held*chromaBias
-		if 2*i+1 < len(row) {
-			row[2*i+1] = int32(pair>>32) - held*chromaBias
-		}
-	}
-	clear(acc)
-	h.weighFast(row, sums)
 }
 
 // The most that sums over rows can hold, as sums of the rows' weights.

@@ -111,26 +111,11 @@ func (p *planes) row(s *source, y int) []uint8 {
 // upsample returns row y of one plane at the picture's width, as chroma.read
 // does, either in buf or in the plane itself.
 func (c *chroma) upsample(plane []uint8, y, width int, buf []uint8) []uint8 {
+	if !c.filtered() {
+		return c.spread(plane, y, width, buf)
+	}
 	n, f := c.rows(y)
 	near, far := plane[n:][:c.w], plane[f:][:c.w]
-	switch {
-	case c.shiftX+c.shiftY == 0:
-		return near[c.x:][:width]
-	case c.repeats():
-		buf = buf[:width]
-		for i := range buf {
-			buf[i] = near[(i+c.x)>>c.shiftX]
-		}
-		return buf
-	case c.shiftX == 0:
-		rounding := 1 + uint(y+c.y)&1
-		buf = buf[:width]
-		near, far = near[c.x:][:width], far[c.x:][:width]
-		for i := range buf {
-			buf[i] = uint8((3*uint(near[i]) + uint(far[i]) + rounding) >> 2)
-		}
-		return buf
-	}
 
 	// Samples k0 to k1 become the pixels from 2*k0 on; the kernel does those
 	// that have a neighbour on both sides.
