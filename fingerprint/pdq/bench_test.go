@@ -16,6 +16,7 @@ func BenchmarkHash(b *testing.B) {
 	for _, size := range []image.Point{{640, 427}, {1600, 1004}, {2048, 1024}, {4000, 3000}} {
 		rect := image.Rectangle{Max: size}
 		ycbcr := image.NewYCbCr(rect, image.YCbCrSubsampleRatio420)
+		ycbcr422 := image.NewYCbCr(rect, image.YCbCrSubsampleRatio422)
 		ycbcr444 := image.NewYCbCr(rect, image.YCbCrSubsampleRatio444)
 		nrgba := image.NewNRGBA(rect)
 		gray := image.NewGray(rect)
@@ -24,9 +25,10 @@ func BenchmarkHash(b *testing.B) {
 			for x := range size.X {
 				c := photo.YCbCrAt(x*photo.Rect.Max.X/size.X, y*photo.Rect.Max.Y/size.Y)
 				i, j := ycbcr.YOffset(x, y), ycbcr.COffset(x, y)
-				ycbcr.Y[i], ycbcr444.Y[i], gray.Pix[i] = c.Y, c.Y, c.Y
-				ycbcr.Cb[j], ycbcr444.Cb[i] = c.Cb, c.Cb
-				ycbcr.Cr[j], ycbcr444.Cr[i] = c.Cr, c.Cr
+				ycbcr.Y[i], ycbcr422.Y[i], ycbcr444.Y[i], gray.Pix[i] = c.Y, c.Y, c.Y, c.Y
+				k := ycbcr422.COffset(x, y)
+				ycbcr.Cb[j], ycbcr422.Cb[k], ycbcr444.Cb[i] = c.Cb, c.Cb, c.Cb
+				ycbcr.Cr[j], ycbcr422.Cr[k], ycbcr444.Cr[i] = c.Cr, c.Cr, c.Cr
 				r, g, b := color.YCbCrToRGB(c.Y, c.Cb, c.Cr)
 				copy(rgb[3*i:], []uint8{r, g, b})
 				copy(nrgba.Pix[4*i:], []uint8{r, g, b, 255})
@@ -45,6 +47,7 @@ func BenchmarkHash(b *testing.B) {
 		}
 		run("rgb", func() { h.HashRGB(rgb, 3*size.X, size.X, size.Y) })
 		run("ycbcr420", func() { h.Hash(ycbcr) })
+		run("ycbcr422", func() { h.Hash(ycbcr422) })
 		run("ycbcr444", func() { h.Hash(ycbcr444) })
 		run("nrgba", func() { h.Hash(nrgba) })
 		run("gray", func() { h.Hash(gray) })

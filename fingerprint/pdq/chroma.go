@@ -161,7 +161,8 @@ func (c chromaRow) at(i int) uint16 { return uint16(c[i/8][i%4] >> (i % 8 / 4 * 
 
 // chromaBuffer is what chroma.read needs.
 type chromaBuffer struct {
-	colours chromaRow
+	colours chromaRow  // of row y
+	y       int        // or -1; neighbouring windows may share a row
 	planes  [2][]uint8 // cb and cr of a row, where they are not as stored
 
 	// packed holds rows of samples as pack makes them, row k in packed[k%4]; a
@@ -179,7 +180,7 @@ func (b *chromaBuffer) reset(w int) {
 			b.packed[i] = make([][2]uint64, w/8+4)
 		}
 	}
-	b.row = [4]int{-1, -1, -1, -1}
+	b.y, b.row = -1, [4]int{-1, -1, -1, -1}
 }
 
 // read returns the chroma of each pixel of row y, from number shift on. Planes
@@ -188,18 +189,19 @@ func (b *chromaBuffer) reset(w int) {
 // 1/4 of the farther sample in each direction. Halves are rounded up and down
 // in turn, hence the pairs of roundings: 7 and 8 of 16, 1 and 2 of 4.
 func (c *chroma) read(y, width int, buf *chromaBuffer) (all chromaRow, shift int) {
-	if c.filtered() {
+	all, shift = buf.colours[:(c.shift()+width+7)/8], c.shift()
+	switch {
+	case y == buf.y:
+		return all, shift
+	case c.filtered():
 		n, f := c.rows(y)
-		near, far := c.pack(n, width, buf), c.pack(f, width, buf)
-		all = buf.colours[:len(near)-2]
 		left, right := c.rounding()
-		filter(all, near, far, left, right)
-		return all, c.shift()
+		filter(all, c.pack(n, width, buf), c.pack(f, width, buf), left, right)
+	default:
+		join(all, c.spread(c.cb, y, width, buf.planes[0]), c.spread(c.cr, y, width, buf.planes[1]))
 	}
-	all = buf.colours[:(width+7)/8]
-	cb, cr := c.spread(c.cb, y, width, buf.planes[0]), c.spread(c.cr, y, width, buf.planes[1])
-	join(all, cb, cr)
-	return all, 0
+	buf.y = y
+	return all, shift
 }
 
 // spread returns row y of one plane at the picture's width, for chroma that is
