@@ -3,8 +3,10 @@ package web
 import (
 	"embed"
 	"fmt"
+	"io"
 	"path"
 	"reflect"
+	"strconv"
 	"strings"
 
 	"github.com/BurntSushi/toml"
@@ -132,11 +134,24 @@ func (l localizer) argument(a any) any {
 	return a
 }
 
-func (l localizer) isolated(s string) string {
+func (l localizer) isolated(s string) any {
 	if direction(l.lang) == "rtl" {
-		return isolate(s)
+		return apart(s)
 	}
 	return s
+}
+
+// apart is a name in a sentence of the other direction. Quotes (%q) stand
+// around the name within the isolates: quoting the isolates would spell them.
+type apart string
+
+// Format implements [fmt.Formatter].
+func (a apart) Format(s fmt.State, verb rune) {
+	text := string(a)
+	if verb == 'q' {
+		text = strconv.Quote(text)
+	}
+	_, _ = io.WriteString(s, isolate(text)) // the state is a buffer in memory
 }
 
 // leftToRight keeps a time with its zone in order within a sentence that runs

@@ -354,6 +354,13 @@ func TestSay(t *testing.T) {
 	if got, want := c.in("id").say(problem.Say("the text has %d characters, the limit is %d", 12345, 10000)), "teks ini 12.345 karakter, batasnya 10.000"; got != want {
 		t.Errorf("numbers: %q, want %q", got, want)
 	}
+	// A name is cut off from a sentence of the other direction, its quotes with it.
+	if got, want := c.in("ar").say(problem.Say("there is no partner %q", "nusa\u202e")), "لا شريك \u2068\"nusa\\u202e\"\u2069"; got != want {
+		t.Errorf("in Arabic: %q, want %q", got, want)
+	}
+	if got, want := c.in("ar").say(problem.Say("%s exists already", "a.db")), "\u2068a.db\u2069 موجود من قبل"; got != want {
+		t.Errorf("in Arabic: %q, want %q", got, want)
+	}
 	e.Detail = "something else"
 	if got := e.In(c.in("id").say).Detail; got != "something else" {
 		t.Errorf("a text that was changed afterwards is shown as it is, not %q", got)
