@@ -301,7 +301,12 @@ func TestProblemsAreTranslated(t *testing.T) {
 	}
 	for _, file := range files {
 		lang := strings.TrimSuffix(filepath.Base(file), ".toml")
-		for f, text := range problemTexts(t, lang) {
+		texts := problemTexts(t, lang)
+		t.Logf("%s: %d sentences", lang, len(texts))
+		for f, text := range texts {
+			if strings.TrimSpace(text) == "" {
+				t.Errorf("%s: %q is empty", file, f)
+			}
 			if _, ok := s.found[f]; !ok {
 				t.Logf("%s: nothing says %q any more", file, f)
 			}
