@@ -147,7 +147,7 @@ func (s *Site) silentMessages(r *http.Request, f *Frame) ([]Silence, error) {
 	for _, c := range failing {
 		who := f.Name(c.Partner)
 		if c.Name != "" {
-			who += ", " + isolate(c.Name)
+			who += f.Sep() + isolate(c.Name)
 		}
 		out = append(out, Silence{Who: who, Late: f.T("silent.channel", "Kind", f.T("channel."+c.Kind)), Detail: f.T("msgreason." + c.Reason), Href: "/messages"})
 	}

@@ -267,7 +267,7 @@ func (s *Site) row(f *Frame, inc incident.Incident) Row {
 	}
 	parts = append(parts, f.T("row.lead", "Partner", f.Name(inc.Lead())))
 	r.Lines = strings.Join(parts, " · ")
-	r.Chip.Word += ", " + f.Since(since)
+	r.Chip.Word += f.Sep() + f.Since(since)
 	return r
 }
 
@@ -437,7 +437,7 @@ func (s *Site) silentEdges(ctx context.Context, f *Frame) ([]Silence, error) {
 		if !e.SeenAt.IsZero() {
 			late = f.T("silent.edge", "Time", f.ClockText(e.SeenAt), "Age", f.Since(e.SeenAt))
 		}
-		out = append(out, Silence{Who: f.Name(e.Partner) + ", " + e.Name, Late: late, Detail: f.N("silent.edge.missing", int(e.Behind)), Href: "/edges"})
+		out = append(out, Silence{Who: f.Name(e.Partner) + f.Sep() + e.Name, Late: late, Detail: f.N("silent.edge.missing", int(e.Behind)), Href: "/edges"})
 	}
 	return out, nil
 }

@@ -229,7 +229,7 @@ func timelineChart(f *Frame, inc incident.Incident, runs []runView) Timeline {
 			parts = append(parts, s.word+" "+s.from.UTC().Format("15:04"))
 			t.Rows = append(t.Rows, TimelineRow{s.from.UTC().Format("15:04"), l.name + ": " + s.word, ""})
 		}
-		desc = append(desc, l.name+": "+strings.Join(parts, ", "))
+		desc = append(desc, l.name+": "+strings.Join(parts, f.Sep()))
 	}
 	var acks []time.Time
 	for p, a := range inc.Acks {
@@ -365,7 +365,7 @@ func draw(f *Frame, width, inset, maxTicks float64, start, end time.Time, lanes 
 		if at > width*0.7 {
 			anchor = "end"
 		}
-		d.Lost = append(d.Lost, TickAt{X: at, Y: y + 13, Text: f.T("tl.missing", "Names", strings.Join(missing, ", ")), Anchor: anchor})
+		d.Lost = append(d.Lost, TickAt{X: at, Y: y + 13, Text: f.T("tl.missing", "Names", strings.Join(missing, f.Sep())), Anchor: anchor})
 	}
 	y += row
 	for i, b := range brackets {

@@ -64,13 +64,13 @@ func (p dutyPage) Who(ids []string) string {
 	if len(out) == 0 {
 		return p.T("duty.nobody")
 	}
-	return strings.Join(out, ", ")
+	return strings.Join(out, p.Sep())
 }
 
 // Local is an instant in the roster's zone: "Mon 2 Mar, 22:00".
 func (p dutyPage) Local(t time.Time) string {
 	l := t.In(p.zone())
-	return p.Day((int(l.Weekday())+6)%7) + " " + p.Date(l) + ", " + l.Format("15:04")
+	return p.T("date.time", "Date", p.Day((int(l.Weekday())+6)%7)+" "+p.Date(l), "Time", l.Format("15:04"))
 }
 
 func (p dutyPage) zone() *time.Location {

@@ -197,7 +197,7 @@ func (s *Site) briefWork(r *http.Request, f *Frame, p *briefPage) error {
 			}
 		}
 		for _, line := range order {
-			p.Needed = append(p.Needed, line+" ("+strings.Join(needed[line], ", ")+")")
+			p.Needed = append(p.Needed, line+" ("+strings.Join(needed[line], f.Sep())+")")
 		}
 		for _, c := range s.clocks(f, run) {
 			if slices.ContainsFunc(run.Activation.Clocks, func(k protocol.ClockState) bool {

@@ -146,6 +146,9 @@ func (f *Frame) MS(x float64) string {
 // List lists names as the page's language does, with "and" before the last.
 func (f *Frame) List(names []string) string { return f.word.listOf("list.and", names) }
 
+// Sep stands between the things of a list: ", ", in Arabic a comma of its own.
+func (f *Frame) Sep() string { return f.T("list.comma", "A", "", "B", "") }
+
 // KindWord is a kind of partners in the page's language, "" for none.
 func (f *Frame) KindWord(k access.PartnerKind) string {
 	if id := "kind." + string(k); f.word.has(id) {
@@ -373,5 +376,5 @@ func (f *Frame) LabelNames(labels []string) string {
 		}
 		out = append(out, l)
 	}
-	return strings.Join(out, ", ")
+	return strings.Join(out, f.Sep())
 }

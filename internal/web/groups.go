@@ -86,7 +86,7 @@ func (s *Site) groupForm(w http.ResponseWriter, r *http.Request, f *Frame, statu
 	for _, sig := range shown {
 		row := s.signalRow(f, sig)
 		if sig.AtOnce {
-			row.Chip.Word += ", " + f.T("group.at_once")
+			row.Chip.Word += f.Sep() + f.T("group.at_once")
 		}
 		p.Rows = append(p.Rows, row)
 	}

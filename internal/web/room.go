@@ -325,7 +325,7 @@ func (s *Site) clocks(f *Frame, run runView) []Clock {
 		if i < 0 {
 			folded = append(folded, c)
 		} else {
-			folded[i].Who += ", " + c.Who
+			folded[i].Who += f.Sep() + c.Who
 		}
 	}
 	return folded
@@ -339,7 +339,7 @@ func whoText(f *Frame, w protocol.Who) string {
 	for _, k := range w.Kinds {
 		kinds = append(kinds, f.T("kind."+string(k)))
 	}
-	return strings.Join(kinds, ", ")
+	return strings.Join(kinds, f.Sep())
 }
 
 func (s *Site) acknowledgeDo(w http.ResponseWriter, r *http.Request, f *Frame) error {

@@ -32,7 +32,7 @@ func (s *Site) signalRow(f *Frame, sig signal.Signal) SignalRow {
 	if reach, ok := s.o.Edges.Reach(sig); ok && reach.Edges > 0 {
 		row.Reached = f.T("signal.reached", "N", reach.Reached, "Of", reach.Edges)
 		if n := len(reach.Delays); n > 0 && reach.Reached == reach.Edges {
-			row.Reached += ", " + f.T("signal.reached.in", "Time", f.MS(float64(reach.Delays[n-1].Microseconds())/1000))
+			row.Reached += f.Sep() + f.T("signal.reached.in", "Time", f.MS(float64(reach.Delays[n-1].Microseconds())/1000))
 		}
 	}
 	return row
@@ -117,7 +117,7 @@ func (s *Site) signal(w http.ResponseWriter, r *http.Request, f *Frame) error {
 			p.Delay = f.MS(float64(reach.Delays[n-1].Microseconds()) / 1000)
 		}
 		for _, m := range reach.Missing {
-			p.Reach = append(p.Reach, m.Partner+", "+m.Edge)
+			p.Reach = append(p.Reach, m.Partner+f.Sep()+m.Edge)
 		}
 	}
 	if p.Counts, err = s.lastHour(r.Context(), f, map[string]bool{sig.ID: true}); err != nil {
