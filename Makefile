@@ -40,7 +40,7 @@ race: ## the concurrent packages under the race detector (needs cgo)
 fuzz: ## ten minutes of fuzzing for each parser
 	scripts/fuzz.sh each 600
 
-hostile: ## 1,600 crafted and 20,000 damaged files, in ten to twenty minutes of a quiet machine
+hostile: ## 1,490 crafted and 20,000 damaged files, in twenty to forty minutes of a quiet machine
 	SIAGA_HOSTILE=full SIAGA_TEST_FFMPEG=1 $(GO) test -v -run 'TestCraftedFiles|TestDamagedFiles' -timeout 120m ./internal/media
 
 faults: parts ## every fault row of the threat model at full length, a line each; ROW=name for one

@@ -18,6 +18,7 @@ func music(seed string) []string {
 }
 
 func TestSound(t *testing.T) {
+	long(t)
 	needFFmpeg(t)
 	if out, err := exec.Command("ffmpeg", "-hide_banner", "-muxers").CombinedOutput(); err != nil || !strings.Contains(string(out), "chromaprint") {
 		t.Fatal("this ffmpeg was built without Chromaprint; Debian's has it: install that one")

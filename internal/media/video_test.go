@@ -116,6 +116,7 @@ func made(t *testing.T, name string, args ...string) string {
 const moving = "testsrc2=size=320x240:rate=25:duration="
 
 func TestVideos(t *testing.T) {
+	long(t)
 	needFFmpeg(t)
 	p := newPool(t, Options{MaxFrames: 50})
 	for _, c := range []struct {
