@@ -7,12 +7,13 @@ cd "$(dirname "$0")/.."
 
 export SIAGA_TEST_LONG=1 SIAGA_TEST_POSTGRES=1 SIAGA_TEST_DISK=1 SIAGA_TEST_UPGRADE=1
 kills=${KILLS:-500}
+writes=${KILL_WRITES:-220} # acknowledged before most of the kills
 
 # name | package | tests | settings
 rows="
-kill-sqlite|./internal/store/sqlite|TestKill|SIAGA_KILLS=$kills
-kill-postgres-node|./internal/store/postgres|TestKill|SIAGA_KILLS=$kills
-kill-postgres-server|./internal/store/postgres|TestServerIsKilled|SIAGA_KILLS=${SERVER_KILLS:-100}
+kill-sqlite|./internal/store/sqlite|TestKill|SIAGA_KILLS=$kills SIAGA_KILL_WRITES=$writes
+kill-postgres-node|./internal/store/postgres|TestKill|SIAGA_KILLS=$kills SIAGA_KILL_WRITES=$writes
+kill-postgres-server|./internal/store/postgres|TestServerIsKilled|SIAGA_KILLS=$kills SIAGA_KILL_WRITES=$writes
 kill-node-http|./e2e|TestKill|SIAGA_KILLS=${NODE_KILLS:-150}
 kill-edge|./edge|TestCrashWhileStoring|
 pause|./internal/store/postgres|TestPausedNodeCannotFork|

@@ -23,7 +23,26 @@ import (
 const (
 	killWriters = 8
 	killEnv     = "SIAGA_KILL_CHILD"
+
+	// killPart is how many kills one store lives through: each is followed by
+	// a verification of all that is in it.
+	killPart = 50
 )
+
+// killWrites returns how many acknowledged writes SIAGA_KILL_WRITES asks for
+// before a kill; 0 if it does not.
+func killWrites(t *testing.T) int {
+	t.Helper()
+	s := os.Getenv("SIAGA_KILL_WRITES")
+	if s == "" {
+		return 0
+	}
+	n, err := strconv.Atoi(s)
+	if err != nil {
+		t.Fatalf("SIAGA_KILL_WRITES: %v", err)
+	}
+	return n
+}
 
 // killFold counts the entries about an object.
 func killFold() journal.Fold {
@@ -259,12 +278,31 @@ func Kills(t *testing.T, quick int) int {
 // Kill starts a process that writes, kills it at a random moment, opens the
 // store and checks it, as often as asked for: no acknowledged write is lost,
 // none is there twice, none in part, and the journal verifies. The process is
-// this test's binary, whose TestMain calls KillChild; env tells it which store
-// to open.
-func Kill(t *testing.T, cycles int, env []string, open func() (journal.Store, error)) {
+// this test's binary, whose TestMain calls KillChild; make makes a new store
+// and returns the environment that tells the process which, and how to open it.
+func Kill(t *testing.T, cycles int, make func(part int) (env []string, open func() (journal.Store, error))) {
+	t.Helper()
+	var all killed
+	for done := 0; done < cycles; done += killPart {
+		env, open := make(done / killPart)
+		all.kill(t, min(killPart, cycles-done), killWrites(t), env, open)
+	}
+	if all.acknowledged < cycles {
+		t.Errorf("only %d writes were acknowledged in %d cycles", all.acknowledged, cycles)
+	}
+	t.Logf("kills=%d (%d before the first write) acknowledged=%d lost=0 twice=0 forks=0 slowest_open=%s", cycles, all.early, all.acknowledged, all.slowest.Round(time.Millisecond))
+}
+
+// killed sums up what several stores lived through.
+type killed struct {
+	acknowledged int
+	early        int // kills before the first write
+	slowest      time.Duration
+}
+
+func (k *killed) kill(t *testing.T, cycles, writes int, env []string, open func() (journal.Store, error)) {
+	t.Helper()
 	l := newLedger()
-	var slowest time.Duration
-	early := 0
 	for cycle := range cycles {
 		before := l.size()
 		c := l.start(t, env)
@@ -272,19 +310,19 @@ func Kill(t *testing.T, cycles int, env []string, open func() (journal.Store, er
 		if cycle%4 == 3 {
 			time.Sleep(rand.N(60 * time.Millisecond))
 		} else {
-			l.until(t, before, "the process to be killed")
+			l.until(t, before+writes, "the process to be killed")
 			time.Sleep(rand.N(150 * time.Millisecond))
 		}
 		c.kill(t)
 		if l.size() == before {
-			early++
+			k.early++
 		}
 		start := time.Now()
 		s, err := open()
 		if err != nil {
 			t.Fatalf("opening after kill %d: %v", cycle, err)
 		}
-		slowest = max(slowest, time.Since(start))
+		k.slowest = max(k.slowest, time.Since(start))
 		checkKilled(t, s, l)
 		if err := s.Close(); err != nil {
 			t.Error(err)
@@ -293,10 +331,7 @@ func Kill(t *testing.T, cycles int, env []string, open func() (journal.Store, er
 			t.Fatalf("after kill %d of %d", cycle+1, cycles)
 		}
 	}
-	if l.size() < cycles {
-		t.Errorf("only %d writes were acknowledged in %d cycles", l.size(), cycles)
-	}
-	t.Logf("kills=%d (%d before the first write) acknowledged=%d lost=0 twice=0 slowest_open=%s", cycles, early, l.size(), slowest.Round(time.Millisecond))
+	k.acknowledged += l.size()
 }
 
 // writers write through the stores, which are nodes of one journal, until stop
@@ -343,8 +378,9 @@ func Harm(t *testing.T, rounds int, harm func(round int), stores ...journal.Stor
 	stop := l.writers(t, "h", stores...)
 	defer stop()
 	var slowest time.Duration
+	least := max(20, killWrites(t))
 	for round := range rounds {
-		l.until(t, l.size()+20, "before the harm")
+		l.until(t, l.size()+least, "before the harm")
 		time.Sleep(rand.N(50 * time.Millisecond))
 		harm(round)
 		start := time.Now()
@@ -354,7 +390,7 @@ func Harm(t *testing.T, rounds int, harm func(round int), stores ...journal.Stor
 	l.until(t, l.size()+20, "at the end")
 	stop()
 	checkKilled(t, stores[0], l)
-	t.Logf("harms=%d nodes=%d acknowledged=%d lost=0 twice=0 slowest_resume=%s", rounds, len(stores), l.size(), slowest.Round(time.Millisecond))
+	t.Logf("harms=%d nodes=%d acknowledged=%d lost=0 twice=0 forks=0 slowest_resume=%s", rounds, len(stores), l.size(), slowest.Round(time.Millisecond))
 }
 
 // Pause runs a process that writes and stops it at random moments for the

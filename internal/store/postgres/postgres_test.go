@@ -123,10 +123,12 @@ func TestOpenRefuses(t *testing.T) {
 }
 
 func TestKill(t *testing.T) {
-	url := pgtest.Database(t)
-	create(t, url).Close()
-	storetest.Kill(t, storetest.Kills(t, 10), []string{killURL + "=" + url}, func() (journal.Store, error) {
-		return postgres.Open(background, url, postgres.Options{})
+	storetest.Kill(t, storetest.Kills(t, 10), func(int) ([]string, func() (journal.Store, error)) {
+		url := pgtest.Database(t)
+		create(t, url).Close()
+		return []string{killURL + "=" + url}, func() (journal.Store, error) {
+			return postgres.Open(background, url, postgres.Options{})
+		}
 	})
 }
 

@@ -68,12 +68,14 @@ func TestContract(t *testing.T) { storetest.Run(t, open) }
 // TestKill kills a process that writes, 20 times or as often as SIAGA_KILLS
 // says.
 func TestKill(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "siaga.db")
-	if err := create(t, path).Close(); err != nil {
-		t.Fatal(err)
-	}
-	storetest.Kill(t, storetest.Kills(t, 20), []string{killPath + "=" + path}, func() (journal.Store, error) {
-		return sqlite.Open(background, path, sqlite.Options{})
+	storetest.Kill(t, storetest.Kills(t, 20), func(int) ([]string, func() (journal.Store, error)) {
+		path := filepath.Join(t.TempDir(), "siaga.db")
+		if err := create(t, path).Close(); err != nil {
+			t.Fatal(err)
+		}
+		return []string{killPath + "=" + path}, func() (journal.Store, error) {
+			return sqlite.Open(background, path, sqlite.Options{})
+		}
 	})
 }
 
