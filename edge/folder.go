@@ -23,7 +23,7 @@ import (
 //	tail       operations since, one a piece, appended and synced
 //	tail.next  the same while a new state is being written
 //	fresh      moment at which all was known
-//	tallies    counts that were sent and not acknowledged yet
+//	ledger     counts and verdicts that the node was not told, see ledger.go
 //
 // A new state is written beside the old one, synced, and renamed over it; a
 // crash at any moment leaves the old one with its tail or the new one with

@@ -75,7 +75,8 @@ type Follower struct {
 	cert     *Certificate  // of the relay that we are connected to; nil: the node itself
 	freshPut time.Time
 
-	pending TallyBatch // sent, not acknowledged; owned by the reporter
+	ledger     *ledger
+	noVerdicts time.Time // until then the node is not asked to take verdicts; owned by the reporter
 
 	report chan struct{} // capacity 1: the node should be told
 	saves  chan save     // capacity 1: a state to be written
@@ -144,6 +145,7 @@ func NewFollower(m *Matcher, o FollowerOptions) (*Follower, error) {
 	f := &Follower{o: o, m: m, pin: pin, boot: o.Now(), gone: map[string][]goneAt{}, report: make(chan struct{}, 1), saves: make(chan save, 1),
 		alarms: map[AlarmKind]*Alarm{}, durable: Cursor{}, ackEvery: 200 * time.Millisecond, ackMS: 200 * time.Millisecond, beat: 5 * time.Second}
 	if o.Dir == "" {
+		f.ledger, _ = openLedger(nil, &m.tally)
 		return f, nil
 	}
 	if f.dir, err = openFolder(o.Dir, strings.TrimSpace(o.Token)); err != nil {
@@ -151,6 +153,10 @@ func NewFollower(m *Matcher, o FollowerOptions) (*Follower, error) {
 	}
 	if err := f.load(); err != nil {
 		return nil, err
+	}
+	whole := false
+	if f.ledger, whole = openLedger(f.dir, &m.tally); !whole {
+		f.alarm(AlarmDamaged, "a part of the stored counts of matches and verdicts could not be read; what came before it is told. Check the disk if the machine did not stop suddenly")
 	}
 	return f, nil
 }
@@ -262,10 +268,14 @@ func (f *Follower) Run(ctx context.Context) error {
 	rctx, cancel := context.WithCancel(ctx)
 	wg.Go(func() { f.reporter(rctx) })
 	wg.Go(func() { f.saver(rctx) })
+	wg.Go(func() { f.keeper(rctx) })
 	defer func() {
 		cancel()
 		wg.Wait()
 		if f.dir != nil {
+			if err := f.ledger.close(); err != nil {
+				f.o.Log.Error("counts of matches could not be stored", "err", err)
+			}
 			f.dir.close()
 		}
 	}()
@@ -324,7 +334,7 @@ func (f *Follower) refused(resp *http.Response) error {
 	if resp.StatusCode == http.StatusUnauthorized || resp.StatusCode == http.StatusForbidden {
 		f.alarm(AlarmToken, "the node refuses this edge's token; make a new one on the node with siaga token create --roles edge")
 	}
-	return fmt.Errorf("the node answers %s: %s; %s", resp.Status, p.Detail, p.Fix)
+	return fmt.Errorf("the node answers %s: %w", resp.Status, &refusedByNode{resp.StatusCode, p.Detail, p.Fix})
 }
 
 // features are those that this package understands (see FeaturePing).

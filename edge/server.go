@@ -57,6 +57,7 @@ type ServerOptions struct {
 //
 //	POST /v1/match       JSON {"kind":…,"value":…} or an array of them; or a file, raw or multipart
 //	POST /v1/match/pdq   application/octet-stream, n × 32 bytes
+//	POST /v1/verdict     JSON {"signal":…,"verdict":…,"id":…} or an array of them
 //	POST /v1/variant     ?group=NAME; a file: its fingerprints go to the node as a variant of the group
 //	GET  /v1/lookback    ?after=N&wait=SECONDS; earlier uploads that match later signals
 //	GET  /v1/status      what it knows, how old that is, and what is wrong
@@ -87,10 +88,11 @@ func NewServer(o ServerOptions) *Server {
 	s.mux.HandleFunc("POST /v1/match", s.serve(s.match))
 	s.mux.HandleFunc("POST /v1/match/pdq", s.serve(s.matchPDQ))
 	s.mux.HandleFunc("POST /v1/variant", s.serve(s.variant))
+	s.mux.HandleFunc("POST /v1/verdict", s.serve(s.verdict))
 	s.mux.HandleFunc("GET /v1/lookback", s.serve(s.lookback))
 	s.mux.HandleFunc("GET /v1/status", s.serve(s.status))
 	s.mux.HandleFunc("/", s.serve(func(*answering, http.ResponseWriter, *http.Request) error {
-		return &refusal{http.StatusNotFound, "there is nothing here", "use POST /v1/match, POST /v1/match/pdq, POST /v1/variant, GET /v1/lookback or GET /v1/status"}
+		return &refusal{http.StatusNotFound, "there is nothing here", "use POST /v1/match, POST /v1/match/pdq, POST /v1/verdict, POST /v1/variant, GET /v1/lookback or GET /v1/status"}
 	}))
 	return s
 }
@@ -472,6 +474,8 @@ type Status struct {
 	Trips     []Trip    `json:"trips"`
 	Alarms    []Alarm   `json:"alarms"`
 
+	Untold *Untold `json:"untold,omitempty"` // what the node was not told yet
+
 	Lookback *LookbackStats `json:"lookback,omitempty"` // absent: this edge does not look back
 }
 
@@ -482,6 +486,8 @@ func (s *Server) status(_ *answering, w http.ResponseWriter, _ *http.Request) er
 		r := f.Report()
 		st.Node, st.Started, st.Durable, st.Alarms = f.Connected(), r.Started, r.Durable, r.Alarms
 		st.Connected = st.Node != ""
+		u := f.ledger.untold()
+		st.Untold = &u
 		st.Unmatched = append(st.Unmatched, r.Unmatched...)
 	}
 	if s.o.Lookback != nil {

@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"net/http"
 	"slices"
@@ -231,6 +233,7 @@ func (f *Follower) reporter(ctx context.Context) {
 		}
 		last = r
 		f.sendTallies(ctx, up)
+		f.sendVerdicts(ctx, up)
 	}
 }
 
@@ -255,73 +258,150 @@ func (f *Follower) Report() Report {
 }
 
 func (f *Follower) post(ctx context.Context, up, path string, v any) error {
+	_, err := f.ask(ctx, up, path, v)
+	return err
+}
+
+// ask is post that returns the answer.
+func (f *Follower) ask(ctx context.Context, up, path string, v any) ([]byte, error) {
 	b, err := json.Marshal(v)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, strings.TrimRight(up, "/")+path, bytes.NewReader(b))
 	if err != nil {
-		return err
+		return nil, err
 	}
 	f.head(req)
 	req.Header.Set("Content-Type", "application/json")
 	resp, err := f.o.HTTP.Do(req)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer resp.Body.Close() //nolint:errcheck // only read
 	if resp.StatusCode/100 != 2 {
-		return fmt.Errorf("%s: %w", path, f.refused(resp))
+		return nil, fmt.Errorf("%s: %w", path, f.refused(resp))
 	}
-	return nil
+	return io.ReadAll(io.LimitReader(resp.Body, 1<<20))
 }
 
-// sendTallies sends the counts of whole minutes. The batch is on disk before
-// it is sent, so that after a crash the same one is sent again.
-func (f *Follower) sendTallies(ctx context.Context, up string) {
-	b := f.pending
-	if raw, err := f.dir.get("tallies"); b.Batch == "" && err == nil {
-		_ = json.Unmarshal(raw, &b) // sealed by us; if not, there is none
+// keeper stores counts once a second.
+func (f *Follower) keeper(ctx context.Context) {
+	if f.dir == nil {
+		return
 	}
+	each := time.NewTicker(time.Second)
+	defer each.Stop()
 	for {
-		if b.Batch == "" {
-			counts := f.m.tally.take(f.o.Now().Unix()/60, MaxTallyBatch)
-			if len(counts) == 0 {
-				return
-			}
-			for i := range counts {
-				if counts[i].Count < f.o.Few {
-					counts[i].Count, counts[i].Few = 0, true
-				}
-			}
-			b = TallyBatch{Batch: newID(), Counts: counts}
-			if raw, err := json.Marshal(b); err == nil {
-				if err := f.dir.put("tallies", raw); err != nil {
-					f.alarm(AlarmDisk, "the edge's folder cannot be written to; counts of matches may be lost if it stops now")
-				}
-			}
+		select {
+		case <-ctx.Done():
+			return
+		case <-each.C:
+		}
+		f.kept(f.ledger.keep())
+	}
+}
+
+// kept tells when counts cannot be stored.
+func (f *Follower) kept(err error) {
+	if err == nil {
+		return
+	}
+	f.alarm(AlarmDisk, "the edge's folder cannot be written to; counts of matches wait in memory and are lost if it stops now. Free space or check the disk")
+	f.o.Log.Warn("counts of matches cannot be stored", "err", err)
+}
+
+// sendTallies sends the counts of whole minutes.
+func (f *Follower) sendTallies(ctx context.Context, up string) {
+	for {
+		b, err := f.ledger.tallyBatch(f.o.Now().Unix()/60, f.o.Few)
+		f.kept(err)
+		if err != nil || b.Batch == "" {
+			return
 		}
 		// The node takes no counts of more than 30 days ago; they would keep all
 		// later ones waiting.
 		oldest := f.o.Now().Add(-29*24*time.Hour).Unix() / 60
-		if n := len(b.Counts); n > 0 {
-			b.Counts = slices.DeleteFunc(b.Counts, func(t Tally) bool { return t.Minute < oldest })
-			if n -= len(b.Counts); n > 0 {
-				f.o.Log.WarnContext(ctx, "counts of matches were too old to be told", "counts", n)
-			}
+		n := len(b.Counts)
+		b.Counts = slices.DeleteFunc(slices.Clone(b.Counts), func(t Tally) bool { return t.Minute < oldest })
+		if n -= len(b.Counts); n > 0 {
+			f.o.Log.WarnContext(ctx, "counts of matches were too old to be told", "counts", n)
 		}
-		f.pending = b
 		if err := f.post(ctx, up, "/api/v1/feed/tallies", b); err != nil {
 			f.o.Log.DebugContext(ctx, "tallies not delivered", "err", err)
 			return
 		}
-		f.pending, b = TallyBatch{}, TallyBatch{}
-		if err := f.dir.remove("tallies"); err != nil {
-			return // sent again, and counted once
+		if f.ledger.answered(b.Batch) != nil {
+			return // sent again after a crash, and counted once
 		}
 	}
+}
+
+// verdictPause is how long an edge waits before it offers verdicts to a node
+// that does not take them: one of an earlier release.
+const verdictPause = 10 * time.Minute
+
+// sendVerdicts sends verdicts: at once, or those of whole minutes where small
+// numbers are not told.
+func (f *Follower) sendVerdicts(ctx context.Context, up string) {
+	if f.o.Now().Before(f.noVerdicts) {
+		return
+	}
+	for {
+		before := f.o.Now().Unix()/60 + 1
+		if f.o.Few > 0 {
+			before--
+		}
+		b, err := f.ledger.verdictBatch(before, f.o.Few)
+		f.kept(err)
+		if err != nil || b.Batch == "" {
+			return
+		}
+		raw, err := f.ask(ctx, up, "/api/v1/feed/verdicts", b)
+		if err != nil {
+			if a, ok := errors.AsType[*refusedByNode](err); ok && (a.status == http.StatusNotFound || a.status == http.StatusMethodNotAllowed) {
+				f.noVerdicts = f.o.Now().Add(verdictPause)
+				f.o.Log.InfoContext(ctx, "this node does not take verdicts; they wait here", "upstream", up)
+				return
+			}
+			f.o.Log.DebugContext(ctx, "verdicts not delivered", "err", err)
+			return
+		}
+		var answer VerdictAnswer
+		if json.Unmarshal(raw, &answer) == nil && len(answer.Unknown) > 0 {
+			name := answer.Unknown[0]
+			f.alarm(AlarmVerdict, fmt.Sprintf("a verdict names %q, which the node does not have as a signal for this partner: send the signal's name as the match gave it", name[:min(len(name), maxSignalName)]))
+		}
+		if f.ledger.answered(b.Batch) != nil {
+			return
+		}
+	}
+}
+
+// Judge takes verdicts of the platform on matches; the node is told how many
+// there were of each, never of what. When it returns nil they survive a crash,
+// if there is a folder. It may be called concurrently. An error that wraps
+// ErrSyntax says what is wrong with them; nothing is counted then.
+func (f *Follower) Judge(list []Judgement) (Taken, error) {
+	if len(list) == 0 || len(list) > MaxJudgements {
+		return Taken{}, fmt.Errorf("%w: %d verdicts were sent; send 1 to %d", ErrSyntax, len(list), MaxJudgements)
+	}
+	minute := f.o.Now().Unix() / 60
+	gs := make([]given, len(list))
+	for i := range list {
+		j := list[i]
+		if wrong := j.check(); wrong != "" {
+			return Taken{}, fmt.Errorf("%w: verdict %d: %s", ErrSyntax, i+1, wrong)
+		}
+		gs[i] = given{ID: hashJudgement(j.ID), Signal: j.Signal, Verdict: j.Verdict, Minute: minute}
+	}
+	t, err := f.ledger.judge(gs)
+	if err == nil {
+		f.tell()
+	}
+	return t, err
 }
 
 // Alarms returns what should be looked at, in order of kind.

@@ -167,7 +167,7 @@ func Of(method, path string) (l Lane, stream bool) {
 	switch {
 	case path == "/live" || (path == "/api/v1/feed" && !write):
 		return Feed, true
-	case path == "/api/v1/feed/tallies":
+	case path == "/api/v1/feed/tallies" || path == "/api/v1/feed/verdicts":
 		return Statistics, false
 	case strings.HasPrefix(path, "/api/v1/feed"), strings.HasPrefix(path, "/log/"):
 		return Feed, false

@@ -45,6 +45,7 @@ func TestLanes(t *testing.T) {
 		{"GET", "/api/v1/feed/snapshot", admit.Feed, false},
 		{"GET", "/log/checkpoint", admit.Feed, false},
 		{"POST", "/api/v1/feed/tallies", admit.Statistics, false},
+		{"POST", "/api/v1/feed/verdicts", admit.Statistics, false},
 		{"GET", "/search", admit.Statistics, false},
 		{"GET", "/public", admit.Statistics, false},
 		{"GET", "/incidents/i1/matches.csv", admit.Statistics, false},

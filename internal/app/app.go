@@ -297,7 +297,7 @@ func (n *Node) mount() error {
 		Line: line, Drafts: n.drafts,
 		Store: n.store, Epoch: n.epoch, Signer: edge.KeySigner(n.Keys.Feed), Keys: sealed, Log: o.Log, Now: o.Now,
 		Authenticate: n.authenticateEdge, Valid: n.validEdges, Grants: n.grants, Error: api.WriteProblem(o.Log),
-		Known: n.knownEdges, Tallies: tallies{n.Signals}, Tripped: n.tripped,
+		Known: n.knownEdges, Tallies: tallies{n.Signals, n.Partners}, Verdicts: tallies{n.Signals, n.Partners}, Tripped: n.tripped,
 	})
 	mux := http.NewServeMux()
 	edges := edgeDirectory{n}

@@ -166,7 +166,10 @@ func (n *Node) tripped(ctx context.Context, by feed.Subscriber, trip edge.Trip) 
 }
 
 // tallies keeps what edges count.
-type tallies struct{ s *signal.Service }
+type tallies struct {
+	s        *signal.Service
+	partners *partner.Service
+}
 
 func (t tallies) AddTallies(ctx context.Context, by feed.Subscriber, batch string, counts []edge.Tally) error {
 	out := make([]signal.MatchCount, len(counts))
@@ -174,6 +177,20 @@ func (t tallies) AddTallies(ctx context.Context, by feed.Subscriber, batch strin
 		out[i] = signal.MatchCount{Signal: c.Signal, Minute: c.Minute, Action: signal.Action(c.Action), Pass: c.Pass, Exercise: c.Exercise, Matches: c.Count, Few: c.Few}
 	}
 	return t.s.AddCounts(ctx, by.Partner, by.Edge, batch, out)
+}
+
+// AddVerdicts implements feed.VerdictStore.
+func (t tallies) AddVerdicts(ctx context.Context, by feed.Subscriber, batch string, counts []edge.VerdictCount) ([]string, error) {
+	p, err := t.partners.Get(ctx, access.Actor{System: true}, by.Partner)
+	if err != nil {
+		return nil, err
+	}
+	actor := access.Actor{Partner: by.Partner, Kind: p.Kind, Name: by.Edge, Token: by.Token, Roles: []access.Role{access.Edge}, Scopes: []access.TokenScope{access.ScopeFeed}}
+	out := make([]signal.VerdictCount, len(counts))
+	for i, c := range counts {
+		out[i] = signal.VerdictCount{Signal: c.Signal, Verdict: signal.Verdict(c.Verdict), Count: c.Count, Few: c.Few}
+	}
+	return t.s.AddVerdicts(ctx, actor, by.Edge, batch, out)
 }
 
 // edgeDirectory shows edges to whoever may see them: their own partner all of

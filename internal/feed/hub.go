@@ -48,6 +48,8 @@ type Options struct {
 	Known func(ctx context.Context) ([]Subscriber, error)
 	// Tallies takes what edges counted. Nil: counts are refused as Unavailable.
 	Tallies TallyStore
+	// Verdicts takes what platforms found about matches. Nil: as Tallies.
+	Verdicts VerdictStore
 	// Tripped is told when an edge's circuit breaker turned a signal to review
 	// there. Nil: it is only shown in the edge's state.
 	Tripped func(ctx context.Context, by Subscriber, trip edge.Trip) error

@@ -281,6 +281,53 @@ func (h *Hub) serveTallies(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusNoContent)
 }
 
+// VerdictStore keeps what platforms found about matches.
+type VerdictStore interface {
+	// AddVerdicts adds the counts once, as AddTallies does. unknown names
+	// signals that the edge's partner does not have; they are not counted.
+	AddVerdicts(ctx context.Context, by Subscriber, batch string, counts []edge.VerdictCount) (unknown []string, err error)
+}
+
+// serveVerdicts is POST /api/v1/feed/verdicts.
+func (h *Hub) serveVerdicts(w http.ResponseWriter, r *http.Request) {
+	who, err := h.o.Authenticate(r)
+	if err != nil {
+		h.fail(w, r, err)
+		return
+	}
+	if h.o.Relayed != nil {
+		h.o.Relayed.Above.ServeHTTP(w, r) // counted once, by the node
+		return
+	}
+	if h.o.Verdicts == nil {
+		h.fail(w, r, problem.New(problem.Unavailable, "this node keeps no verdicts", "go on; nothing is lost by not sending them"))
+		return
+	}
+	var b edge.VerdictBatch
+	if _, err := decode(w, r, &b); err != nil {
+		h.fail(w, r, err)
+		return
+	}
+	if b.Batch == "" || len(b.Batch) > 100 || len(b.Verdicts) > edge.MaxTallyBatch {
+		h.fail(w, r, problem.Newf(problem.Invalid, "a batch has an ID of up to 100 characters and up to %d counts", edge.MaxTallyBatch).WithFix("send smaller batches"))
+		return
+	}
+	unknown, err := h.o.Verdicts.AddVerdicts(r.Context(), who, b.Batch, b.Verdicts)
+	if err != nil {
+		h.fail(w, r, err)
+		return
+	}
+	h.mu.Lock()
+	h.edge(who).LastSeen = h.o.Now()
+	h.mu.Unlock()
+	answer := edge.VerdictAnswer{Unknown: []string{}}
+	for _, s := range unknown[:min(len(unknown), 20)] {
+		answer.Unknown = append(answer.Unknown, s[:min(len(s), 200)])
+	}
+	w.Header().Set("Content-Type", "application/json")
+	_ = json.NewEncoder(w).Encode(answer) // the edge asks again if it did not get it
+}
+
 // decode reads a JSON body of bounded size.
 func decode(w http.ResponseWriter, r *http.Request, into any) ([]byte, error) {
 	b, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxReport))
@@ -301,5 +348,6 @@ func (h *Hub) Handler() http.Handler {
 	mux.HandleFunc("GET /api/v1/feed/keys", h.serveKeys)
 	mux.HandleFunc("POST /api/v1/feed/status", h.serveStatus)
 	mux.HandleFunc("POST /api/v1/feed/tallies", h.serveTallies)
+	mux.HandleFunc("POST /api/v1/feed/verdicts", h.serveVerdicts)
 	return mux
 }

@@ -13,9 +13,9 @@ import (
 
 func unique(v fingerprint.Value) string { return string(v.Kind) + ":" + v.Text }
 
-// Folds returns the fold of signals.
+// Folds returns the folds of signals, their groups, and verdicts on them.
 func Folds() []journal.Fold {
-	return []journal.Fold{groups, journal.FoldOf(KindSignal, apply, func(s *Signal) journal.Keys {
+	return []journal.Fold{groups, feedbacks, journal.FoldOf(KindSignal, apply, func(s *Signal) journal.Keys {
 		k := journal.Keys{
 			State: string(s.State), Partner: s.Proposed.Partner, Parent: s.Incident, Unique: unique(s.Fingerprint),
 			Sort: fmt.Sprintf("%020d", s.Number),

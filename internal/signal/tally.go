@@ -18,7 +18,7 @@ import (
 // in them. A batch is remembered, so that one sent again is counted once.
 const (
 	privateTally = "tally"       // ID "minute/partner", owner: the hour
-	privateBatch = "tally_batch" // ID "partner/edge/batch"
+	privateBatch = "tally_batch" // ID "partner/edge/name", see countedBefore
 	tallyKept    = 30 * 24 * time.Hour
 	batchKept    = 48 * time.Hour
 )
@@ -60,15 +60,7 @@ func (s *Service) AddCounts(ctx context.Context, partner, edge, batch string, co
 		}
 	}
 	return s.o.Log.Update(ctx, func(tx *journal.Tx) error {
-		id := partner + "/" + edge + "/" + batch
-		_, err := tx.Private(privateBatch, id)
-		if err == nil {
-			return nil // counted before
-		}
-		if problem.KindOf(err) != problem.NotFound {
-			return err
-		}
-		if err := tx.PutPrivate(journal.Private{Kind: privateBatch, ID: id, Owner: partner, Doc: []byte("{}"), Expires: now.Add(batchKept)}); err != nil {
+		if again, err := countedBefore(tx, partner, edge, batch, now); again || err != nil {
 			return err
 		}
 		byMinute := map[int64][]MatchCount{}
@@ -135,7 +127,7 @@ func (s *Service) Counts(ctx context.Context, by access.Actor, from time.Time) (
 			}
 			ps = append(ps, of...)
 		}
-		seen := map[string]bool{}
+		seen := map[string]*Signal{} // nil: not to be seen
 		for _, p := range ps {
 			var cs []Count
 			if err := json.Unmarshal(p.Doc, &cs); err != nil {
@@ -145,18 +137,25 @@ func (s *Service) Counts(ctx context.Context, by access.Actor, from time.Time) (
 				if c.Minute*60 < from.Unix()-60 {
 					continue
 				}
-				ok, known := seen[c.Signal]
+				sig, known := seen[c.Signal]
 				if !known {
-					_, err := visible(r, by, c.Signal)
+					s, err := visible(r, by, c.Signal)
 					if err != nil && problem.KindOf(err) != problem.NotFound {
 						return err
 					}
-					ok = err == nil
-					seen[c.Signal] = ok
+					if err == nil {
+						sig = &s
+					}
+					seen[c.Signal] = sig
 				}
-				if ok {
-					out = append(out, c)
+				if sig == nil {
+					continue
 				}
+				if c.Partner != by.Partner && sig.Audience.Named() {
+					s := Sum{N: c.Matches, Few: c.Few}.hide()
+					c.Matches, c.Few = s.N, s.Few
+				}
+				out = append(out, c)
 			}
 		}
 		return nil
