@@ -109,6 +109,7 @@ POST /api/v1/signals/{id}/approve                                        signal.
 POST /api/v1/signals/{id}/refuse                                         signal.decide
 POST /api/v1/signals/{id}/resume                                         signal.decide
 POST /api/v1/signals/{id}/suspend                                        signal.suspend
+GET  /api/v1/signals/{id}/verdicts                                       signal.read
 POST /api/v1/signals/{id}/withdraw                                       signal.withdraw
 GET  /api/v1/tokens                                                      token.read
 POST /api/v1/tokens                                                      token.manage

@@ -46,6 +46,49 @@ type Signal struct {
 	Version     int64             `json:"version" doc:"Number of the entry that changed its state last"`
 }
 
+// VerdictSum is a number of verdicts.
+type VerdictSum struct {
+	N   int64 `json:"n"`
+	Few int64 `json:"few,omitempty" doc:"Reports of fewer than 5 besides, each of at least one"`
+}
+
+// VerdictCounts are the verdicts of one platform, or of all.
+type VerdictCounts struct {
+	TruePositive  VerdictSum `json:"true_positive"`
+	FalsePositive VerdictSum `json:"false_positive"`
+	Disputed      VerdictSum `json:"disputed"`
+	FalseShare    *float64   `json:"false_share,omitempty" doc:"Share of false positives, 0 to 1; at least, where few is not 0"`
+	Last          time.Time  `json:"last,omitzero"`
+}
+
+// PartnerVerdicts are the verdicts of one platform.
+type PartnerVerdicts struct {
+	Partner string `json:"partner"`
+	VerdictCounts
+}
+
+// SignalVerdicts is what platforms found about matches of a signal.
+type SignalVerdicts struct {
+	Signal   string            `json:"signal"`
+	Total    VerdictCounts     `json:"total"`
+	Partners []PartnerVerdicts `json:"partners"`
+}
+
+func verdictsView(f signal.Feedback) SignalVerdicts {
+	of := func(j signal.Judged) VerdictCounts {
+		c := VerdictCounts{TruePositive: VerdictSum(j.True), FalsePositive: VerdictSum(j.False), Disputed: VerdictSum(j.Disputed), Last: j.Last}
+		if share, ok := j.FalseShare(); ok {
+			c.FalseShare = &share
+		}
+		return c
+	}
+	v := SignalVerdicts{Signal: f.Signal, Total: of(f.Total), Partners: []PartnerVerdicts{}}
+	for _, p := range f.Partners {
+		v.Partners = append(v.Partners, PartnerVerdicts{p.Partner, of(p.Judged)})
+	}
+	return v
+}
+
 func signalView(s signal.Signal, by access.Actor) Signal {
 	v := Signal{
 		ID: s.ID, Number: s.Number, State: s.State, Incident: s.Incident, List: s.List, Group: s.Group,
@@ -105,6 +148,11 @@ func (s *server) signalRoutes() {
 		func(ctx context.Context, in *IDInput) (*signalOutput, error) {
 			sig, err := s.Signals.Get(ctx, actor(ctx), in.ID)
 			return &signalOutput{signalView(sig, actor(ctx))}, err
+		})
+	add(s, op{"get-signal-verdicts", http.MethodGet, "/api/v1/signals/{id}/verdicts", "Read what platforms found about a signal's matches", access.ReadSignals, http.StatusOK},
+		func(ctx context.Context, in *IDInput) (*struct{ Body SignalVerdicts }, error) {
+			f, err := s.Signals.Feedback(ctx, actor(ctx), in.ID)
+			return &struct{ Body SignalVerdicts }{verdictsView(f)}, err
 		})
 	for _, d := range []struct {
 		verb, what string

@@ -333,10 +333,11 @@ func (s *Site) readers(ctx context.Context, f *Frame, aud access.Audience) ([]pa
 
 type matchesPage struct {
 	*Frame
-	Inc    incident.Incident
-	Counts hour
-	Spread Spread
-	Span   int64
+	Inc      incident.Incident
+	Counts   hour
+	Spread   Spread
+	Verdicts verdictTable
+	Span     int64
 }
 
 // spans are how far back the page of matches may look, in minutes.
@@ -355,10 +356,17 @@ func (s *Site) matches(w http.ResponseWriter, r *http.Request, f *Frame) error {
 	if err != nil {
 		return err
 	}
-	f.Live = append(f.Live, "signal", "edges")
+	f.Live = append(f.Live, "signal", "feedback", "edges")
 	p := matchesPage{Frame: f, Inc: inc, Span: span(r)}
 	if p.Spread, p.Counts, err = s.spread(r.Context(), f, inc.ID, p.Span); err != nil {
 		return err
+	}
+	if f.readsSignals() {
+		found, err := s.o.Signals.FeedbackOf(r.Context(), f.Me, inc.ID)
+		if err != nil {
+			return err
+		}
+		p.Verdicts = f.verdictsIn(found)
 	}
 	return s.render(w, r, http.StatusOK, "matches", p)
 }

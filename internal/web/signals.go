@@ -92,6 +92,7 @@ type signalPage struct {
 	Delay    string
 	Lines    []Line
 	Counts   hour
+	Verdicts verdictTable
 	Incident string
 	Own      string
 	Platform bool
@@ -102,7 +103,7 @@ func (s *Site) signal(w http.ResponseWriter, r *http.Request, f *Frame) error {
 	if err != nil {
 		return err
 	}
-	f.Section, f.Live = "signals", []string{"signal:" + sig.ID, "edges"}
+	f.Section, f.Live = "signals", []string{"signal:" + sig.ID, "feedback:" + sig.ID, "edges"}
 	f.Title = sig.ID + " " + f.T("state."+string(sig.State))
 	if sig.Exercise {
 		f.Exercise = cmp.Or(sig.Incident, sig.ID)
@@ -123,6 +124,11 @@ func (s *Site) signal(w http.ResponseWriter, r *http.Request, f *Frame) error {
 	if p.Counts, err = s.lastHour(r.Context(), f, map[string]bool{sig.ID: true}); err != nil {
 		return err
 	}
+	found, err := s.o.Signals.Feedback(r.Context(), f.Me, sig.ID)
+	if err != nil {
+		return err
+	}
+	p.Verdicts = f.verdictsOf(found)
 	if p.Lines, err = s.lines(r.Context(), f, journal.RowQuery{About: journal.Ref{Kind: signal.KindSignal, ID: sig.ID}, Newest: true, Limit: 50}, 50); err != nil {
 		return err
 	}
