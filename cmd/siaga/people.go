@@ -70,10 +70,17 @@ journal says which of the two it was.`,
 	return c
 }
 
+// twoPeople is said where a command can be about an administrator.
+const twoPeople = `Where it makes someone administrator, takes that
+role, or opens the way into an administrator's account, two people must agree.
+The operator's shell counts as the second person as long as the partner has
+fewer than two other administrators who have signed in; from then on two of them
+decide, on the page Members. The journal says which of the two it was.`
+
 // memberCommand is the members of one partner at the operator's shell.
 func memberCommand() *cobra.Command {
 	c := &cobra.Command{
-		Use: "member", Short: "Invite, list and disable members",
+		Use: "member", Short: "Invite, list, change and disable members",
 		Example: "  siaga member invite --partner lensa --name Bima --email bima@lensa.example --roles officer",
 		Args:    cobra.NoArgs, RunE: needsCommand,
 	}
@@ -83,6 +90,7 @@ func memberCommand() *cobra.Command {
 	var n partner.NewMember
 	invite := &cobra.Command{
 		Use: "invite", Short: "Invite a person and print the one-time code of the first sign-in",
+		Long:    "Invites a person. " + twoPeople,
 		Example: "  siaga member invite --partner lensa --name Bima --email bima@lensa.example --roles officer,analyst",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -131,12 +139,57 @@ func memberCommand() *cobra.Command {
 			})
 		},
 	}
+	enable := &cobra.Command{
+		Use: "enable ID", Short: "Let a disabled member act again", Long: "Enables a member. " + twoPeople,
+		Example: "  siaga member enable m3 --partner lensa", Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return shellOf(cmd, &o, of, func(s *partner.Service, p partner.Partner) error {
+				m, err := s.ChangeMember(cmd.Context(), partner.Shell(p), args[0], partner.Change{Enable: true})
+				if err == nil {
+					fmt.Fprintf(cmd.OutOrStdout(), "%s enabled\n", m.ID)
+				}
+				return err
+			})
+		},
+	}
+	change := &cobra.Command{
+		Use: "roles ID", Short: "Change what a member may do", Long: "Sets all roles of a member. " + twoPeople,
+		Example: "  siaga member roles m3 --partner lensa --roles officer,approver", Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return shellOf(cmd, &o, of, func(s *partner.Service, p partner.Partner) error {
+				c := partner.Change{Roles: []access.Role{}}
+				for _, r := range roles {
+					c.Roles = append(c.Roles, access.Role(strings.TrimSpace(r)))
+				}
+				m, err := s.ChangeMember(cmd.Context(), partner.Shell(p), args[0], c)
+				if err == nil {
+					fmt.Fprintf(cmd.OutOrStdout(), "%s\t%s\n", m.ID, joinRoles(m.Roles))
+				}
+				return err
+			})
+		},
+	}
+	change.Flags().StringSliceVar(&roles, "roles", nil, "all roles that the member has then, separated by commas")
+	again := &cobra.Command{
+		Use: "code ID", Short: "Print a new one-time code for a member who lost the old one, or every key",
+		Long:    "Makes a new one-time code, which voids the one before. " + twoPeople,
+		Example: "  siaga member code m3 --partner lensa", Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return shellOf(cmd, &o, of, func(s *partner.Service, p partner.Partner) error {
+				code, err := s.Invite(cmd.Context(), partner.Shell(p), args[0])
+				if err == nil {
+					fmt.Fprintln(cmd.OutOrStdout(), code)
+				}
+				return err
+			})
+		},
+	}
 	disable.Flags().BoolVar(&edges, "edges", false, "also end the edges' tokens that the member made, which takes protection off those platforms")
-	for _, sub := range []*cobra.Command{invite, list, disable} {
+	for _, sub := range []*cobra.Command{invite, list, change, again, disable, enable} {
 		sub.Flags().StringVar(&of, "partner", "", "short name of the partner (default: the first one)")
 		nodeFlags(sub.Flags(), &o)
 	}
-	c.AddCommand(invite, list, disable)
+	c.AddCommand(invite, list, change, again, disable, enable)
 	return c
 }
 

@@ -7,6 +7,7 @@ import (
 
 	"github.com/siaga-crp/siaga/internal/access"
 	"github.com/siaga-crp/siaga/internal/partner"
+	"github.com/siaga-crp/siaga/internal/problem"
 )
 
 // Token is an API token without its secret.
@@ -35,6 +36,39 @@ type Request struct {
 	State string `json:"state" enum:"open,confirmed,refused,lapsed"`
 }
 
+// NewRequest asks for what two administrators decide. Exactly one of new,
+// roles, enable and code is set.
+type NewRequest struct {
+	New    *partner.NewMember `json:"new,omitempty" doc:"Someone to be invited as administrator"`
+	Member string             `json:"member,omitempty" maxLength:"40" doc:"The member whom roles, enable or code is about"`
+	Roles  []access.Role      `json:"roles,omitempty" doc:"All roles that the member has then"`
+	Enable bool               `json:"enable,omitempty" doc:"Enable an administrator again"`
+	Code   bool               `json:"code,omitempty" doc:"A new one-time code for an administrator"`
+	Why    string             `json:"why" maxLength:"500" doc:"One sentence of 10 to 500 characters; the second administrator reads it"`
+}
+
+// Confirmed is a request that was carried out.
+type Confirmed struct {
+	Request
+	Code string `json:"code,omitempty" doc:"If one was asked for, shown this once: the person opens /first/CODE"`
+}
+
+func (s *server) askTwo(ctx context.Context, n NewRequest) (partner.Request, error) {
+	by := actor(ctx)
+	if err := access.Allow(by, access.ManageMembers, s.Now()); err != nil {
+		return partner.Request{}, err
+	}
+	switch {
+	case n.New != nil && n.Member == "" && n.Roles == nil && !n.Enable && !n.Code:
+		return s.Partners.AskForMember(ctx, by, *n.New, n.Why)
+	case n.New == nil && n.Code && n.Roles == nil && !n.Enable:
+		return s.Partners.AskForCode(ctx, by, n.Member, n.Why)
+	case n.New == nil && !n.Code && (n.Roles != nil) != n.Enable:
+		return s.Partners.AskToChange(ctx, by, n.Member, partner.Change{Roles: n.Roles, Enable: n.Enable}, n.Why)
+	}
+	return partner.Request{}, problem.New(problem.Invalid, "a request asks for one thing", "send one of new, roles, enable and code, with the member unless it is new")
+}
+
 func (s *server) request(q partner.Request) *struct{ Body Request } {
 	return &struct{ Body Request }{Request{q, q.State(s.Now())}}
 }
@@ -55,6 +89,11 @@ func (s *server) partnerRoutes() {
 			q, err := s.Partners.AskToAdd(ctx, actor(ctx), in.Body.NewPartner, in.Body.Why)
 			return s.request(q), err
 		})
+	add(s, op{"make-request", http.MethodPost, "/api/v1/requests", "Ask for what two administrators decide about administrators; another of yours confirms it within 30 minutes", access.ManageMembers, http.StatusAccepted},
+		func(ctx context.Context, in *struct{ Body NewRequest }) (*struct{ Body Request }, error) {
+			q, err := s.askTwo(ctx, in.Body)
+			return s.request(q), err
+		})
 	add(s, op{"list-requests", http.MethodGet, "/api/v1/requests", "List what your partner's administrators asked for in the last day, the newest first", access.ReadMembers, http.StatusOK},
 		func(ctx context.Context, _ *struct{}) (*struct{ Body Page[Request] }, error) {
 			list, err := s.Partners.Requests(ctx, actor(ctx))
@@ -70,9 +109,9 @@ func (s *server) partnerRoutes() {
 			return s.request(q), err
 		})
 	add(s, op{"confirm-request", http.MethodPost, "/api/v1/requests/{id}/confirm", "Confirm a request as its second person, which carries it out", access.ConfirmRequest, http.StatusOK},
-		func(ctx context.Context, in *IDInput) (*struct{ Body Request }, error) {
-			q, err := s.Partners.Confirm(ctx, actor(ctx), in.ID)
-			return s.request(q), err
+		func(ctx context.Context, in *IDInput) (*struct{ Body Confirmed }, error) {
+			q, code, err := s.Partners.Confirm(ctx, actor(ctx), in.ID)
+			return &struct{ Body Confirmed }{Confirmed{s.request(q).Body, code}}, err
 		})
 	add(s, op{"refuse-request", http.MethodPost, "/api/v1/requests/{id}/refuse", "Refuse a request, or take back your own", access.ConfirmRequest, http.StatusOK},
 		func(ctx context.Context, in *IDInput) (*struct{ Body Request }, error) {
@@ -84,7 +123,7 @@ func (s *server) partnerRoutes() {
 			list, err := s.Partners.Members(ctx, actor(ctx))
 			return &struct{ Body Page[partner.Member] }{Page[partner.Member]{Items: list}}, err
 		})
-	add(s, op{"add-member", http.MethodPost, "/api/v1/members", "Add a member; the answer has the one-time code of the first sign-in", access.ManageMembers, http.StatusCreated},
+	add(s, op{"add-member", http.MethodPost, "/api/v1/members", "Add a member who is no administrator; the answer has the one-time code of the first sign-in", access.ManageMembers, http.StatusCreated},
 		func(ctx context.Context, in *struct{ Body partner.NewMember }) (*struct {
 			Body struct {
 				partner.Member
@@ -102,7 +141,7 @@ func (s *server) partnerRoutes() {
 			out.Body.Member, out.Body.Code = m, code
 			return out, err
 		})
-	add(s, op{"change-member", http.MethodPost, "/api/v1/members/{id}", "Change a member's roles, or disable the member", access.ManageMembers, http.StatusOK},
+	add(s, op{"change-member", http.MethodPost, "/api/v1/members/{id}", "Change a member's roles, or disable the member; who is administrator takes a request", access.ManageMembers, http.StatusOK},
 		func(ctx context.Context, in *struct {
 			IDInput
 			Body partner.Change

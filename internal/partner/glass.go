@@ -84,7 +84,7 @@ func (s *Service) BreakGlass(ctx context.Context, by access.Actor, object journa
 		if err != nil {
 			return Glass{}, err
 		}
-		if err := s.tell(tx, Notice{Kind: "glass_broken", Members: to, About: journal.Ref{Kind: KindGlass, ID: b.ID}, Path: "/admin/break-glass"}); err != nil {
+		if err := s.tell(tx, Notice{Kind: NoticeGlass, Members: to, About: journal.Ref{Kind: KindGlass, ID: b.ID}, Path: "/admin/break-glass"}); err != nil {
 			return Glass{}, err
 		}
 		g, _, err := journal.Load[Glass](tx, KindGlass, b.ID)

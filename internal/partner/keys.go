@@ -80,8 +80,34 @@ func (s *Service) changeKeys(ctx context.Context, by access.Actor, what string, 
 		if err := fn(tx, m); err != nil {
 			return err
 		}
-		return s.tellOwner(tx, by, m, "member.keys_changed", what, "keys_changed")
+		if err := endProofs(tx, m.Account()); err != nil {
+			return err
+		}
+		return s.tellOwner(tx, by, m, "member.keys_changed", what, NoticeKeys)
 	})
+}
+
+// endProofs ends what signing in proved: from now on there is a key to prove
+// with, or there was one all along.
+func endProofs(tx *journal.Tx, account string) error {
+	ps, err := tx.Privates(privateSession, account)
+	if err != nil {
+		return err
+	}
+	for _, p := range ps {
+		var ses Session
+		if err := json.Unmarshal(p.Doc, &ses); err != nil {
+			return fmt.Errorf("reading a session: %w", err)
+		}
+		if ses.Object != AnyRequest {
+			continue
+		}
+		ses.prove(time.Time{}, "", "", 0)
+		if err := putSessionAt(tx, p.ID, ses, p.Expires); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // tellOwner journals something about a member's keys, marks it to be shown on

@@ -30,7 +30,12 @@ type NewMember struct {
 func MemberRoles() []access.Role { return slices.DeleteFunc(access.Roles(), access.Role.Machine) }
 
 func (m *NewMember) check() error {
-	var f problem.InvalidFields
+	f := m.mistakes()
+	return f.Err()
+}
+
+// mistakes also brings the fields into their form.
+func (m *NewMember) mistakes() (f problem.InvalidFields) {
 	m.Name = clean(m.Name, 120)
 	if m.Name == "" || len(m.Name) > 120 {
 		f.Add("name", "enter the member's name, up to 120 characters")
@@ -58,7 +63,7 @@ func (m *NewMember) check() error {
 			f.Add("zone", "enter a time zone by its name, for example Asia/Jakarta")
 		}
 	}
-	return f.Err()
+	return f
 }
 
 // AddMember invites a person to the actor's own partner and returns the
@@ -85,7 +90,12 @@ func (s *Service) AddMember(ctx context.Context, by access.Actor, n NewMember) (
 		if _, err = Load(tx, n.Partner); err != nil {
 			return err
 		}
-		m, code, err = s.addMember(tx, by, now, n)
+		if administrator(n.Roles) {
+			if err := alone(tx, by, n.Partner, ""); err != nil {
+				return err
+			}
+		}
+		m, code, err = s.addMember(tx, by, now, n, agreed{Shell: by.Shell})
 		return err
 	})
 	return m, code, err
@@ -93,11 +103,14 @@ func (s *Service) AddMember(ctx context.Context, by access.Actor, n NewMember) (
 
 type memberAdded struct {
 	NewMember
+	agreed
 	ID     string `json:"id"`
 	Person string `json:"person,omitempty"`
 }
 
-func (s *Service) addMember(tx *journal.Tx, by access.Actor, now time.Time, n NewMember) (Member, string, error) {
+// personOf returns the account of an address that is known from another
+// partner, "" if it is new here. An address of the partner itself is a Conflict.
+func personOf(tx *journal.Tx, n NewMember) (string, error) {
 	person := ""
 	err := journal.Each(tx, journal.ObjectQuery{Kind: KindMember, Unique: n.Email}, func(m Member, _ journal.Object) error {
 		switch {
@@ -109,6 +122,11 @@ func (s *Service) addMember(tx *journal.Tx, by access.Actor, now time.Time, n Ne
 		}
 		return nil
 	})
+	return person, err
+}
+
+func (s *Service) addMember(tx *journal.Tx, by access.Actor, now time.Time, n NewMember, both agreed) (Member, string, error) {
+	person, err := personOf(tx, n)
 	if err != nil {
 		return Member{}, "", err
 	}
@@ -117,7 +135,7 @@ func (s *Service) addMember(tx *journal.Tx, by access.Actor, now time.Time, n Ne
 		return Member{}, "", err
 	}
 	id := fmt.Sprintf("m%d", seq)
-	e := journal.New("member.added", by, now, memberAdded{n, id, person}, journal.Ref{Kind: KindMember, ID: id}, journal.Ref{Kind: KindPartner, ID: n.Partner})
+	e := journal.New("member.added", by, now, memberAdded{n, both, id, person}, journal.Ref{Kind: KindMember, ID: id}, journal.Ref{Kind: KindPartner, ID: n.Partner})
 	e.Audience = access.Audience{TLP: access.AmberStrict, Origin: n.Partner}
 	if _, err := tx.Append(e); err != nil {
 		return Member{}, "", err
@@ -238,28 +256,47 @@ func (s *Service) Invite(ctx context.Context, by access.Actor, id string) (strin
 		if err != nil {
 			return "", err
 		}
-		if m.Disabled {
-			return "", problem.New(problem.Conflict, "this member is disabled", "enable the member first, or invite the person anew")
-		}
-		if m.Enrolled && m.Person != "" {
-			return "", problem.New(problem.Conflict, "this member's account belongs to another partner", "ask an administrator there for the way back in")
-		}
-		if m.ID == by.Member {
-			return "", problem.New(problem.Conflict, "you are signed in, so you need no way back in", "change your keys on the page Your keys")
-		}
-		if err := deleteOwned(tx, privateCode, m.ID); err != nil {
-			return "", err
-		}
-		if err := s.memberEntry(tx, by, m, "member.invited", nil); err != nil {
-			return "", err
-		}
-		if m.Enrolled {
-			if err := s.tellOwner(tx, by, m, "member.keys_changed", "way_back", "keys_changed"); err != nil {
+		if administrator(m.Roles) {
+			if err := alone(tx, by, m.Partner, m.ID); err != nil {
 				return "", err
 			}
 		}
-		return issue(tx, codeDoc{Member: m.ID, Purpose: purposeFirst}, now.Add(s.o.CodeLife))
+		return s.invite(tx, by, m, agreed{Shell: by.Shell})
 	})
+}
+
+// invitable refuses a new one-time code where none is of use.
+func invitable(by access.Actor, m Member) error {
+	switch {
+	case m.Disabled:
+		return problem.New(problem.Conflict, "this member is disabled", "enable the member first, or invite the person anew")
+	case m.Enrolled && m.Person != "":
+		return problem.New(problem.Conflict, "this member's account belongs to another partner", "ask an administrator there for the way back in")
+	case m.ID == by.Member:
+		return problem.New(problem.Conflict, "you are signed in, so you need no way back in", "change your keys on the page Your keys")
+	}
+	return nil
+}
+
+func (s *Service) invite(tx *journal.Tx, by access.Actor, m Member, both agreed) (string, error) {
+	if err := invitable(by, m); err != nil {
+		return "", err
+	}
+	if err := deleteOwned(tx, privateCode, m.ID); err != nil {
+		return "", err
+	}
+	if err := s.memberEntry(tx, by, m, "member.invited", both); err != nil {
+		return "", err
+	}
+	if m.Enrolled {
+		if err := s.tellOwner(tx, by, m, "member.keys_changed", "way_back", NoticeKeys); err != nil {
+			return "", err
+		}
+		if err := s.tellAdministrators(tx, by, m, NoticeWayBack); err != nil {
+			return "", err
+		}
+	}
+	return issue(tx, codeDoc{Member: m.ID, Purpose: purposeFirst}, s.o.Now().Add(s.o.CodeLife))
 }
 
 // ownMember loads a member of the actor's own partner; one of another is not
@@ -311,18 +348,27 @@ type Change struct {
 	Edges   bool          `json:"edges,omitempty"`
 }
 
-// ChangeMember changes a member. The last administrator who can act stays.
+// check refuses roles that no member can have.
+func (c Change) check() error {
+	for _, r := range c.Roles {
+		if !slices.Contains(access.Roles(), r) || r.Machine() {
+			return problem.Newf(problem.Invalid, "%q is not a member's role", r).WithFix("choose from administrator, officer, analyst, approver, reviewer, observer and operator")
+		}
+	}
+	if c.Roles != nil && len(c.Roles) == 0 {
+		return problem.New(problem.Invalid, "a member has at least one role", "choose one, or disable the member")
+	}
+	return nil
+}
+
+// ChangeMember changes a member. The last administrator who can act stays. What
+// makes someone administrator, or takes it away, takes two people: AskToChange.
 func (s *Service) ChangeMember(ctx context.Context, by access.Actor, id string, c Change) (Member, error) {
 	if err := access.Allow(by, access.ManageMembers, s.o.Now()); err != nil {
 		return Member{}, err
 	}
-	for _, r := range c.Roles {
-		if !slices.Contains(access.Roles(), r) || r.Machine() {
-			return Member{}, problem.Newf(problem.Invalid, "%q is not a member's role", r).WithFix("choose from administrator, officer, analyst, approver, reviewer, observer and operator")
-		}
-	}
-	if c.Roles != nil && len(c.Roles) == 0 {
-		return Member{}, problem.New(problem.Invalid, "a member has at least one role", "choose one, or disable the member")
+	if err := c.check(); err != nil {
+		return Member{}, err
 	}
 	now := s.o.Now()
 	return journal.Do(ctx, s.o.Log, by, "member.change", now, func(tx *journal.Tx) (Member, error) {
@@ -330,34 +376,70 @@ func (s *Service) ChangeMember(ctx context.Context, by access.Actor, id string, 
 		if err != nil {
 			return m, err
 		}
-		loses := c.Disable || (c.Roles != nil && !slices.Contains(c.Roles, access.Administrator))
-		if loses && slices.Contains(m.Roles, access.Administrator) && !m.Disabled {
-			others := 0
-			err := journal.Each(tx, journal.ObjectQuery{Kind: KindMember, Partner: m.Partner}, func(o Member, _ journal.Object) error {
-				// Who only was invited cannot act yet, and may never.
-				if o.ID != m.ID && !o.Disabled && (o.Enrolled || !m.Enrolled) && slices.Contains(o.Roles, access.Administrator) {
-					others++
-				}
-				return nil
-			})
-			if err != nil {
-				return m, err
-			}
-			if others == 0 {
-				return m, problem.Of(problem.Conflict, problem.Say("%s is the last administrator of this partner", m.Name), problem.Say("make someone else administrator first"))
-			}
-		}
-		if err := s.memberEntry(tx, by, m, "member.changed", c); err != nil {
+		if err := s.last(tx, m, c); err != nil {
 			return m, err
 		}
-		if c.Disable {
-			if err := s.endAll(tx, by, m, c.Edges); err != nil {
+		if m.TakesTwo(c) {
+			if err := alone(tx, by, m.Partner, m.ID); err != nil {
 				return m, err
 			}
+		}
+		if err := s.change(tx, by, m, c, agreed{Shell: by.Shell}); err != nil {
+			return m, err
 		}
 		m, _, err = journal.Load[Member](tx, KindMember, id)
 		return m, err
 	})
+}
+
+// last refuses a change that would leave a partner without an administrator.
+func (s *Service) last(tx *journal.Tx, m Member, c Change) error {
+	loses := c.Disable || (c.Roles != nil && !administrator(c.Roles))
+	if !loses || !administrator(m.Roles) || m.Disabled {
+		return nil
+	}
+	others := 0
+	err := journal.Each(tx, journal.ObjectQuery{Kind: KindMember, Partner: m.Partner}, func(o Member, _ journal.Object) error {
+		// Who only was invited cannot act yet, and may never.
+		if o.ID != m.ID && !o.Disabled && (o.Enrolled || !m.Enrolled) && administrator(o.Roles) {
+			others++
+		}
+		return nil
+	})
+	if err == nil && others == 0 {
+		return problem.Of(problem.Conflict, problem.Say("%s is the last administrator of this partner", m.Name), problem.Say("make someone else administrator first"))
+	}
+	return err
+}
+
+type memberChanged struct {
+	Change
+	agreed
+}
+
+// change writes a change down, does it, and tells whom it concerns.
+func (s *Service) change(tx *journal.Tx, by access.Actor, m Member, c Change, both agreed) error {
+	if err := s.last(tx, m, c); err != nil {
+		return err
+	}
+	if err := s.memberEntry(tx, by, m, "member.changed", memberChanged{c, both}); err != nil {
+		return err
+	}
+	if c.Disable {
+		if err := s.endAll(tx, by, m, c.Edges); err != nil {
+			return err
+		}
+	}
+	about := journal.Ref{Kind: KindMember, ID: m.ID}
+	if m.TakesTwo(c) || c.Disable && administrator(m.Roles) && m.Enrolled {
+		if err := s.tellAdministrators(tx, by, m, NoticeAdmin); err != nil {
+			return err
+		}
+	}
+	if c.Disable || !m.Enrolled || m.ID == by.Member || c.Roles == nil {
+		return nil
+	}
+	return s.tell(tx, Notice{Kind: NoticeRoles, Members: []string{m.ID}, About: about, Path: "/settings/profile"})
 }
 
 // endAll ends all that lets a member act.

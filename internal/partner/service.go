@@ -49,11 +49,24 @@ type Options struct {
 
 // Notice is something that members are to be told of.
 type Notice struct {
-	Kind    string      // "keys_changed", "odd_sign_in", "glass_broken" or "request_made"
+	Kind    string      // of the list below
 	Members []string    // IDs of whom to tell
 	About   journal.Ref // the member whose keys these are, the broken glass, or the request
 	Path    string      // of the page that says more
 }
+
+// Kinds of notices.
+const (
+	NoticeKeys      = "keys_changed"     // one's keys were changed
+	NoticeSignIn    = "odd_sign_in"      // one signed in from a browser not seen before
+	NoticeRecovery  = "recovery_used"    // one signed in with a recovery code
+	NoticeRoles     = "roles_changed"    // one's roles were changed
+	NoticeGlass     = "glass_broken"     // somebody reads beyond their scope
+	NoticeRequest   = "request_made"     // a colleague asks for a second person
+	NoticeAdmin     = "admin_changed"    // somebody was made administrator, is none any more, or was disabled
+	NoticeWayBack   = "way_back"         // a new one-time code was made for somebody who had keys
+	NoticeRecovered = "member_recovered" // somebody at the partner used a recovery code
+)
 
 // Service is the directory. Its methods may be called concurrently, but
 // SetPublicURL, which comes before all others.
@@ -197,17 +210,21 @@ func (s *Service) Add(ctx context.Context, by access.Actor, n NewPartner) (Partn
 			return Partner{}, problem.Newf(problem.Conflict, "%s has %d administrators, and two of them decide", by.Partner, len(admins)).
 				WithFix("one asks for it on the page Partners, and another confirms it there")
 		}
-		return add(tx, by, now, partnerAdded{NewPartner: n, Shell: true}, "")
+		return add(tx, by, now, partnerAdded{NewPartner: n, agreed: agreed{Shell: true}}, "")
 	})
 }
 
-// partnerAdded says who the two people were: First and who wrote the entry, or
-// the operator's shell for both.
-type partnerAdded struct {
-	NewPartner
+// agreed says who the two people were: First and who wrote the entry, or the
+// operator's shell for both. The zero value is for what takes one.
+type agreed struct {
 	First   string `json:"first,omitempty"`   // member who asked
 	Request string `json:"request,omitempty"` // by which they asked
 	Shell   bool   `json:"shell,omitempty"`
+}
+
+type partnerAdded struct {
+	NewPartner
+	agreed
 }
 
 // free refuses the short name of a partner that is there.
@@ -252,10 +269,10 @@ func (s *Service) First(ctx context.Context, n NewPartner, m NewMember) (Partner
 	err := s.o.Log.Update(ctx, func(tx *journal.Tx) error {
 		by := access.Actor{Partner: n.ID, Name: "operator's shell", Shell: true}
 		var err error
-		if p, err = add(tx, by, now, partnerAdded{NewPartner: n, Shell: true}, ""); err != nil {
+		if p, err = add(tx, by, now, partnerAdded{NewPartner: n, agreed: agreed{Shell: true}}, ""); err != nil {
 			return err
 		}
-		mem, code, err = s.addMember(tx, by, now, m)
+		mem, code, err = s.addMember(tx, by, now, m, agreed{Shell: true})
 		return err
 	})
 	return p, mem, code, err

@@ -23,8 +23,10 @@ type Session struct {
 	Began   time.Time     `json:"began"`
 	Seen    time.Time     `json:"seen"`
 	StepUp  time.Time     `json:"step_up,omitzero"`
-	For     access.Action `json:"for,omitempty"` // what the step-up was for
-	How     string        `json:"how,omitempty"` // passkey, password, recovery, oidc, invitation or demo
+	For     access.Action `json:"for,omitempty"`    // what the step-up was for
+	Object  string        `json:"object,omitempty"` // and the very request: see Request; AnyRequest for none in particular
+	Until   time.Time     `json:"until,omitzero"`   // end of the step-up
+	How     string        `json:"how,omitempty"`    // passkey, password, recovery, oidc, invitation or demo
 	Browser string        `json:"browser,omitempty"`
 }
 
@@ -72,17 +74,22 @@ func (s *Service) begin(tx *journal.Tx, m Member, c Client, how string, prove ac
 		return out, err
 	}
 	if (!known && !first) || how == byRecovery {
-		what := "browser"
+		by := access.Actor{Partner: m.Partner, Member: m.ID}
+		what, notice := "browser", NoticeSignIn
 		if how == byRecovery {
-			what = byRecovery
+			what, notice = byRecovery, NoticeRecovery
+			// The member's administrators know whom to ask whether it was them.
+			if err := s.tellAdministrators(tx, by, m, NoticeRecovered); err != nil {
+				return out, err
+			}
 		}
-		if err := s.tellOwner(tx, access.Actor{Partner: m.Partner, Member: m.ID}, m, "member.signed_in", what, "odd_sign_in"); err != nil {
+		if err := s.tellOwner(tx, by, m, "member.signed_in", what, notice); err != nil {
 			return out, err
 		}
 	}
 	ses := Session{Account: m.Account(), Member: m.ID, Began: now, Seen: now, How: how, Browser: browser(c.Agent)}
 	if prove != "" {
-		ses.StepUp, ses.For = now, prove
+		ses.prove(now, prove, AnyRequest, access.StepUpFresh)
 	}
 	return out, putSession(tx, out.Key, ses, now.Add(s.o.SessionMax))
 }
@@ -178,7 +185,10 @@ func (s *Service) acting(r journal.StoreReader, ses Session) (access.Actor, Memb
 	}
 	a := access.Actor{
 		Partner: pa.ID, Kind: pa.Kind, Country: pa.Country, Member: m.ID, Name: m.Name,
-		Roles: m.Roles, StepUp: ses.StepUp, For: ses.For,
+		Roles: m.Roles,
+	}
+	if ses.For == access.AnyAction || ses.Object == AnyRequest && s.o.Now().Before(ses.Until) {
+		a.StepUp, a.For = ses.StepUp, ses.For
 	}
 	a.Glass, err = s.glass(r, m.ID)
 	return a, m, err
@@ -188,19 +198,42 @@ func (s *Service) acting(r journal.StoreReader, ses Session) (access.Actor, Memb
 const seenEvery = time.Minute
 
 // BySession returns who is signed in with this key, and that member. It counts
-// as use: the idle time begins anew.
+// as use: the idle time begins anew. A step-up for one request is not in what it
+// returns: ByRequest.
 func (s *Service) BySession(ctx context.Context, key string) (access.Actor, Member, error) {
-	return s.bySession(ctx, key, true)
+	a, m, _, err := s.bySession(ctx, key, true)
+	return a, m, err
+}
+
+// ByRequest is BySession for a request that may have been proved: object says
+// which it is. A proof that was for this very request is in what it returns,
+// and is used up by that, whatever becomes of the request.
+func (s *Service) ByRequest(ctx context.Context, key string, object func() string) (access.Actor, Member, error) {
+	a, m, ses, err := s.bySession(ctx, key, true)
+	if err != nil || !ses.waits(s.o.Now()) || ses.Object != object() {
+		return a, m, err
+	}
+	err = s.changeSession(ctx, key, func(_ *journal.Tx, ses *Session) error {
+		if ses.waits(s.o.Now()) && ses.Object == object() { // another request may have used it since
+			a.StepUp, a.For = ses.StepUp, ses.For
+			ses.prove(time.Time{}, "", "", 0)
+		}
+		return nil
+	})
+	if err != nil {
+		return access.Actor{}, Member{}, err
+	}
+	return a, m, nil
 }
 
 // Alive is BySession for what a page does by itself: event streams and the
 // regions that they refresh do not keep an unused session open.
 func (s *Service) Alive(ctx context.Context, key string) (access.Actor, Member, error) {
-	return s.bySession(ctx, key, false)
+	a, m, _, err := s.bySession(ctx, key, false)
+	return a, m, err
 }
 
-func (s *Service) bySession(ctx context.Context, key string, use bool) (a access.Actor, m Member, err error) {
-	var ses Session
+func (s *Service) bySession(ctx context.Context, key string, use bool) (a access.Actor, m Member, ses Session, err error) {
 	err = s.o.Log.View(ctx, func(r journal.StoreReader) error {
 		if ses, err = s.readSession(r, key); err != nil {
 			return err
@@ -209,7 +242,7 @@ func (s *Service) bySession(ctx context.Context, key string, use bool) (a access
 		return err
 	})
 	if err != nil {
-		return access.Actor{}, Member{}, err
+		return access.Actor{}, Member{}, Session{}, err
 	}
 	if now := s.o.Now().UTC(); use && now.Sub(ses.Seen) > seenEvery {
 		err = s.changeSession(ctx, key, func(_ *journal.Tx, ses *Session) error {
@@ -217,10 +250,10 @@ func (s *Service) bySession(ctx context.Context, key string, use bool) (a access
 			return nil
 		})
 		if problem.KindOf(err) == problem.SignIn {
-			return access.Actor{}, m, errSession
+			return access.Actor{}, m, Session{}, errSession
 		}
 	}
-	return a, m, err
+	return a, m, ses, err
 }
 
 // changeSession alters a session that is not over, in one transaction: one
@@ -293,7 +326,8 @@ func (s *Service) Switch(ctx context.Context, key, member string) (string, error
 		if !slices.ContainsFunc(all, func(m Member) bool { return m.ID == member }) {
 			return problem.New(problem.NotFound, "you are not a member there", "choose one of the partners that the page lists")
 		}
-		ses.Member, ses.StepUp, ses.For, ses.Seen = member, time.Time{}, "", s.o.Now().UTC()
+		ses.Member, ses.Seen = member, s.o.Now().UTC()
+		ses.prove(time.Time{}, "", "", 0)
 		if err := tx.DeletePrivate(privateSession, hashSecret(key)); err != nil {
 			return err
 		}

@@ -3,6 +3,8 @@ package partner_test
 import (
 	"fmt"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -196,37 +198,85 @@ func TestWrongAttemptsAreCounted(t *testing.T) {
 	d.want("another address", wrong("other@nusa.example", "203.0.113.10"), problem.Invalid)
 }
 
-// TestStepUp: a proof of presence is fresh, for one session and for one action.
+// TestStepUp: a proof of presence is fresh, for one session, one action and one
+// request, once.
 func TestStepUp(t *testing.T) {
 	d := open(t)
 	seed, key := d.enrol(d.code, password)
 	const do = access.ManageMembers
-	may := func(key string, do access.Action) error {
+	eko, budi := partner.RequestOf("POST", "/admin/members/m2", "do=disable"), partner.RequestOf("POST", "/admin/members/m3", "do=disable")
+	may := func(key string, do access.Action, object string) error {
 		t.Helper()
-		a, _, err := d.s.BySession(background, key)
+		a, _, err := d.s.ByRequest(background, key, func() string { return object })
 		d.ok(err)
 		return access.Allow(a, do, d.clock.now())
 	}
-	d.want("right after signing in", may(key, do), problem.StepUp)
-	d.want("with a wrong code", d.s.StepUpCode(background, key, do, "000000"), problem.Invalid)
+	d.want("right after signing in", may(key, do, eko), problem.StepUp)
+	d.want("with a wrong code", d.s.StepUpCode(background, key, do, eko, "000000"), problem.Invalid)
 	code := d.shows(seed, d.clock.now())
-	d.want("with a right code", d.s.StepUpCode(background, key, do, code), "")
-	d.want("with the same code again", d.s.StepUpCode(background, key, do, code), problem.Invalid)
-	d.want("after it", may(key, do), "")
-	d.want("for another action", may(key, access.ManageTokens), problem.StepUp)
+	d.want("with a right code", d.s.StepUpCode(background, key, do, eko, code), "")
+	d.want("with the same code again", d.s.StepUpCode(background, key, do, eko, code), problem.Invalid)
+	d.want("for another member", may(key, do, budi), problem.StepUp)
+	d.want("by what names no request", func() error { a, _, _ := d.s.BySession(background, key); return access.Allow(a, do, d.clock.now()) }(), problem.StepUp)
+	d.want("for what was shown", may(key, do, eko), "")
+	d.want("for what was shown, twice", may(key, do, eko), problem.StepUp)
+
+	prove := func() {
+		t.Helper()
+		d.clock.pass(30 * time.Second)
+		d.ok(d.s.StepUpCode(background, key, do, eko, d.shows(seed, d.clock.now())))
+	}
+	prove()
+	d.want("for another action", may(key, access.ManageTokens, eko), problem.StepUp)
+	d.want("after it was spent on another action", may(key, do, eko), problem.StepUp)
+	prove()
 	d.clock.pass(30 * time.Second)
 	other, err := d.s.SignIn(background, email, password, d.shows(seed, d.clock.now()), partner.Client{})
 	d.ok(err)
-	d.want("in another session", may(other.Key, do), problem.StepUp)
-	d.clock.pass(access.StepUpFresh)
-	d.want("five minutes later", may(key, do), problem.StepUp)
-	d.want("with no session", d.s.StepUpCode(background, "", do, code), problem.SignIn)
-	d.want("for what needs none", d.s.StepUpCode(background, key, access.ReadIncidents, code), problem.Invalid)
-	for range 5 {
-		d.want("wrong again", d.s.StepUpCode(background, key, do, "000000"), problem.Invalid)
+	d.want("in another session", may(other.Key, do, eko), problem.StepUp)
+	d.clock.pass(30 * time.Second)
+	d.want("a minute later", may(key, do, eko), problem.StepUp)
+	d.want("with no session", d.s.StepUpCode(background, "", do, eko, code), problem.SignIn)
+	d.want("for what needs none", d.s.StepUpCode(background, key, access.ReadIncidents, eko, code), problem.Invalid)
+
+	// Of two requests at the same time one has the proof.
+	prove()
+	var wg sync.WaitGroup
+	var had atomic.Int32
+	for range 8 {
+		wg.Go(func() {
+			if a, _, err := d.s.ByRequest(background, key, func() string { return eko }); err == nil && access.Allow(a, do, d.clock.now()) == nil {
+				had.Add(1)
+			}
+		})
+	}
+	wg.Wait()
+	if had.Load() != 1 {
+		t.Errorf("%d requests had one proof", had.Load())
+	}
+	for range 3 { // with the two above
+		d.want("wrong again", d.s.StepUpCode(background, key, do, eko, "000000"), problem.Invalid)
 	}
 	d.clock.pass(30 * time.Second)
-	d.want("right after five wrong ones", d.s.StepUpCode(background, key, do, d.shows(seed, d.clock.now())), problem.Busy)
+	d.want("right after five wrong ones", d.s.StepUpCode(background, key, do, eko, d.shows(seed, d.clock.now())), problem.Busy)
+}
+
+// TestFirstKeyEndsTheProof: signing in without a key of one's own lets one add
+// the first, and not a second.
+func TestFirstKeyEndsTheProof(t *testing.T) {
+	d := open(t)
+	_, key := d.enrol(d.code, password)
+	may := func() error {
+		a, _, err := d.s.BySession(background, key)
+		d.ok(err)
+		return access.Allow(a, access.ChangeKeys, d.clock.now())
+	}
+	d.want("with the invitation", may(), "")
+	a, _, err := d.s.BySession(background, key)
+	d.ok(err)
+	_, err = d.s.NewRecovery(background, a)
+	d.ok(err)
+	d.want("after a key was changed", may(), problem.StepUp)
 }
 
 func TestSessions(t *testing.T) {

@@ -21,12 +21,25 @@ func newLensa() partner.NewPartner {
 // all.
 func (d *desk) admin(p partner.Partner, name string) access.Actor {
 	d.t.Helper()
-	shell := partner.Shell(p)
-	_, code, err := d.s.AddMember(background, shell, partner.NewMember{Partner: p.ID, Name: name, Email: strings.ToLower(name) + "@" + p.ID + ".example", Roles: []access.Role{access.Administrator}})
-	d.ok(err)
+	n := partner.NewMember{Partner: p.ID, Name: name, Email: strings.ToLower(name) + "@" + p.ID + ".example", Roles: []access.Role{access.Administrator}}
+	var code string
+	if two := d.admins[p.ID]; len(two) < 2 {
+		var err error
+		_, code, err = d.s.AddMember(background, partner.Shell(p), n)
+		d.ok(err)
+	} else {
+		q, err := d.s.AskForMember(background, d.fresh(two[0]), n, why)
+		d.ok(err)
+		_, code, err = d.s.Confirm(background, d.fresh(two[1]), q.ID)
+		d.ok(err)
+	}
 	_, key := d.enrol(code, "a short sentence is good")
 	a, _, err := d.s.BySession(background, key)
 	d.ok(err)
+	if d.admins == nil {
+		d.admins = map[string][]access.Actor{}
+	}
+	d.admins[p.ID] = append(d.admins[p.ID], a)
 	return d.fresh(a)
 }
 
@@ -73,18 +86,18 @@ func TestTwoPeopleAddAPartner(t *testing.T) {
 	}
 	_, err = d.s.AskToAdd(background, citra, newLensa(), why)
 	d.want("asked twice", err, problem.Conflict)
-	_, err = d.s.Confirm(background, bima, q.ID)
+	_, _, err = d.s.Confirm(background, bima, q.ID)
 	d.want("confirmed by who asked", err, problem.Denied)
-	_, err = d.s.Confirm(background, machine, q.ID)
+	_, _, err = d.s.Confirm(background, machine, q.ID)
 	d.want("confirmed by a machine", err, problem.Denied)
 	stranger := d.admin(warga, "Dewi")
-	_, err = d.s.Confirm(background, stranger, q.ID)
+	_, _, err = d.s.Confirm(background, stranger, q.ID)
 	d.want("confirmed at another partner", err, problem.NotFound)
 	_, err = d.s.Request(background, stranger, q.ID)
 	d.want("read at another partner", err, problem.NotFound)
 	other := citra
 	other.For = access.AddPartner
-	_, err = d.s.Confirm(background, other, q.ID)
+	_, _, err = d.s.Confirm(background, other, q.ID)
 	d.want("presence for another action", err, problem.StepUp)
 
 	seen, err := d.s.Request(background, citra, q.ID)
@@ -92,7 +105,7 @@ func TestTwoPeopleAddAPartner(t *testing.T) {
 	if seen.Why != why || seen.Add.Name != "Lensa" || !seen.Until.Equal(q.At.Add(30*time.Minute)) {
 		t.Errorf("the second person sees %+v", seen)
 	}
-	q, err = d.s.Confirm(background, citra, q.ID)
+	q, _, err = d.s.Confirm(background, citra, q.ID)
 	d.ok(err)
 	if q.State(d.clock.now()) != partner.RequestConfirmed || q.By != citra.Member {
 		t.Errorf("confirmed: %+v", q)
@@ -100,7 +113,7 @@ func TestTwoPeopleAddAPartner(t *testing.T) {
 	if p, err := d.s.Get(background, bima, "lensa"); err != nil || p.AddedBy != d.nusa.ID {
 		t.Errorf("partner %+v, %v", p, err)
 	}
-	_, err = d.s.Confirm(background, citra, q.ID)
+	_, _, err = d.s.Confirm(background, citra, q.ID)
 	d.want("confirmed twice", err, problem.Conflict)
 	_, err = d.s.Refuse(background, bima, q.ID)
 	d.want("refused when done", err, problem.Conflict)
@@ -148,13 +161,13 @@ func TestRequestsEnd(t *testing.T) {
 		d.clock.at = d.clock.at.Add(time.Second)
 		_, err := d.s.Refuse(background, d.fresh(bima), q.ID) // taken back by who asked
 		d.ok(err)
-		_, err = d.s.Confirm(background, d.fresh(citra), q.ID)
+		_, _, err = d.s.Confirm(background, d.fresh(citra), q.ID)
 		d.want("confirmed after it was refused", err, problem.Conflict)
 	}
 	late := ask(newLensa())
 	list, err := d.s.Requests(background, citra)
 	d.ok(err)
-	if len(list) != 13 || list[0].ID != late.ID || list[12].ID != "r1" {
+	if len(list) != 14 || list[0].ID != late.ID || list[13].ID != "r1" {
 		t.Errorf("%d requests, first %+v", len(list), list[0])
 	}
 	d.clock.at = late.Until.Add(-time.Millisecond)
@@ -162,21 +175,26 @@ func TestRequestsEnd(t *testing.T) {
 		t.Error("lapsed too early")
 	}
 	d.clock.at = late.Until
-	_, err = d.s.Confirm(background, d.fresh(citra), late.ID)
+	_, _, err = d.s.Confirm(background, d.fresh(citra), late.ID)
 	d.want("late", err, problem.Conflict)
 	_, err = d.s.Refuse(background, d.fresh(citra), late.ID)
 	d.want("refused late", err, problem.Conflict)
 
 	// Something changed meanwhile.
 	two := ask(newLensa())
-	_, err = d.s.ChangeMember(background, d.fresh(dewi), bima.Member, partner.Change{Roles: []access.Role{access.Officer}})
-	d.ok(err)
-	_, err = d.s.Confirm(background, d.fresh(citra), two.ID)
+	role := func(r access.Role) {
+		t.Helper()
+		q, err := d.s.AskToChange(background, d.fresh(dewi), bima.Member, partner.Change{Roles: []access.Role{r}}, why)
+		d.ok(err)
+		_, _, err = d.s.Confirm(background, d.fresh(citra), q.ID)
+		d.ok(err)
+	}
+	role(access.Officer)
+	_, _, err = d.s.Confirm(background, d.fresh(citra), two.ID)
 	d.want("confirmed when who asked is no administrator any more", err, problem.Conflict)
-	_, err = d.s.ChangeMember(background, d.fresh(dewi), bima.Member, partner.Change{Roles: []access.Role{access.Administrator}})
-	d.ok(err)
+	role(access.Administrator)
 	lensa, err := d.s.Add(background, access.Actor{Partner: "lonely", Kind: access.Research, Shell: true, Roles: []access.Role{access.Administrator}}, newLensa())
 	d.ok(err)
-	_, err = d.s.Confirm(background, d.fresh(citra), two.ID)
+	_, _, err = d.s.Confirm(background, d.fresh(citra), two.ID)
 	d.want("confirmed when "+lensa.ID+" was added meanwhile", err, problem.Conflict)
 }

@@ -6,12 +6,14 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/pquerna/otp/totp"
 
 	"github.com/siaga-crp/siaga/internal/access"
+	"github.com/siaga-crp/siaga/internal/app"
 	"github.com/siaga-crp/siaga/internal/partner"
 )
 
@@ -131,7 +133,8 @@ func TestBreakGlass(t *testing.T) {
 
 // A form that needs presence comes back whole after it, without a script too.
 func TestStepUpSendsTheFormOn(t *testing.T) {
-	w := newWorld(t)
+	var off atomic.Int64 // the node's clock is ahead of the machine's
+	w := newWorldWith(t, func(o *app.Options) { o.Now = func() time.Time { return time.Now().Add(time.Duration(off.Load())) } })
 	ctx := t.Context()
 	shell := access.Actor{Partner: "nusa", Shell: true, Roles: []access.Role{access.Administrator}}
 	_, code, err := w.node.Partners.AddMember(ctx, shell, partner.NewMember{Partner: "nusa", Name: "Hana", Email: "hana@nusa.example", Roles: []access.Role{access.Administrator}})
@@ -163,7 +166,35 @@ func TestStepUpSendsTheFormOn(t *testing.T) {
 	if p = w.post("hana", "/step-up", form); p.status != http.StatusOK || p.path != "/admin/members" || !strings.Contains(p.body, "/first/") {
 		t.Fatalf("with the right one: %d at %s", p.status, p.path)
 	}
-	// It is for this action alone.
+	// It is for this action and this form alone, and for once.
+	again := url.Values{"_key": {"s3"}, "name": {"Joko"}, "email": {"joko@nusa.example"}, "roles": {"officer"}}
+	if p = w.post("hana", "/admin/members", again); p.status != http.StatusForbidden {
+		t.Errorf("another member with the same proof: %d", p.status)
+	}
+	on := url.Values{}
+	for _, n := range p.all("input", "name") {
+		if attr(n, "type") == "hidden" {
+			on.Add(attr(n, "name"), attr(n, "value"))
+		}
+	}
+	off.Store(int64(30 * time.Second))
+	on.Set("_code", onetime(t, en.Secret, 30*time.Second))
+	// Who touches for Joko and sends another form has proved nothing for that.
+	w.browser["hana"].CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	if p = w.post("hana", "/step-up", on); p.status != http.StatusTemporaryRedirect {
+		t.Fatalf("the proof was not taken: %d", p.status)
+	}
+	w.browser["hana"].CheckRedirect = nil
+	other := url.Values{"_key": {"s4"}, "name": {"Kiki"}, "email": {"kiki@nusa.example"}, "roles": {"officer"}}
+	if p = w.post("hana", "/admin/members", other); p.status != http.StatusForbidden {
+		t.Errorf("another form with a proof for Joko's: %d", p.status)
+	}
+	if p = w.post("hana", "/admin/members", again); p.status != http.StatusOK || !strings.Contains(p.body, "/first/") {
+		t.Errorf("the form that was proved: %d", p.status)
+	}
+	if p = w.post("hana", "/admin/members", again); p.status != http.StatusForbidden {
+		t.Errorf("the same form again: %d", p.status)
+	}
 	if p = w.post("hana", "/admin/tokens", url.Values{"_key": {"s2"}, "roles": {"officer"}}); p.status != http.StatusForbidden {
 		t.Errorf("another action: %d", p.status)
 	}

@@ -253,10 +253,12 @@ func (f *Frame) memberRow(m partner.MemberInfo) memberRow {
 type membersPage struct {
 	*Frame
 	form
-	Members []memberRow
-	In      partner.NewMember
-	Roles   []access.Role
-	Link    string // of the invitation just made; shown this once
+	Members  []memberRow
+	Requests []requestRow
+	In       partner.NewMember
+	Why      string
+	Roles    []access.Role
+	Link     string // of the invitation just made; shown this once
 }
 
 func (s *Site) members(w http.ResponseWriter, r *http.Request, f *Frame) error {
@@ -264,6 +266,10 @@ func (s *Site) members(w http.ResponseWriter, r *http.Request, f *Frame) error {
 }
 
 func (s *Site) membersForm(w http.ResponseWriter, r *http.Request, f *Frame, status int, m form, in partner.NewMember, link string) error {
+	asked, err := s.requestRows(r, f)
+	if err != nil {
+		return err
+	}
 	list, err := s.o.Partners.Roster(r.Context(), f.Me)
 	if err != nil {
 		return err
@@ -272,7 +278,8 @@ func (s *Site) membersForm(w http.ResponseWriter, r *http.Request, f *Frame, sta
 	if len(m.Errors) > 0 {
 		f.Title = f.T("form.title", "Title", f.Title)
 	}
-	page := membersPage{Frame: f, form: m, In: in, Roles: partner.MemberRoles(), Link: link}
+	asked = slices.DeleteFunc(asked, func(q requestRow) bool { return q.What() == partner.AsksPartner })
+	page := membersPage{Frame: f, form: m, Requests: asked, In: in, Why: r.PostForm.Get("reason"), Roles: partner.MemberRoles(), Link: link}
 	for _, i := range list {
 		page.Members = append(page.Members, f.memberRow(i))
 	}
@@ -281,17 +288,25 @@ func (s *Site) membersForm(w http.ResponseWriter, r *http.Request, f *Frame, sta
 
 func (s *Site) membersDo(w http.ResponseWriter, r *http.Request, f *Frame) error {
 	v := r.PostForm
-	in := partner.NewMember{Name: v.Get("name"), Email: v.Get("email"), Language: f.Lang()}
-	for _, role := range v["roles"] {
-		in.Roles = append(in.Roles, access.Role(role))
+	in := partner.NewMember{Name: v.Get("name"), Email: v.Get("email"), Language: f.Lang(), Roles: rolesOf(r)}
+	var q partner.Request
+	var code string
+	var err error
+	if slices.Contains(in.Roles, access.Administrator) { // which two people decide
+		q, err = s.o.Partners.AskForMember(r.Context(), f.Me, in, v.Get("reason"))
+	} else {
+		_, code, err = s.o.Partners.AddMember(r.Context(), f.Me, in)
 	}
-	_, code, err := s.o.Partners.AddMember(r.Context(), f.Me, in)
 	if err != nil {
 		m, ok := f.mistakes(err)
 		if !ok {
 			return err
 		}
 		return s.membersForm(w, r, f, http.StatusUnprocessableEntity, m, in, "")
+	}
+	if q.ID != "" {
+		http.Redirect(w, r, "/admin/requests/"+q.ID+"?sent=request", http.StatusSeeOther)
+		return nil
 	}
 	return s.membersForm(w, r, f, http.StatusOK, form{}, partner.NewMember{}, s.o.PublicURL+"/first/"+code)
 }
@@ -301,9 +316,14 @@ type memberPage struct {
 	form
 	M     memberRow
 	Roles []access.Role
+	In    []access.Role // what the form has
+	Why   string
 	Link  string // of the invitation just made; shown this once
 	Self  bool
 }
+
+// Admin reports whether what is done about this member takes two people.
+func (p memberPage) Admin() bool { return slices.Contains(p.M.Roles, access.Administrator) }
 
 func (s *Site) member(w http.ResponseWriter, r *http.Request, f *Frame) error {
 	return s.memberForm(w, r, f, http.StatusOK, form{}, "")
@@ -322,53 +342,84 @@ func (s *Site) memberForm(w http.ResponseWriter, r *http.Request, f *Frame, stat
 	if len(m.Errors) > 0 {
 		f.Title = f.T("form.title", "Title", f.Title)
 	}
-	return s.render(w, r, status, "member", memberPage{Frame: f, form: m, M: f.memberRow(list[i]), Roles: partner.MemberRoles(), Link: link, Self: list[i].ID == f.Me.Member})
+	in := list[i].Roles
+	if r.PostForm.Has("roles") {
+		in = rolesOf(r)
+	}
+	return s.render(w, r, status, "member", memberPage{
+		Frame: f, form: m, M: f.memberRow(list[i]), Roles: partner.MemberRoles(), In: in, Why: r.PostForm.Get("reason"), Link: link, Self: list[i].ID == f.Me.Member,
+	})
+}
+
+// rolesOf are the roles that the form has.
+func rolesOf(r *http.Request) []access.Role {
+	out := []access.Role{}
+	for _, role := range r.PostForm["roles"] {
+		out = append(out, access.Role(role))
+	}
+	return out
 }
 
 func (s *Site) memberDo(w http.ResponseWriter, r *http.Request, f *Frame) error {
 	ctx, v, id, svc := r.Context(), r.PostForm, r.PathValue("id"), s.o.Partners
+	list, err := svc.Roster(ctx, f.Me)
+	if err != nil {
+		return err
+	}
+	i := slices.IndexFunc(list, func(m partner.MemberInfo) bool { return m.ID == id })
+	if i < 0 {
+		return notFound(f.T("member.none"), f.T("member.none.fix"))
+	}
+	m, to := list[i], "/admin/members/"+id
 	var c partner.Change
-	var sent string
+	var q partner.Request
+	var link string
 	switch v.Get("do") {
 	case "roles":
-		sent, c.Roles = "roles", []access.Role{}
-		for _, role := range v["roles"] {
-			c.Roles = append(c.Roles, access.Role(role))
-		}
+		c.Roles = rolesOf(r)
+		to += "?sent=roles"
 	case "disable":
-		list, err := svc.Roster(ctx, f.Me)
-		if err != nil {
-			return err
+		if m.Enrolled && !sameText(v.Get("typed"), m.Name) {
+			return s.memberForm(w, r, f, http.StatusUnprocessableEntity, form{Errors: []problem.Field{{Name: "typed", Detail: f.T("member.disable.type", "Name", m.Name)}}}, "")
 		}
-		i := slices.IndexFunc(list, func(m partner.MemberInfo) bool { return m.ID == id })
-		if i >= 0 && list[i].Enrolled && !sameText(v.Get("typed"), list[i].Name) {
-			return s.memberForm(w, r, f, http.StatusUnprocessableEntity, form{Errors: []problem.Field{{Name: "typed", Detail: f.T("member.disable.type", "Name", list[i].Name)}}}, "")
-		}
-		sent, c.Disable, c.Edges = "disabled", true, v.Get("edges") == "yes"
+		c.Disable, c.Edges = true, v.Get("edges") == "yes"
+		to += "?sent=disabled"
 	case "enable":
-		sent, c.Enable = "enabled", true
+		c.Enable = true
+		to += "?sent=enabled"
 	case "invite":
-		code, err := svc.Invite(ctx, f.Me, id)
-		if err != nil {
-			return err
+		if slices.Contains(m.Roles, access.Administrator) {
+			q, err = svc.AskForCode(ctx, f.Me, id, v.Get("reason"))
+			break
 		}
-		return s.memberForm(w, r, f, http.StatusOK, form{}, s.o.PublicURL+"/first/"+code)
+		var code string
+		code, err = svc.Invite(ctx, f.Me, id)
+		link = s.o.PublicURL + "/first/" + code
 	case "end_sessions":
-		if _, err := svc.EndMemberSessions(ctx, f.Me, id); err != nil {
-			return err
-		}
-		http.Redirect(w, r, "/admin/members/"+id+"?sent=session_ended", http.StatusSeeOther)
-		return nil
+		_, err = svc.EndMemberSessions(ctx, f.Me, id)
+		to += "?sent=session_ended"
 	default:
 		return problem.New(problem.Invalid, "the form does not say what to do", "go back and press one of its buttons")
 	}
-	if _, err := svc.ChangeMember(ctx, f.Me, id, c); err != nil {
+	switch {
+	case m.TakesTwo(c):
+		q, err = svc.AskToChange(ctx, f.Me, id, c, v.Get("reason"))
+	case c.Roles != nil || c.Disable || c.Enable:
+		_, err = svc.ChangeMember(ctx, f.Me, id, c)
+	}
+	if err != nil {
 		if m, ok := f.mistakes(err); ok {
 			return s.memberForm(w, r, f, http.StatusUnprocessableEntity, m, "")
 		}
 		return err
 	}
-	http.Redirect(w, r, "/admin/members/"+id+"?sent="+sent, http.StatusSeeOther)
+	if link != "" {
+		return s.memberForm(w, r, f, http.StatusOK, form{}, link)
+	}
+	if q.ID != "" {
+		to = "/admin/requests/" + q.ID + "?sent=request"
+	}
+	http.Redirect(w, r, to, http.StatusSeeOther)
 	return nil
 }
 

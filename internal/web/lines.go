@@ -93,6 +93,10 @@ func (f *Frame) line(e journal.Entry, about string) string {
 		if id += "." + b.What; !f.word.has(id) {
 			return e.Type
 		}
+	case "request.made", "request.confirmed", "request.refused": // what was asked for, a partner unless it says so
+		if b.What != "" && b.What != partner.AsksPartner {
+			id += "." + b.What
+		}
 	case "glass.broken":
 		about = b.Object.ID
 	}

@@ -24,6 +24,7 @@ func (s *Site) partners(w http.ResponseWriter, r *http.Request, f *Frame) error 
 	if err != nil {
 		return err
 	}
+	asked = slices.DeleteFunc(asked, func(q requestRow) bool { return q.What() != partner.AsksPartner })
 	f.Section, f.Live, f.Title = "partners", []string{"partner", "request"}, f.T("partners.title")
 	return s.render(w, r, http.StatusOK, "partners", struct {
 		*Frame

@@ -117,11 +117,13 @@ func TestPasskeys(t *testing.T) {
 	b.click(button)
 	b.until("the invitation", `document.querySelector(".banner.ok .mono")?.innerText.includes("/first/") === true`, 5*time.Second)
 	b.shot("members-invited")
-	// The same proof serves the same action for a while, and no other.
+	// The proof was for that alone: the same action on another asks anew.
 	b.open("/admin/members/" + fajar.ID + "?lang=en")
 	b.shot("member")
 	_, err = chromedp.RunResponse(b.ctx, chromedp.Click(chromedp.CSS("button[value=roles]")))
 	b.ok(err)
+	b.until("the step-up for the roles", `document.querySelector("input[name=_for]")?.value === "member.manage"`, 5*time.Second)
+	b.click(button)
 	b.at("/admin/members/" + fajar.ID + "?sent=roles")
 
 	// A second passkey, on another device; the step-up comes with the first.
@@ -136,9 +138,14 @@ func TestPasskeys(t *testing.T) {
 	if n := eval[int](b, `document.querySelectorAll("button[value=remove_passkey]").length`); n != 2 {
 		t.Fatalf("%d passkeys are listed, want 2", n)
 	}
-	b.click("button[value=remove_passkey]")
+	again := func() {
+		b.click("button[value=remove_passkey]")
+		b.until("the step-up for removing", `document.querySelector("input[name=_for]")?.value === "key.change"`, 5*time.Second)
+		b.click(button)
+	}
+	again()
 	b.at("/settings/keys?sent=passkey_removed")
-	b.click("button[value=remove_passkey]")
+	again()
 	b.until("the refusal to remove the last one", `document.body?.innerText.includes("last way to sign in") === true`, 5*time.Second)
 
 	// What the browser sent once is not taken again.

@@ -17,11 +17,13 @@ type requestRow struct {
 	Asked string // name of who asked
 	Ended string // name of who settled it
 	Mine  bool   // the reader asked
+	Says  string // what is asked for, in a sentence
 }
 
 func (f *Frame) requestRow(q partner.Request, names map[string]string) requestRow {
 	return requestRow{
 		Request: q, How: q.State(f.Now), Asked: cmp.Or(names[q.Member], q.Member), Ended: cmp.Or(names[q.By], q.By), Mine: q.Member == f.Me.Member,
+		Says: f.T("request.says."+q.What(), "Name", isolate(q.Name)),
 	}
 }
 
@@ -40,7 +42,7 @@ func (s *Site) requestAsks(ctx context.Context, f *Frame) ([]Ask, error) {
 	var out []Ask
 	for _, q := range list {
 		if q.State(f.Now) == partner.RequestOpen && q.Member != f.Me.Member {
-			out = append(out, Ask{Title: f.T("ask.request", "Name", isolate(q.Add.Name)), Detail: q.Why, Due: q.Until, Href: "/admin/requests/" + q.ID, Verb: f.T("ask.request.do"), Primary: true})
+			out = append(out, Ask{Title: f.T("ask.request", "What", f.T("request.says."+q.What(), "Name", isolate(q.Name))), Detail: q.Why, Due: q.Until, Href: "/admin/requests/" + q.ID, Verb: f.T("ask.request.do"), Primary: true})
 		}
 	}
 	return out, nil
@@ -66,20 +68,51 @@ func (s *Site) requestRows(r *http.Request, f *Frame) ([]requestRow, error) {
 	return out, nil
 }
 
+type requestPage struct {
+	*Frame
+	Q         requestRow
+	Group     string        // "partner" or "member"
+	Says      string        // what is asked for, in a sentence
+	Had, Gets []access.Role // of a member, now and then
+	Link      string        // of the invitation just made; shown this once
+}
+
 func (s *Site) request(w http.ResponseWriter, r *http.Request, f *Frame) error {
 	q, err := s.o.Partners.Request(r.Context(), f.Me, r.PathValue("id"))
 	if err != nil {
 		return err
 	}
-	names, err := s.memberNames(r, f)
+	return s.requestForm(w, r, f, q, "")
+}
+
+func (s *Site) requestForm(w http.ResponseWriter, r *http.Request, f *Frame, q partner.Request, link string) error {
+	ms, err := s.o.Partners.Members(r.Context(), f.Me)
 	if err != nil {
 		return err
 	}
-	f.Section, f.Live, f.Title = "partners", []string{"request:" + q.ID}, f.T("request.title")
-	return s.render(w, r, http.StatusOK, "request", struct {
-		*Frame
-		Q requestRow
-	}{f, f.requestRow(q, names)})
+	names := make(map[string]string, len(ms))
+	page := requestPage{Frame: f, Group: "member", Link: link}
+	for _, m := range ms {
+		names[m.ID] = m.Name
+		if m.ID == q.Of && q.State(f.Now) == partner.RequestOpen {
+			page.Had = m.Roles
+		}
+	}
+	switch {
+	case q.What() == partner.AsksPartner:
+		page.Group = "partner"
+	case q.New != nil:
+		page.Gets = q.New.Roles
+	case q.Change != nil:
+		page.Gets = q.Change.Roles
+	}
+	page.Q = f.requestRow(q, names)
+	page.Says = page.Q.Says
+	f.Section, f.Live, f.Title = "more", []string{"request:" + q.ID}, f.T("request.title."+page.Group)
+	if page.Group == "partner" {
+		f.Section = "partners"
+	}
+	return s.render(w, r, http.StatusOK, "request", page)
 }
 
 func (s *Site) requestDo(w http.ResponseWriter, r *http.Request, f *Frame) error {
@@ -87,8 +120,12 @@ func (s *Site) requestDo(w http.ResponseWriter, r *http.Request, f *Frame) error
 	var err error
 	switch r.PostForm.Get("do") {
 	case "confirm":
+		var q partner.Request
+		var code string
+		if q, code, err = s.o.Partners.Confirm(r.Context(), f.Me, id); err == nil && code != "" {
+			return s.requestForm(w, r, f, q, s.o.PublicURL+"/first/"+code)
+		}
 		sent = "request_confirmed"
-		_, err = s.o.Partners.Confirm(r.Context(), f.Me, id)
 	case "refuse":
 		sent = "request_refused"
 		_, err = s.o.Partners.Refuse(r.Context(), f.Me, id)

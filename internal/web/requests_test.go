@@ -4,17 +4,20 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/siaga-crp/siaga/internal/access"
+	"github.com/siaga-crp/siaga/internal/app"
 	"github.com/siaga-crp/siaga/internal/partner"
 )
 
 // Two administrators add a partner by the pages, each with a proof of presence
 // of their own, and both read the same.
 func TestTwoPeopleAddAPartner(t *testing.T) {
-	w := newWorld(t)
+	var off atomic.Int64 // the node's clock is ahead of the machine's
+	w := newWorldWith(t, func(o *app.Options) { o.Now = func() time.Time { return time.Now().Add(time.Duration(off.Load())) } })
 	ctx := t.Context()
 	secret := map[string]string{}
 	for _, name := range []string{"hana", "indra"} {
@@ -75,15 +78,48 @@ func TestTwoPeopleAddAPartner(t *testing.T) {
 	if facts(mine) != facts(theirs) {
 		t.Error("the two read different things")
 	}
-	if p = prove("indra", "/admin/requests/r1", "request.confirm", url.Values{"_key": {"k2"}, "do": {"confirm"}}, 0); p.status != http.StatusOK || !strings.Contains(p.body, "The partner was added") {
+	if p = prove("indra", "/admin/requests/r1", "request.confirm", url.Values{"_key": {"k2"}, "do": {"confirm"}}, 0); p.status != http.StatusOK || !strings.Contains(p.body, "Confirmed and done") {
 		t.Fatalf("confirmed: %d at %s", p.status, p.path)
 	}
 	checkPage(t, "confirmed", p)
 	if q := w.get("officer", "/partners"); !strings.Contains(q.body, "Kabar") {
 		t.Error("the partner is not there")
 	}
-	if p = w.post("indra", "/admin/requests/r1", url.Values{"_key": {"k3"}, "do": {"confirm"}}); p.status != http.StatusConflict {
-		t.Errorf("confirmed twice: %d", p.status)
+	if p = w.post("indra", "/admin/requests/r1", url.Values{"_key": {"k3"}, "do": {"confirm"}}); p.status != http.StatusForbidden {
+		t.Errorf("confirmed twice with one proof: %d", p.status)
 	}
 	checkPage(t, "list", w.get("hana", "/partners"))
+
+	// And two make an administrator, of one who is there and of one who is new.
+	m, _, err := w.node.Partners.AddMember(ctx, access.Actor{Partner: "warga", Shell: true, Roles: []access.Role{access.Administrator}}, partner.NewMember{Partner: "warga", Name: "Joko", Email: "joko@warga.example", Roles: []access.Role{access.Analyst}})
+	w.ok(err)
+	// later lets the authenticators' codes pass, each of which serves once.
+	later := func() { off.Add(int64(30 * time.Second)) }
+	later()
+	p = prove("hana", "/admin/members/"+m.ID, "member.manage", url.Values{"_key": {"k4"}, "do": {"roles"}, "roles": {"administrator", "analyst"}}, time.Duration(off.Load()))
+	if p.status != http.StatusUnprocessableEntity || !strings.Contains(p.body, "the second administrator reads it") {
+		t.Fatalf("without a reason: %d at %s", p.status, p.path)
+	}
+	checkPage(t, "reason", p)
+	later()
+	p = prove("hana", "/admin/members/"+m.ID, "member.manage", url.Values{"_key": {"k5"}, "do": {"roles"}, "roles": {"administrator", "analyst"}, "reason": {why}}, time.Duration(off.Load()))
+	if p.status != http.StatusOK || p.path != "/admin/requests/r2?sent=request" || !strings.Contains(p.body, "Make") || !strings.Contains(p.body, "Joko") {
+		t.Fatalf("asked for the role: %d at %s: %v", p.status, p.path, p.body)
+	}
+	checkPage(t, "role", p)
+	p = prove("indra", "/admin/requests/r2", "request.confirm", url.Values{"_key": {"k6"}, "do": {"confirm"}}, time.Duration(off.Load()))
+	if q := w.get("indra", "/admin/members/"+m.ID); p.status != http.StatusOK || !strings.Contains(q.body, `value="administrator" checked`) {
+		t.Fatalf("the role was not given: %d at %s", p.status, p.path)
+	}
+	later()
+	p = prove("hana", "/admin/members", "member.manage", url.Values{"_key": {"k7"}, "name": {"Kiki"}, "email": {"kiki@warga.example"}, "roles": {"administrator"}, "reason": {why}}, time.Duration(off.Load()))
+	if p.status != http.StatusOK || p.path != "/admin/requests/r3?sent=request" || strings.Contains(p.body, "/first/") {
+		t.Fatalf("asked for an administrator: %d at %s", p.status, p.path)
+	}
+	p = prove("indra", "/admin/requests/r3", "request.confirm", url.Values{"_key": {"k8"}, "do": {"confirm"}}, time.Duration(off.Load()))
+	if p.status != http.StatusOK || !strings.Contains(p.body, "/first/") {
+		t.Fatalf("the second person is not given the link: %d at %s", p.status, p.path)
+	}
+	checkPage(t, "invited", p)
+	checkPage(t, "members", w.get("hana", "/admin/members"))
 }

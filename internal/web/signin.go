@@ -2,6 +2,7 @@ package web
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -256,8 +257,11 @@ type field struct{ Name, Value string }
 type stepUpPage struct {
 	*Frame
 	form
-	Do     string // the action
-	What   string // in words
+	Do     string  // the action
+	What   string  // in words
+	Object string  // the request that waits, and nothing else: partner.RequestOf
+	About  string  // its page
+	Typed  []Typed // what the person wrote there
 	Proof  partner.Proof
 	To     string  // where the form that waits is sent; "" for none
 	Fields []field // of that form
@@ -275,6 +279,26 @@ func originalForm(v url.Values) url.Values {
 	return out
 }
 
+// requestOf names what is done by a form: its page, and every field but those
+// that a step-up adds and those that tell one sending from the next.
+func requestOf(method, uri string, form url.Values) string {
+	form = originalForm(form)
+	delete(form, "_key")
+	delete(form, "_next")
+	return partner.RequestOf(method, uri, form.Encode())
+}
+
+// object names the request, for the proof that may wait for it.
+func object(r *http.Request) string {
+	if r.Method == http.MethodGet && r.URL.Path == "/oidc/callback" {
+		return carried(r.URL.Query().Get("state"))
+	}
+	return requestOf(r.Method, r.URL.RequestURI(), r.PostForm)
+}
+
+// carried names the way back from a sign-in elsewhere.
+func carried(state string) string { return partner.RequestOf("OIDC", state, "") }
+
 // askStepUp asks for a fresh proof of presence in place of what was refused
 // without it. A form that was sent waits in the page and is sent on, so that
 // nothing that was typed is lost.
@@ -283,7 +307,7 @@ func (s *Site) askStepUp(w http.ResponseWriter, r *http.Request, f *Frame, p *pr
 		http.Redirect(w, r, "/step-up?for="+url.QueryEscape(p.For)+"&next="+url.QueryEscape(r.URL.RequestURI()), http.StatusSeeOther)
 		return
 	}
-	page := stepUpPage{Frame: f, Do: p.For, To: r.URL.RequestURI(), Fields: fields(originalForm(r.PostForm)), Next: back}
+	page := stepUpPage{Frame: f, Do: p.For, Object: object(r), To: r.URL.RequestURI(), Typed: typed(r), Fields: fields(originalForm(r.PostForm)), Next: back}
 	if err := s.stepUpForm(w, r, http.StatusForbidden, page); err != nil {
 		s.fail(w, r, f, err)
 	}
@@ -305,10 +329,11 @@ func (s *Site) stepUpForm(w http.ResponseWriter, r *http.Request, status int, pa
 	if err != nil {
 		return problem.New(problem.SignIn, "you are not signed in", "sign in again")
 	}
-	if page.Proof, err = s.o.Partners.Prove(r.Context(), c.Value, access.Action(page.Do)); err != nil {
+	if page.Proof, err = s.o.Partners.Prove(r.Context(), c.Value, access.Action(page.Do), page.Object); err != nil {
 		return err
 	}
 	f := page.Frame
+	page.About, _, _ = strings.Cut(cmp.Or(page.To, page.Next), "?")
 	page.What = access.What(access.Action(page.Do))
 	if id := "stepup.for." + page.Do; f.word.has(id) {
 		page.What = f.T(id)
@@ -326,7 +351,8 @@ func (s *Site) stepUp(w http.ResponseWriter, r *http.Request, f *Frame) error {
 		http.Redirect(w, r, local(q.Get("next")), http.StatusSeeOther)
 		return nil
 	}
-	return s.stepUpForm(w, r, http.StatusOK, stepUpPage{Frame: f, Do: q.Get("for"), Next: local(q.Get("next"))})
+	next := local(q.Get("next"))
+	return s.stepUpForm(w, r, http.StatusOK, stepUpPage{Frame: f, Do: q.Get("for"), Object: requestOf(http.MethodGet, next, nil), Next: next})
 }
 
 func (s *Site) stepUpDo(w http.ResponseWriter, r *http.Request, f *Frame) error {
@@ -335,26 +361,31 @@ func (s *Site) stepUpDo(w http.ResponseWriter, r *http.Request, f *Frame) error 
 		return problem.New(problem.SignIn, "you are not signed in", "sign in again")
 	}
 	p := r.PostForm
-	do := access.Action(p.Get(fieldFor))
+	do, to, next := access.Action(p.Get(fieldFor)), "", local(p.Get("_next"))
+	what := requestOf(http.MethodGet, next, nil)
+	if p.Get(fieldTo) != "" {
+		to = local(p.Get(fieldTo))
+		what = requestOf(http.MethodPost, to, p)
+	}
 	if p.Get(fieldCredential) != "" {
-		err = s.o.Partners.StepUpPasskey(r.Context(), c.Value, do, p.Get(fieldCeremony), p.Get(fieldCredential))
+		err = s.o.Partners.StepUpPasskey(r.Context(), c.Value, do, what, p.Get(fieldCeremony), p.Get(fieldCredential))
 	} else {
-		err = s.o.Partners.StepUpCode(r.Context(), c.Value, do, p.Get(fieldCode))
+		err = s.o.Partners.StepUpCode(r.Context(), c.Value, do, what, p.Get(fieldCode))
 	}
 	if err != nil {
 		m, ok := f.mistakes(err)
 		if !ok {
 			return err
 		}
-		page := stepUpPage{Frame: f, form: m, Do: string(do), To: p.Get(fieldTo), Fields: fields(originalForm(p)), Next: local(p.Get("_next"))}
+		page := stepUpPage{Frame: f, form: m, Do: string(do), Object: what, To: to, Typed: typed(r), Fields: fields(originalForm(p)), Next: next}
 		return s.stepUpForm(w, r, http.StatusUnprocessableEntity, page)
 	}
-	if to := p.Get(fieldTo); to != "" {
+	if to != "" {
 		// The form that waited is sent on as it was (RFC 9110, 15.4.8).
-		http.Redirect(w, r, local(to), http.StatusTemporaryRedirect)
+		http.Redirect(w, r, to, http.StatusTemporaryRedirect)
 		return nil
 	}
-	http.Redirect(w, r, local(p.Get("_next")), http.StatusSeeOther)
+	http.Redirect(w, r, next, http.StatusSeeOther)
 	return nil
 }
 
@@ -387,6 +418,11 @@ func (s *Site) elsewhere(w http.ResponseWriter, r *http.Request, f *Frame) error
 		return err
 	}
 	fl.Flow = begun
+	if c, err := r.Cookie(cookieSession); err == nil && fl.Do == flowLink {
+		if err := s.o.Partners.Carry(r.Context(), c.Value, f.Me, access.ChangeKeys, carried(begun.State)); err != nil {
+			return err
+		}
+	}
 	doc, err := json.Marshal(fl)
 	if err != nil {
 		return fmt.Errorf("writing a sign-in elsewhere: %w", err)

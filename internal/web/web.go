@@ -166,13 +166,17 @@ func (s *Site) serve(rt route) http.Handler {
 			r = r.Clone(r.Context())
 			r.Header.Del("Cookie")
 		}
-		var err error
+		var err, ferr error
+		if r.Method == http.MethodPost { // read first: a proof is for what the form says
+			r.Body = http.MaxBytesReader(w, r.Body, maxForm)
+			ferr = r.ParseForm()
+		}
 		if c, cerr := r.Cookie(cookieSession); cerr == nil {
-			who := s.o.Partners.BySession
 			if r.URL.Path == "/live" || r.URL.Query().Get("region") != "" {
-				who = s.o.Partners.Alive // the page asks by itself, which is no use by its reader
+				a, m, err = s.o.Partners.Alive(r.Context(), c.Value) // the page asks by itself, which is no use by its reader
+			} else {
+				a, m, err = s.o.Partners.ByRequest(r.Context(), c.Value, func() string { return object(r) })
 			}
-			a, m, err = who(r.Context(), c.Value)
 			if err != nil && problem.KindOf(err) != problem.SignIn {
 				s.fail(w, r, s.frame(r, access.Actor{}, m), err)
 				return
@@ -194,10 +198,9 @@ func (s *Site) serve(rt route) http.Handler {
 			return
 		}
 		if r.Method == http.MethodPost {
-			r.Body = http.MaxBytesReader(w, r.Body, maxForm)
-			if err := r.ParseForm(); err != nil {
+			if ferr != nil {
 				p := problem.New(problem.Invalid, "the form could not be read", "go back and send it again")
-				if _, large := errors.AsType[*http.MaxBytesError](err); large {
+				if _, large := errors.AsType[*http.MaxBytesError](ferr); large {
 					p = problem.New(problem.TooLarge, "the form is larger than 256 KiB", "send less text")
 				}
 				s.fail(w, r, f, p)
