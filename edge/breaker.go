@@ -5,6 +5,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/siaga-crp/siaga/fingerprint"
 	"github.com/siaga-crp/siaga/fingerprint/pdq"
 )
 
@@ -33,6 +34,12 @@ const (
 const (
 	breakerSample = 64 // distinct matches that are compared
 	breakerFactor = 20 // times the expected rate
+
+	// Videos are watched by how one of their frames differs from the known one
+	// (vpdq.Match.Difference). Excerpts of one video show different frames, whose
+	// differences have less in common: hashes of chance, at 28 bits on average,
+	// differ by 50, copies that are 20 bits from the original by 37 at most.
+	breakerVideo = 12 // bits more for videos
 )
 
 // breaker watches the matches of each signal.
@@ -130,7 +137,11 @@ func (w *watch) median(now int64) int {
 func (m *Matcher) observe(x *Match) bool {
 	now := m.o.Now()
 	n, median := m.break_.add(x.Number, &x.form, now.Unix(), m.o.BreakerMatches)
-	if median <= m.o.BreakerDistance {
+	bound := m.o.BreakerDistance
+	if x.Kind == fingerprint.VPDQ {
+		bound += breakerVideo
+	}
+	if median <= bound {
 		return false
 	}
 	t := Trip{Number: x.Number, Signal: x.Signal.String(), Cause: CauseBreaker, Entry: x.Entry, At: now.UTC().Truncate(time.Millisecond), Matches: n, Distance: median}

@@ -46,7 +46,7 @@ type Match struct {
 	Why      string  // why Action is less than the signal's own: "exercise", "stale", "breaker", "epoch", "quality", "degenerate", "weak"; "" if it is not
 
 	slot uint32
-	form pdq.Hash // hash that matched, for the circuit breaker
+	form pdq.Hash // hash that matched, or a video's difference, for the circuit breaker
 }
 
 // Result is what was found for one query. It may be used again, which is what
@@ -143,6 +143,14 @@ func (p *Probe) Hit(id uint64, distance int, score float64, limit Action, pass s
 	p.v.mu.RLock()
 	defer p.v.mu.RUnlock()
 	p.hit(id, distance, score, limit, pass, false, nil)
+}
+
+// hitVideo is Hit for a video, whose difference from the known one the circuit
+// breaker compares with those of other matches.
+func (p *Probe) hitVideo(id uint64, distance int, score float64, limit Action, pass string, difference *pdq.Hash) {
+	p.v.mu.RLock()
+	defer p.v.mu.RUnlock()
+	p.hit(id, distance, score, limit, pass, false, difference)
 }
 
 // hit adds a match if the signal is in force. The caller holds v.mu.

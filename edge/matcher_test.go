@@ -19,6 +19,7 @@ import (
 	"github.com/siaga-crp/siaga/fingerprint/digest"
 	"github.com/siaga-crp/siaga/fingerprint/payment"
 	"github.com/siaga-crp/siaga/fingerprint/pdq"
+	"github.com/siaga-crp/siaga/fingerprint/vpdq"
 )
 
 // The matcher against a model: two maps, and what the own chain says wins.
@@ -296,6 +297,53 @@ func TestCircuitBreaker(t *testing.T) {
 		c.t = c.t.Add(time.Millisecond)
 	}
 	if len(trips) != 0 {
+		t.Errorf("true copies tripped the breaker: %+v", trips)
+	}
+}
+
+// Replaying lawful videos against a video signal that is too general: at most 50
+// are blocked. Replaying excerpts of one video, whose frames are unlike each
+// other, and worn copies of it: all are.
+func TestCircuitBreakerVideo(t *testing.T) {
+	r := newRand(9)
+	m, c := ready(t, edge.MatcherOptions{})
+	w := newWriter(t)
+	general := film(11, 20)
+	w.apply(m, edge.SharedChain, edge.Add, videoSignal(1, general))
+	// worn is v with each frame some bits off.
+	worn := func(v vpdq.Video, bits func() int) vpdq.Video {
+		out := slices.Clone(v)
+		for i := range out {
+			out[i].PDQ.Hash = near(r, out[i].PDQ.Hash, bits())
+		}
+		return out
+	}
+	blocked := 0
+	for range 400 {
+		x := lookUp(t, m, worn(general.Thin(50, 10), func() int { return 24 + r.IntN(8) }))
+		if x.Blocked() {
+			blocked++
+		}
+		c.t = c.t.Add(10 * time.Millisecond)
+	}
+	if trips := m.Trips(); blocked > 50 || len(trips) != 1 || trips[0].Number != 1 || trips[0].Cause != edge.CauseBreaker {
+		t.Fatalf("%d lawful videos blocked before the breaker tripped, trips %+v", blocked, trips)
+	}
+
+	original := film(12, 60)
+	w.apply(m, edge.SharedChain, edge.Add, videoSignal(2, original))
+	for i := range 400 {
+		from := 45 * r.Float64()
+		part := worn(cut(original, from, from+15, r), func() int { return r.IntN(9) })
+		if i%4 == 0 {
+			part = worn(original, func() int { return 12 + r.IntN(5) })
+		}
+		if x := lookUp(t, m, part); !x.Blocked() {
+			t.Fatalf("copy %d is not blocked: %+v", i, x.Matches)
+		}
+		c.t = c.t.Add(10 * time.Millisecond)
+	}
+	if trips := m.Trips(); len(trips) != 1 {
 		t.Errorf("true copies tripped the breaker: %+v", trips)
 	}
 }

@@ -437,7 +437,7 @@ func (q *videoQuery) hit(id uint64, m vpdq.Match, v vpdq.Video, suffix string) {
 		limit = Review
 	}
 	score := min(1, m.Score())
-	q.p.Hit(id, 100-int(math.Round(100*score)), score, limit, way+suffix)
+	q.p.hitVideo(id, 100-int(math.Round(100*score)), score, limit, way+suffix, &m.Difference)
 }
 
 // pictures looks for the query's frames among known pictures: a video that

@@ -302,4 +302,20 @@ func BenchmarkVideo(b *testing.B) {
 			}
 		})
 	}
+	// The worst that we found: fourteen copies of one still, long video, none in
+	// a group, and one more copy of it.
+	still := make(vpdq.Video, 7200)
+	for i := range still {
+		still[i] = vpdq.Frame{Seconds: float64(i) / 2, PDQ: pdq.Result{Hash: near(newRand(uint64(i)), hash(newRand(5)), 4), Quality: 100}} //nolint:gosec // a count
+	}
+	for i := range uint64(14) {
+		w.apply(m, edge.SharedChain, edge.Add, videoSignal(5000+i, still))
+	}
+	set, _ := frames{still}.Fingerprint(b.Context(), strings.NewReader("x"))
+	b.Run("still/copies=14", func(b *testing.B) {
+		var r edge.Result
+		for b.Loop() {
+			m.Set(&r, &set)
+		}
+	})
 }

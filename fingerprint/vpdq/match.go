@@ -33,6 +33,12 @@ type Match struct {
 	// known video runs in step, at up to 15 % more or less speed.
 	Seconds int
 
+	// Difference holds the bits in which a frame of the query differs from the
+	// nearest frame of the known video: of all frames that were found, the one
+	// whose distance is the median. Copies of one video differ alike, whichever
+	// part they show; what a video hits by chance does not.
+	Difference pdq.Hash
+
 	// Pictures counts the different pictures among the query's frames that were
 	// found: frames more than MatchDistance from all counted before. It stops
 	// at 16.
@@ -112,8 +118,12 @@ func pack(v Video) []packed {
 type Tally struct {
 	query, known Video
 	hitQ, hitK   []bool
+	nearest      []nearest // of each frame of the query
 	offsets      map[offset]struct{}
 }
+
+// nearest is the known frame most like a frame of the query.
+type nearest struct{ frame, distance int }
 
 // offset is a second of the query in which the known video was found so many
 // seconds later.
@@ -125,6 +135,7 @@ func NewTally(query, known Video) *Tally {
 	return &Tally{
 		query: query, known: known,
 		hitQ: make([]bool, len(query)), hitK: make([]bool, len(known)),
+		nearest: make([]nearest, len(query)),
 		offsets: make(map[offset]struct{}),
 	}
 }
@@ -140,6 +151,9 @@ func (t *Tally) Hit(i, j int) {
 	if q.PDQ.Quality < pdq.MinQuality || k.PDQ.Quality < pdq.MinQuality {
 		return
 	}
+	if d := q.PDQ.Hash.Distance(k.PDQ.Hash); !t.hitQ[i] || d < t.nearest[i].distance {
+		t.nearest[i] = nearest{j, d}
+	}
 	t.hitQ[i], t.hitK[j] = true, true
 	if len(t.offsets) < maxOffsets {
 		t.offsets[offset{int(k.Seconds - q.Seconds + maxSeconds), int(q.Seconds)}] = struct{}{}
@@ -149,6 +163,7 @@ func (t *Tally) Hit(i, j int) {
 // Match returns what the hits so far come to.
 func (t *Tally) Match() Match {
 	m := Match{Seconds: t.inStep()}
+	m.Difference = t.difference()
 	var seen []pdq.Hash
 	for i, f := range t.query {
 		if f.PDQ.Quality < pdq.MinQuality {
@@ -177,6 +192,33 @@ func (t *Tally) Match() Match {
 		m.KnownShare = float64(m.KnownMatched) / float64(m.KnownFrames)
 	}
 	return m
+}
+
+// difference returns Match.Difference.
+func (t *Tally) difference() (bits pdq.Hash) {
+	var by [257]int
+	n := 0
+	for i, hit := range t.hitQ {
+		if hit {
+			by[t.nearest[i].distance]++
+			n++
+		}
+	}
+	median, below := 0, by[0]
+	for 2*below < n {
+		median++
+		below += by[median]
+	}
+	for i, hit := range t.hitQ {
+		if x := t.nearest[i]; hit && x.distance == median {
+			bits = t.query[i].PDQ.Hash
+			for j, b := range t.known[x.frame].PDQ.Hash {
+				bits[j] ^= b
+			}
+			break
+		}
+	}
+	return bits
 }
 
 // isNew reports whether h differs from every picture seen.

@@ -260,3 +260,37 @@ func BenchmarkCompare(b *testing.B) {
 		}
 	})
 }
+
+// TestDifference: of three frames that are 2, 6 and 9 bits from the known one
+// and a fourth that is not found, the one that differs by 6.
+func TestDifference(t *testing.T) {
+	r := rand.New(rand.NewPCG(5, 5))
+	var h pdq.Hash
+	for i := range h {
+		h[i] = byte(r.Uint32())
+	}
+	frame := func(s float64, h pdq.Hash) vpdq.Frame {
+		return vpdq.Frame{Seconds: s, PDQ: pdq.Result{Hash: h, Quality: 100}}
+	}
+	turned := func(n int) (out pdq.Hash) {
+		out = h
+		for i := range n {
+			out[2*i] ^= 1
+		}
+		return out
+	}
+	far := h
+	for i := range far {
+		far[i] = ^far[i]
+	}
+	m := vpdq.Compare(
+		vpdq.Video{frame(0, turned(9)), frame(1, far), frame(2, turned(2)), frame(3, turned(6))},
+		vpdq.Video{frame(7, far), frame(8, h)}[1:])
+	var want pdq.Hash
+	for i := range 6 {
+		want[2*i] = 1
+	}
+	if diff := cmp.Diff(want, m.Difference); diff != "" {
+		t.Errorf("Difference (-want +got):\n%s", diff)
+	}
+}
