@@ -17,6 +17,7 @@ import (
 
 	"github.com/siaga-crp/siaga/fingerprint"
 	"github.com/siaga-crp/siaga/fingerprint/digest"
+	"github.com/siaga-crp/siaga/fingerprint/local"
 	"github.com/siaga-crp/siaga/index"
 )
 
@@ -55,6 +56,7 @@ type Lookback struct {
 
 	pdq    *index.Index // pictures and what is left of them when trimmed, by upload
 	frames *index.Index // frames of videos, by upload
+	points local.Sieve  // keypoints of pictures and of key frames, by upload
 
 	changes chan change   // signals that changed; when it is full, all are looked at
 	kick    chan struct{} // capacity 1: a change waits that changes could not take
@@ -75,8 +77,7 @@ type Lookback struct {
 	log     *appender
 	mark    int64 // all entries up to here were looked back for
 	wake    chan struct{}
-	slow    []Signal // of kind local: every upload is looked at
-	compact int64    // size of log when it was written anew
+	compact int64 // size of log when it was written anew
 	stats   LookbackStats
 }
 
@@ -91,7 +92,6 @@ type kept struct {
 	ref   string
 	at    time.Time
 	place place
-	keys  bool       // it has keypoints
 	exact []exactKey // under which it is found
 	told  []uint64   // signals that were told of it
 }
@@ -159,7 +159,8 @@ const (
 	maxEventBytes     = 16 << 20 // of the event file before it is written anew
 	maxLookbackEvents = 20_000   // at hand
 	lookbackBatch     = 200      // hits that are told together
-	lookbackFound     = 5_000    // uploads that are checked for one signal by its hashes
+	lookbackFound     = 5_000    // uploads that are checked for one signal
+	lookbackVain      = 150      // of which so many in a row may turn out to be others, likeliest first
 	turnedSlack       = 16       // bits by which a hash that was turned may be off
 	keptSample        = 128      // frames of a video by which it is found
 )
@@ -385,7 +386,7 @@ func (l *Lookback) add(ref string, at time.Time, s *fingerprint.Set, p place, se
 	// An id is the same after a restart, and none is used twice.
 	id := uint64(p.segment)<<32 | p.piece //nolint:gosec // small numbers
 	l.lastSeg = max(l.lastSeg, p.segment)
-	u := &kept{ref: ref, at: at, place: p, keys: s.Picture != nil && len(s.Picture.Local) > 0}
+	u := &kept{ref: ref, at: at, place: p}
 	under := func(kind fingerprint.Kind, value [32]byte, text string) {
 		k := exactKeyOf(kind, &value, text)
 		u.exact = append(u.exact, k)
@@ -411,8 +412,16 @@ func (l *Lookback) add(ref string, at time.Time, s *fingerprint.Set, p place, se
 	for _, f := range evenly(telling(s.VPDQ(0)), keptSample) {
 		_ = l.frames.Insert(id, f.PDQ.Hash, index.MaxDistance) // as above
 	}
+	points := func(b []byte) {
+		if f, err := local.Decode(b); err == nil && len(b) > 0 { // an upload without them is found by its hashes
+			l.points.Add(id, f)
+		}
+	}
+	if s.Picture != nil {
+		points(s.Picture.Local)
+	}
 	for i := range s.Frames {
-		u.keys = u.keys || len(s.Frames[i].Local) > 0
+		points(s.Frames[i].Local)
 	}
 	l.uploads[id], l.order = u, append(l.order, id)
 	if at.After(seg.newest) {
@@ -431,6 +440,7 @@ func (l *Lookback) drop(id uint64) {
 	delete(l.uploads, id)
 	l.pdq.Delete(id)
 	l.frames.Delete(id)
+	l.points.Remove(id)
 	for _, k := range u.exact {
 		if l.exact[k] = slices.DeleteFunc(l.exact[k], func(x uint64) bool { return x == id }); len(l.exact[k]) == 0 {
 			delete(l.exact, k)
@@ -633,7 +643,7 @@ func (l *Lookback) Stats() LookbackStats {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	s := l.stats
-	s.Uploads, s.Bytes, s.Events, s.Waiting = len(l.uploads), l.bytes, l.seq, len(l.slow)+len(l.changes)
+	s.Uploads, s.Bytes, s.Events, s.Waiting = len(l.uploads), l.bytes, l.seq, len(l.changes)
 	if len(l.order) > 0 {
 		if u := l.uploads[l.order[0]]; u != nil {
 			s.Oldest = u.at

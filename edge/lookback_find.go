@@ -4,10 +4,10 @@ import (
 	"cmp"
 	"context"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/siaga-crp/siaga/fingerprint"
+	"github.com/siaga-crp/siaga/fingerprint/local"
 	"github.com/siaga-crp/siaga/fingerprint/pdq"
 	"github.com/siaga-crp/siaga/fingerprint/variant"
 	"github.com/siaga-crp/siaga/fingerprint/vpdq"
@@ -17,15 +17,11 @@ import (
 // Run looks back for every signal that changes, until ctx ends, and closes the
 // files.
 func (l *Lookback) Run(ctx context.Context) error {
-	var wg sync.WaitGroup
-	more := make(chan struct{}, 1)
-	wg.Go(func() { l.scanner(ctx, more) })
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
 	for {
 		select {
 		case <-ctx.Done():
-			wg.Wait()
 			return l.Close()
 		case c := <-l.changes:
 			if c.num == 0 {
@@ -37,10 +33,6 @@ func (l *Lookback) Run(ctx context.Context) error {
 			l.all(ctx)
 		case <-tick.C:
 			l.upkeep()
-		}
-		select {
-		case more <- struct{}{}:
-		default:
 		}
 	}
 }
@@ -67,14 +59,9 @@ func (l *Lookback) upkeep() {
 // one looks back for one signal.
 func (l *Lookback) one(ctx context.Context, c change) {
 	sig, ok := l.m.Signal(c.num)
-	switch {
-	case ok && sig.Kind == fingerprint.Local:
-		l.mu.Lock()
-		l.slow = append(slices.DeleteFunc(l.slow, func(s Signal) bool { return s.Number == c.num }), sig)
-		l.mu.Unlock()
-	case ok:
+	if ok {
 		l.find(ctx, sig)
-	default:
+	} else {
 		l.void(c.num)
 	}
 	l.mu.Lock()
@@ -144,14 +131,19 @@ func (l *Lookback) find(ctx context.Context, sig Signal) {
 	ids := l.candidates(sig)
 	seen := map[uint64]bool{}
 	var batch []found
+	vain := 0
 	for _, id := range ids {
 		if ctx.Err() != nil {
 			return
 		}
+		vain++
 		if f, ok := l.look(id, check); ok {
-			batch, seen[id] = append(batch, f), true
+			batch, seen[id], vain = append(batch, f), true, 0
 		}
-		if len(batch) == lookbackBatch {
+		if sig.Kind == fingerprint.Local && vain == lookbackVain {
+			break // candidates of keypoints come likeliest first
+		}
+		if len(batch) == lookbackBatch || sig.Kind == fingerprint.Local && vain == 4 {
 			l.tell(sig, batch)
 			batch = batch[:0]
 		}
@@ -249,7 +241,8 @@ func (l *Lookback) checker(sig Signal) func(*fingerprint.Set) (m Match, exercise
 	return nil
 }
 
-// candidates returns the uploads that may match the signal, newest first.
+// candidates returns the uploads that may match the signal, newest first; of
+// keypoints likeliest first.
 func (l *Lookback) candidates(sig Signal) []uint64 {
 	var ids []uint64
 	near := func(x *index.Index, h pdq.Hash, bits int) {
@@ -258,6 +251,13 @@ func (l *Lookback) candidates(sig Signal) []uint64 {
 		}
 	}
 	switch sig.Kind {
+	case fingerprint.Local:
+		f, err := local.Parse(sig.Value)
+		if err != nil {
+			return nil
+		}
+		ids = l.points.Find(f)
+		return ids[:min(len(ids), lookbackFound)]
 	case fingerprint.SHA256, fingerprint.MD5, fingerprint.TLSH:
 		v, _, text, err := packValue(sig.Kind, sig.Value)
 		if err != nil {
@@ -354,7 +354,6 @@ func (l *Lookback) tell(sig Signal, fs []found) {
 func (l *Lookback) void(num uint64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.slow = slices.DeleteFunc(l.slow, func(s Signal) bool { return s.Number == num })
 	ids := make([]uint64, 0, len(l.told[num]))
 	for id := range l.told[num] {
 		ids = append(ids, id)
@@ -391,57 +390,4 @@ func (l *Lookback) say(es []LookbackEvent) {
 	}
 	close(l.wake)
 	l.wake = make(chan struct{})
-}
-
-// scanner looks back for keypoints, which have no index of uploads: every
-// upload that has some is looked at, the newest first.
-func (l *Lookback) scanner(ctx context.Context, more <-chan struct{}) {
-	for {
-		l.mu.Lock()
-		var sig Signal
-		if len(l.slow) > 0 {
-			sig = l.slow[0]
-		}
-		l.mu.Unlock()
-		if sig.Number == 0 {
-			select {
-			case <-ctx.Done():
-				return
-			case <-more:
-			}
-			continue
-		}
-		l.scan(ctx, sig)
-		if ctx.Err() != nil {
-			return
-		}
-		l.mu.Lock()
-		l.slow = slices.DeleteFunc(l.slow, func(s Signal) bool { return s.Number == sig.Number && s.Entry == sig.Entry })
-		l.mu.Unlock()
-	}
-}
-
-func (l *Lookback) scan(ctx context.Context, sig Signal) {
-	check := l.checker(sig)
-	if check == nil {
-		return
-	}
-	l.mu.Lock()
-	ids := make([]uint64, 0, len(l.order))
-	for i := len(l.order) - 1; i >= 0; i-- {
-		if u := l.uploads[l.order[i]]; u != nil && u.keys {
-			ids = append(ids, l.order[i])
-		}
-	}
-	l.mu.Unlock()
-	for i, id := range ids {
-		if i%64 == 0 {
-			if now, ok := l.m.Signal(sig.Number); ctx.Err() != nil || !ok || now.Entry != sig.Entry {
-				return
-			}
-		}
-		if f, ok := l.look(id, check); ok {
-			l.tell(sig, []found{f})
-		}
-	}
 }

@@ -6,7 +6,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"image"
+	_ "image/jpeg"
+	_ "image/png"
 	"io"
+	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -22,6 +26,7 @@ import (
 	"github.com/siaga-crp/siaga/edge"
 	"github.com/siaga-crp/siaga/fingerprint"
 	"github.com/siaga-crp/siaga/fingerprint/digest"
+	"github.com/siaga-crp/siaga/fingerprint/local"
 	"github.com/siaga-crp/siaga/fingerprint/pdq"
 	"github.com/siaga-crp/siaga/fingerprint/vpdq"
 )
@@ -432,6 +437,85 @@ func BenchmarkLookback(b *testing.B) {
 				_, after, _ := l.Events(1<<60, 1)
 				i++
 				w.apply(m, edge.SharedChain, edge.Add, signal(i, h))
+				l.Wait(ctx, after)
+			}
+			cancel()
+			if err := <-done; err != nil {
+				b.Fatal(err)
+			}
+		})
+	}
+}
+
+// BenchmarkLookbackPoints looks for a new signal of kind local among many
+// pictures that are kept. Their keypoints are those of real pictures, mixed and
+// each changed by up to 40 bits, which crowds the buckets as real ones do; one
+// of them is a copy.
+func BenchmarkLookbackPoints(b *testing.B) {
+	const head, point = 8 + 512, 36 // docs/format/local.md
+	var real, kept [][]byte
+	for _, name := range []string{"bridge-mods__aaa-orig.jpg", "misc-images__c.png", "reg-test-input__labelme-subset__q0003.jpg", "reg-test-input__labelme-subset__q0122.jpg", "reg-test-input__labelme-subset__q0746.jpg", "reg-test-input__labelme-subset__q2821.jpg"} {
+		file, err := os.Open("../fingerprint/pdq/testdata/images/" + name)
+		if err != nil {
+			b.Fatal(err)
+		}
+		img, _, err := image.Decode(file)
+		if err = errors.Join(err, file.Close()); err != nil {
+			b.Fatal(err)
+		}
+		f := local.Compute(img, local.Options{})
+		real, kept = append(real, f.Asset().Append(nil)), append(kept, f.Kept().Append(nil))
+	}
+	mixed := func(r *rand.Rand) *local.Fingerprint {
+		out := bytes.Clone(real[r.IntN(len(real))])
+		for at := head; at+point <= len(out); at += point {
+			from := real[r.IntN(len(real))]
+			copy(out[at+4:at+point], from[head+point*r.IntN((len(from)-head)/point)+4:])
+			for range 40 {
+				out[at+4+r.IntN(32)] ^= 1 << r.IntN(8)
+			}
+		}
+		f, err := local.Decode(out)
+		if err != nil {
+			b.Fatal(err)
+		}
+		return f
+	}
+	for _, n := range []int{1_000, 10_000} {
+		b.Run(fmt.Sprintf("uploads=%d", n), func(b *testing.B) {
+			m, _ := ready(b, edge.MatcherOptions{Now: time.Now})
+			l, err := edge.OpenLookback(m, edge.LookbackOptions{Dir: b.TempDir(), Secret: secret})
+			if err != nil {
+				b.Fatal(err)
+			}
+			ctx, cancel := context.WithCancel(b.Context())
+			done := make(chan error, 1)
+			go func() { done <- l.Run(ctx) }()
+			r, w := newRand(1), newWriter(b)
+			keep := func(f *local.Fingerprint) {
+				h := hash(r)
+				pic := &fingerprint.Picture{PDQ: pdq.Result{Hash: h, Quality: 90}, Local: f.Append(nil)}
+				if _, err := l.Keep("ref", &fingerprint.Set{SHA256: digest.SHA256(h), Picture: pic}); err != nil {
+					b.Fatal(err)
+				}
+			}
+			for range n {
+				keep(mixed(r))
+			}
+			i := uint64(0)
+			b.ResetTimer()
+			for b.Loop() {
+				at := i % uint64(len(real))
+				f, err := local.Decode(kept[at])
+				if err != nil {
+					b.Fatal(err)
+				}
+				keep(f)
+				_, after, _ := l.Events(1<<60, 1)
+				i++
+				s := signal(i, pdq.Hash{})
+				s.Kind, s.Value, s.MaxDistance = fingerprint.Local, f.Asset().String(), 0
+				w.apply(m, edge.SharedChain, edge.Add, s)
 				l.Wait(ctx, after)
 			}
 			cancel()
