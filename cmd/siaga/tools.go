@@ -170,6 +170,7 @@ func benchFeedCommand() *cobra.Command {
 
 func benchCopiesCommand() *cobra.Command {
 	var o bench.CopiesOptions
+	var gather string
 	c := &cobra.Command{
 		Use: "copies DIR", Short: "How many altered copies of your photos are found again",
 		Long: "Alters the photos of a folder in many ways and looks for the copies: half of the\n" +
@@ -177,6 +178,9 @@ func benchCopiesCommand() *cobra.Command {
 		Example: "  siaga bench copies ~/Pictures\n  siaga bench copies --assets 10000 --edits crop20,screenshot-dark ~/Pictures",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if gather != "" {
+				return bench.Gather(cmd.Context(), cmd.OutOrStdout(), args[0], gather, o.Pixels, o.Workers)
+			}
 			o.Dir = args[0]
 			return bench.Copies(cmd.Context(), cmd.OutOrStdout(), o)
 		},
@@ -185,6 +189,9 @@ func benchCopiesCommand() *cobra.Command {
 	f.StringSliceVar(&o.Edits, "edits", nil, "edits to apply, by name; all unless given")
 	f.IntVar(&o.Assets, "assets", 0, "fill the index up to so many known pictures")
 	f.IntVar(&o.Workers, "workers", 1, "pictures worked on at once; the times are for 1")
+	f.IntVar(&o.Each, "each", 0, "apply so many edits to each photo, drawn by its name; all unless given")
+	f.StringVar(&o.Misses, "misses", "", "write copies that were missed or taken for others into this folder")
+	f.StringVar(&gather, "gather", "", "measure nothing: make a set of distinct, reduced pictures of DIR in this folder, a third of them apart")
 	f.IntVar(&o.Pixels, "pixels", 1_000_000, "reduce photos to so many pixels first")
 	f.BoolVar(&o.JSON, "json", false, "print JSON")
 	return c

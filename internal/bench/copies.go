@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"image"
+	"image/png"
 	"io"
 	"io/fs"
 	"maps"
@@ -36,6 +37,8 @@ type CopiesOptions struct {
 	Edits   []string // names of the edits to apply; empty: all of package edits
 	Assets  int      // known pictures in the index, filled up with made-up ones
 	Pixels  int      // pictures are reduced to so many pixels first; 0 means 1,000,000
+	Each    int      // edits applied to each photo, drawn by its name; 0 means all
+	Misses  string   // folder into which copies that were missed or taken for others are written
 	Workers int      // pictures worked on at once; 0 means 1, which the times are for
 	JSON    bool
 }
@@ -140,15 +143,18 @@ func Copies(ctx context.Context, w io.Writer, o CopiesOptions) error {
 			if err != nil {
 				other = img
 			}
-			for e := range es {
+			for _, e := range drawn(len(es), o.Each, p.name) {
 				if err := gctx.Err(); err != nil {
 					return err
 				}
 				copied := es[e].Apply(edits.Input{Picture: img, Other: other, Rand: edits.Seed(es[e].Name, p.name)})
 				r := x.look(copied)
 				mu.Lock()
-				figures[e].count(p, x, r)
+				what := figures[e].count(p, x, r)
 				mu.Unlock()
+				if err := keepMiss(o.Misses, what, es[e].Name, p.name, copied); err != nil {
+					return err
+				}
 			}
 			return nil
 		})
@@ -160,6 +166,29 @@ func Copies(ctx context.Context, w io.Writer, o CopiesOptions) error {
 		figures[e].Edit = es[e].Name
 	}
 	return report(w, photos, left, figures, o)
+}
+
+// drawn returns each of n edits' places, chosen by a photo's name.
+func drawn(n, each int, name string) []int {
+	if each <= 0 || each > n {
+		each = n
+	}
+	out := edits.Seed("drawn", name).Perm(n)[:each]
+	slices.Sort(out)
+	return out
+}
+
+// keepMiss writes a copy that was not answered as it should be, to be looked at.
+func keepMiss(dir, what, edit, name string, m *image.RGBA) error {
+	if dir == "" || what == "" {
+		return nil
+	}
+	name = strings.ReplaceAll(strings.Trim(name, "/"), "/", "_")
+	f, err := os.Create(filepath.Join(dir, what+"-"+edit+"-"+strings.TrimSuffix(name, filepath.Ext(name))+".png")) //nolint:gosec // where the user wants it
+	if err != nil {
+		return err
+	}
+	return errors.Join(png.Encode(f, m), f.Close())
 }
 
 // backgroundOf returns the place of a photo that is not known and not photo i:
@@ -264,39 +293,62 @@ type copyIndex struct {
 // which it knows, and why each other one was left out.
 func newCopyIndex(ctx context.Context, all []copyPhoto, o CopiesOptions) (_ *copyIndex, photos []copyPhoto, left []string, _ error) {
 	x := &copyIndex{pdq: index.New(index.Options{}), quality: map[uint64]int{}, names: map[uint64]string{}}
+	type computed struct {
+		quality int
+		hash    pdq.Hash
+		local   *local.Fingerprint
+		err     error // the photo cannot be read
+	}
+	computeds := make([]computed, len(all))
+	g, gctx := errgroup.WithContext(ctx)
+	g.SetLimit(o.Workers)
+	for i := range all {
+		g.Go(func() error {
+			if err := gctx.Err(); err != nil {
+				return err
+			}
+			c := &computeds[i]
+			var img *image.RGBA
+			if img, c.err = readPhoto(all[i].path, o.Pixels); c.err != nil {
+				return nil //nolint:nilerr // told below
+			}
+			pic := picture.Compute(img, picture.Options{NoTrims: true})
+			c.quality, c.hash, c.local = pic.PDQ.Quality, pic.PDQ.Hash, new(local.Fingerprint)
+			if len(pic.Local) > 0 {
+				f, err := local.Decode(pic.Local)
+				if err != nil {
+					return err
+				}
+				c.local = f.Asset()
+			}
+			return nil
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return nil, nil, nil, err
+	}
 	var parts [][]byte
 	n := 0
-	for _, p := range all {
-		if err := ctx.Err(); err != nil {
-			return nil, nil, nil, err
-		}
-		img, err := readPhoto(p.path, o.Pixels)
-		if err != nil {
-			left = append(left, err.Error())
+	for i, p := range all {
+		c := &computeds[i]
+		if c.err != nil {
+			left = append(left, c.err.Error())
 			continue
 		}
-		p.known = len(photos)%2 == 0
-		pic := picture.Compute(img, picture.Options{NoTrims: true})
-		p.quality = pic.PDQ.Quality
+		p.known, p.quality = len(photos)%2 == 0, c.quality
 		id := uint64(len(photos))
 		photos = append(photos, p)
-		f := new(local.Fingerprint)
-		if len(pic.Local) > 0 {
-			if f, err = local.Decode(pic.Local); err != nil {
-				return nil, nil, nil, err
-			}
-		}
 		if !p.known {
-			if f.Points() > 0 {
-				parts = append(parts, f.Asset().Append(nil))
+			if c.local.Points() > 0 {
+				parts = append(parts, c.local.Append(nil))
 			}
 			continue
 		}
 		x.quality[id], x.names[id] = p.quality, p.name
-		if err := x.pdq.Insert(id, pic.PDQ.Hash, pdq.MatchDistance); err != nil {
+		if err := x.pdq.Insert(id, c.hash, pdq.MatchDistance); err != nil {
 			return nil, nil, nil, err
 		}
-		x.local.Add(id, f)
+		x.local.Add(id, c.local)
 		n++
 	}
 	if len(photos) < minPhotos {
@@ -388,7 +440,9 @@ func (r *looked) add(id uint64, strong bool, pass string) {
 	r.weak = append(r.weak, id)
 }
 
-func (f *editFigures) count(p *copyPhoto, x *copyIndex, r looked) {
+// count notes what was found for a copy of p, and returns how it was wrong:
+// "false", "false-review", "review", "missed", or nothing.
+func (f *editFigures) count(p *copyPhoto, x *copyIndex, r looked) (wrong string) {
 	f.times.all, f.times.cpu = append(f.times.all, r.ms), append(f.times.cpu, r.cpu)
 	if r.cheap {
 		f.times.cheap, f.times.cheapCPU = append(f.times.cheap, r.ms), append(f.times.cheapCPU, r.cpu)
@@ -399,6 +453,7 @@ func (f *editFigures) count(p *copyPhoto, x *copyIndex, r looked) {
 	for _, id := range r.strong {
 		if x.names[id] != p.name {
 			f.wrong = append(f.wrong, p.name+" taken for "+x.names[id])
+			wrong = "false"
 		}
 	}
 	switch {
@@ -408,14 +463,15 @@ func (f *editFigures) count(p *copyPhoto, x *copyIndex, r looked) {
 			f.False++
 		} else if len(r.weak) > 0 {
 			f.FalseR++
+			wrong = "false-review"
 		}
-		return
+		return wrong
 	case p.quality < pdq.MinQuality:
 		f.Poor++
 		if right(r.strong) || right(r.weak) {
 			f.PoorIn++
 		}
-		return
+		return wrong
 	}
 	f.Copies++
 	switch {
@@ -423,14 +479,16 @@ func (f *editFigures) count(p *copyPhoto, x *copyIndex, r looked) {
 		f.Found++
 	case right(r.weak):
 		f.Review++
+		wrong = "review"
 	default:
-		return
+		return "missed"
 	}
 	if f.ByPass == nil {
 		f.ByPass = counts{}
 	}
 	pass, _, _ := strings.Cut(r.pass, ":")
 	f.ByPass[pass]++
+	return wrong
 }
 
 func report(w io.Writer, photos []copyPhoto, left []string, es []editFigures, o CopiesOptions) error {
