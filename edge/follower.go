@@ -63,6 +63,7 @@ type Follower struct {
 	epoch    uint64 // of the node's history; 0: not known yet
 	gone     map[string][]goneAt
 	lastBeat time.Time // node's time of the newest heartbeat or hello
+	newest   time.Time // node's time of the newest thing that it signed and we accepted
 	noteText string    // newest checkpoint
 	seen     sight     // what SeenHeader tells
 	want     Cursor    // heads that the node named …
@@ -180,7 +181,7 @@ func (f *Follower) load() error {
 		return nil //nolint:nilerr // told by the alarm
 	}
 	f.keys, f.sealed, f.partner, f.name = keys, m.Keys, m.Partner, m.Edge
-	f.noteText, f.lastBeat, f.epoch = m.Checkpoint, m.LastBeat, m.Epoch
+	f.noteText, f.lastBeat, f.newest, f.epoch = m.Checkpoint, m.LastBeat, m.LastBeat, m.Epoch
 	f.seen.read(m.Seen)
 	if m.Gone != nil {
 		f.gone = m.Gone
@@ -636,6 +637,7 @@ func (f *Follower) fetchSnapshot(ctx context.Context) error {
 	}
 	if f.cert == nil {
 		f.m.NodeTime(h.At, f.o.Now())
+		f.newest = laterTime(f.newest, h.At)
 	}
 	f.m.FreshAt(sent.Add(asOf.Sub(h.At)))
 	if f.dir == nil {

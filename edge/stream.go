@@ -181,6 +181,7 @@ func (f *Follower) hello(data []byte, nonce string) error {
 	f.epoch = h.Epoch // it took our cursor, so nothing of ours is lost there
 	if f.cert == nil {
 		f.seen.form, f.seen.told = seenHello, bytes.Clone(data)
+		f.newest = laterTime(f.newest, h.At)
 	}
 	f.setConnected(f.o.Upstream[f.url])
 	f.tell()
@@ -200,6 +201,13 @@ func (f *Follower) heartbeat(data []byte) (fresh bool, err error) {
 		f.mu.Unlock()
 		return false, nil
 	}
+	if f.cert != nil && !h.At.After(f.newest) && f.older(&h) {
+		// A relay has not heard yet what we have: that is not the node's fault.
+		f.mu.Lock()
+		f.stats.Refused++
+		f.mu.Unlock()
+		return false, nil
+	}
 	// The local moment at which the node said so. Its delay since the hello is
 	// known whatever the clocks say.
 	at := f.sent.Add(h.At.Sub(f.nodeAt))
@@ -210,6 +218,7 @@ func (f *Follower) heartbeat(data []byte) (fresh bool, err error) {
 		return false, err
 	}
 	f.seen.form, f.seen.told = seenBeat, bytes.Clone(data)
+	f.newest = laterTime(f.newest, h.At)
 	now := f.o.Now()
 	f.m.NodeTime(h.At, now)
 	f.mu.Lock()
@@ -221,6 +230,28 @@ func (f *Follower) heartbeat(data []byte) (fresh bool, err error) {
 	}
 	f.tell()
 	return true, nil
+}
+
+// older reports whether the heartbeat knows less than this edge.
+func (f *Follower) older(h *Heartbeat) bool {
+	if h.Epoch < f.epoch {
+		return true
+	}
+	for chain, p := range f.m.Cursor() {
+		if h.Heads[chain].Seq < p.Seq {
+			return true
+		}
+	}
+	_, had, _, ok := readNote(f.noteText)
+	_, has, _, ok2 := readNote(h.Checkpoint)
+	return ok && ok2 && has < had
+}
+
+func laterTime(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
 }
 
 // heads compares what the node says its newest operations are with ours.

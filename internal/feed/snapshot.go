@@ -144,9 +144,11 @@ func (h *Hub) serveSnapshot(w http.ResponseWriter, r *http.Request) {
 		h.fail(w, r, err)
 		return
 	}
-	h.mu.Lock()
-	hello.Checkpoint = h.note
-	h.mu.Unlock()
+	if h.o.Relayed == nil { // as with streams
+		h.mu.Lock()
+		hello.Checkpoint = h.note
+		h.mu.Unlock()
+	}
 	hello.At = h.o.Now()
 	sealed, err := hello.Seal(h.o.Signer)
 	if err != nil {

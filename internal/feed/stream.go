@@ -82,6 +82,9 @@ func (h *Hub) take(s *subscriber, dst []*frame) ([]*frame, error) {
 	if beat == s.beat {
 		beat = nil
 	}
+	if beat != nil && h.o.Relayed != nil && s.ahead(beat) {
+		s.beat, beat = beat, nil // made before what this edge has; the next one counts it
+	}
 	if beat != nil {
 		for _, stand := range beat.head {
 			for i := range s.follows {
@@ -112,6 +115,19 @@ func (h *Hub) take(s *subscriber, dst []*frame) ([]*frame, error) {
 		}
 	}
 	return dst, nil
+}
+
+// ahead reports whether the subscriber has operations that the heartbeat does
+// not count.
+func (s *subscriber) ahead(beat *frame) bool {
+	for _, stand := range beat.head {
+		for i := range s.follows {
+			if s.follows[i].chain == stand.chain && s.follows[i].seq > stand.seq {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // take appends the chain's frames after f.seq up to and including upTo.
@@ -241,7 +257,9 @@ func (h *Hub) subscribe(r *http.Request, who Subscriber) (*subscriber, []byte, e
 	for _, f := range s.follows {
 		hello.Heads[f.chain.name] = f.chain.head
 	}
-	hello.Checkpoint = h.note
+	if h.o.Relayed == nil { // an edge may know a newer one than a relay does
+		hello.Checkpoint = h.note
+	}
 	// Many edges acknowledge less often: at most about a thousand times a
 	// second in all.
 	hello.AckMS = max(h.o.AckEvery, time.Duration(len(h.subs))*time.Millisecond).Milliseconds()
@@ -358,6 +376,10 @@ func (h *Hub) check(ctx context.Context, c *chain, p edge.Position) error {
 	at, ok, err := h.at(ctx, c, p.Seq)
 	if err != nil {
 		return err
+	}
+	if !ok && h.o.Relayed != nil {
+		// The node alone can say that it went back.
+		return problem.New(problem.Unavailable, "this relay has not caught up with what this edge has", "connect again in a moment, or to the node")
 	}
 	if !ok {
 		return future

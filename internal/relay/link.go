@@ -78,8 +78,14 @@ func (l *link) restore(st linkState) error {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.st, l.keys, l.cert = st, keys, cert
-	l.grants = byHash(grant)
+	l.st, l.keys = st, keys
+	if !bytes.Equal(cert.Relay, l.r.key.Public()) {
+		// Of a key that this relay no longer has: no edge is served until the
+		// node has certified the new one.
+		l.st.Cert, l.st.Grant = "", ""
+		return nil
+	}
+	l.cert, l.grants = cert, byHash(grant)
 	if beat, err := keys.ParseHeartbeat([]byte(st.Beat)); err == nil {
 		l.beatAt, l.heads = beat.At, beat.Heads
 	}

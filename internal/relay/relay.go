@@ -387,15 +387,16 @@ func (r *Relay) authenticate(req *http.Request) (feed.Subscriber, error) {
 }
 
 // edge finds the edge of a token's hash. up tells whether the node would have
-// told of a new one.
+// told of a new one, whichever partner's it is.
 func (r *Relay) edge(hash string) (who feed.Subscriber, ok, up bool) {
 	now := r.now()
+	up = true
 	for _, l := range r.links {
 		if g, ok := l.find(hash, now); ok {
 			return feed.Subscriber{Partner: l.partner(), Edge: g.Edge, Token: hash}, true, true
 		}
 		l.mu.Lock()
-		up = up || l.up != "" || l.ended
+		up = up && (l.ended || (l.up != "" && l.grants != nil))
 		l.mu.Unlock()
 	}
 	return who, false, up
