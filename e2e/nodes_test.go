@@ -117,6 +117,17 @@ func TestNodes(t *testing.T) {
 	}
 	within(t, 15*time.Second, "both edges block what was approved at the other node", func() bool { return blocks(e, first) && blocks(far, first) })
 
+	// Both nodes tell the same of both edges, whichever node each is at.
+	type known struct {
+		Items []struct{ Name, State, Version string }
+	}
+	for _, at := range []string{a.url, b.url} {
+		within(t, 15*time.Second, "a node tells of the edges at the other one", func() bool {
+			ks := must[known](t, http.MethodGet, at+"/api/v1/edges", lensa, nil).Items
+			return len(ks) == 2 && ks[0].State == "current" && ks[1].State == "current" && ks[0].Version != ""
+		})
+	}
+
 	// 1. The relay is killed; it and its edge go on.
 	relay.kill()
 	relay = serveRelay()

@@ -102,6 +102,7 @@ type Node struct {
 	tokens      tokenCache
 	metrics     *metrics
 	unsigned    unsigned
+	tried       tried
 	certificate certificate
 	drafts      *feed.Drafts
 	bus         *bus.Bus // nil: none
@@ -293,8 +294,12 @@ func (n *Node) mount() error {
 	if n.edgeKeys, err = edge.ParseKeys(sealed, edge.Pin(n.Keys.NodePublic())); err != nil {
 		return fmt.Errorf("reading the feed's keys: %w", err)
 	}
+	var share feed.Sharer // SQLite serves one node
+	if o.Database != "" {
+		share = newSharedEdges(n.store, o.Now)
+	}
 	n.Hub = feed.New(feed.Options{
-		Line: line, Drafts: n.drafts,
+		Line: line, Drafts: n.drafts, Share: share,
 		Store: n.store, Epoch: n.epoch, Signer: edge.KeySigner(n.Keys.Feed), Keys: sealed, Log: o.Log, Now: o.Now,
 		Authenticate: n.authenticateEdge, Valid: n.validEdges, Grants: n.grants, Error: api.WriteProblem(o.Log),
 		Known: n.knownEdges, Tallies: tallies{n.Signals, n.Partners}, Verdicts: tallies{n.Signals, n.Partners}, Tripped: n.tripped,

@@ -54,6 +54,10 @@ type Options struct {
 	// there. Nil: it is only shown in the edge's state.
 	Tripped func(ctx context.Context, by Subscriber, trip edge.Trip) error
 
+	// Share tells the other nodes of the database of the edges at this one. Nil:
+	// this is the only node.
+	Share Sharer
+
 	// Line carries operations to and from other nodes faster than the store
 	// does. Nil: the store alone.
 	Line Line
@@ -93,6 +97,8 @@ type Hub struct {
 	edges  map[edgeKey]*edgeState
 	beats  map[string]*frame // last heartbeat, by partner
 	closed bool              // Run has ended
+	peers  map[string]*peer  // other nodes, by name
+	told   bool              // others were told of edges
 }
 
 // chain is one chain as the hub follows it.
@@ -203,6 +209,9 @@ func (h *Hub) Run(ctx context.Context) error {
 	defer h.closeAll("restart", "the node is stopping; connect again")
 	var checks sync.WaitGroup
 	checks.Go(func() { h.watchTokens(ctx) })
+	if h.o.Share != nil {
+		checks.Go(func() { h.share(ctx) })
+	}
 	defer checks.Wait()
 
 	beat := time.NewTicker(h.o.Heartbeat)

@@ -30,8 +30,8 @@ func (r reached) observe(do edge.Do, d time.Duration) {
 }
 
 var (
-	descEdges   = prometheus.NewDesc("siaga_feed_edges", "Known edges by state.", []string{"state"}, nil)
-	descStreams = prometheus.NewDesc("siaga_feed_streams", "Open streams of edges and relays.", nil, nil)
+	descEdges   = prometheus.NewDesc("siaga_feed_edges", "Known edges by state, at all nodes of the database.", []string{"state"}, nil)
+	descStreams = prometheus.NewDesc("siaga_feed_streams", "Open streams of edges and relays at this node.", nil, nil)
 	descBehind  = prometheus.NewDesc("siaga_feed_behind_operations", "Operations that the edge furthest behind has not acknowledged.", nil, nil)
 	descSilence = prometheus.NewDesc("siaga_feed_silence_seconds", "Time since the last word of the edge that was heard longest ago.", nil, nil)
 	descAlarms  = prometheus.NewDesc("siaga_feed_alarms", "Alarms in the last reports of edges: wrong signatures, roll-backs, a full disk.", nil, nil)
@@ -67,16 +67,14 @@ func (h *Hub) Describe(out chan<- *prometheus.Desc) {
 	h.reached.seconds.Describe(out)
 }
 
-// Collect implements prometheus.Collector. It counts the edges that this node
-// has heard of.
+// Collect implements prometheus.Collector. Edges are counted at all nodes of the
+// database, so each node tells the same; streams are this node's.
 func (h *Hub) Collect(out chan<- prometheus.Metric) {
 	now := h.o.Now()
 	states := map[string]float64{"current": 0, "behind": 0, "silent": 0}
 	var behind, silence, alarms, head float64
 	h.mu.Lock()
-	for _, e := range h.edges {
-		s := e.EdgeState
-		s.Behind = h.behind(e)
+	for _, s := range h.all() {
 		states[s.State(now)]++
 		behind = max(behind, float64(s.Behind))
 		if !s.LastSeen.IsZero() {
@@ -103,12 +101,12 @@ func (h *Hub) Collect(out chan<- prometheus.Metric) {
 	h.reached.seconds.Collect(out)
 }
 
-// behind returns how many operations an edge has not acknowledged. The caller
+// behind returns how many operations an edge of a partner has not acknowledged. The caller
 // holds h.mu.
-func (h *Hub) behind(e *edgeState) (n uint64) {
-	for _, name := range []string{edge.SharedChain, edge.OwnChain(e.Partner)} {
-		if c := h.chains[name]; c != nil && c.head.Seq > e.acked[name] {
-			n += c.head.Seq - e.acked[name]
+func (h *Hub) behind(partner string, acked map[string]uint64) (n uint64) {
+	for _, name := range []string{edge.SharedChain, edge.OwnChain(partner)} {
+		if c := h.chains[name]; c != nil && c.head.Seq > acked[name] {
+			n += c.head.Seq - acked[name]
 		}
 	}
 	return n

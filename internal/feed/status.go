@@ -65,7 +65,7 @@ const (
 type Reach struct {
 	Do      edge.Do
 	At      time.Time       // of the operation, as this node saw it first; zero: before it started
-	Edges   int             // known edges that it is for
+	Edges   int             // known edges that it is for, at any node
 	Reached int             // of them, that have it on their disk
 	Delays  []time.Duration // from At to each acknowledgement, rising, to the millisecond; of the newest operations only
 	Missing []Subscriber    // those that have not, by partner and name
@@ -93,7 +93,8 @@ func (h *Hub) edge(who Subscriber) *edgeState {
 	return e
 }
 
-// Edges returns all edges that are known, by partner and name.
+// Edges returns all edges that are known, by partner and name, at whichever node
+// of the database they are: what others know is some seconds old.
 func (h *Hub) Edges(ctx context.Context) ([]EdgeState, error) {
 	var known []Subscriber
 	if h.o.Known != nil {
@@ -107,16 +108,7 @@ func (h *Hub) Edges(ctx context.Context) ([]EdgeState, error) {
 	for _, who := range known {
 		h.edge(who)
 	}
-	out := make([]EdgeState, 0, len(h.edges))
-	for _, e := range h.edges {
-		s := e.EdgeState
-		s.Behind = h.behind(e)
-		out = append(out, s)
-	}
-	slices.SortFunc(out, func(a, b EdgeState) int {
-		return cmp.Or(cmp.Compare(a.Partner, b.Partner), cmp.Compare(a.Edge, b.Edge))
-	})
-	return out, nil
+	return h.all(), nil
 }
 
 // Reach returns how far the newest operation on a signal in a chain has come;
@@ -134,13 +126,22 @@ func (h *Hub) Reach(chainName string, signal uint64) (Reach, bool) {
 			continue
 		}
 		r := Reach{Do: st.do, At: st.at}
+		others := h.elsewhere()
 		for _, e := range h.edges {
 			if chainName != edge.SharedChain && chainName != edge.OwnChain(e.Partner) {
 				continue
 			}
 			r.Edges++
-			if e.acked[chainName] >= st.seq {
+			if s, acked := h.state(e, others); acked[chainName] >= st.seq {
 				r.Reached++
+				// Others tell how long their edges took for the last one only.
+				last := s.LastDrop
+				if st.do == edge.Add {
+					last = s.LastAdd
+				}
+				if e.most[chainName] < st.seq && last.Signal == signal {
+					r.Delays = append(r.Delays, last.Delay)
+				}
 			} else {
 				r.Missing = append(r.Missing, Subscriber{Partner: e.Partner, Edge: e.Edge})
 			}
