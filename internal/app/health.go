@@ -175,13 +175,36 @@ func (n *Node) Health(ctx context.Context, by access.Actor) (health.Report, erro
 	return r, nil
 }
 
-// writable tries a write.
+// tryEvery is the least time between two writes that only show that the store
+// takes them: whoever asks more often gets the last one's answer.
+const tryEvery = 500 * time.Millisecond
+
+// tried is the last such write.
+type tried struct {
+	mu  sync.Mutex // held over the write, so that those who ask meanwhile share it
+	at  time.Time
+	err error
+}
+
+// writable tries a write, or says how the last try went.
 func (n *Node) writable(ctx context.Context) error {
 	if why := n.ReadOnly(); why != nil {
 		return why
 	}
-	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	n.tried.mu.Lock()
+	defer n.tried.mu.Unlock()
+	if !n.tried.at.IsZero() && time.Since(n.tried.at) < tryEvery {
+		return n.tried.err
+	}
+	// Another one's answer, too: it does not end with who asked first.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
 	defer cancel()
+	n.tried.err = n.tryWrite(ctx)
+	n.tried.at = time.Now() // a time that passes, whatever the node's clock says
+	return n.tried.err
+}
+
+func (n *Node) tryWrite(ctx context.Context) error {
 	return n.store.Update(ctx, func(tx journal.StoreTx) error {
 		return tx.PutPrivate(journal.Private{Kind: "health", ID: "write", Doc: []byte("{}"), Expires: n.o.Now().Add(time.Hour)})
 	})
