@@ -50,6 +50,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
 	"net"
 	"strconv"
 	"sync"
@@ -248,17 +249,47 @@ func (db *DB) migrate(ctx context.Context, create bool) error {
 			return db.problem(fmt.Errorf("reading the schema's version: %w", err))
 		}
 	}
+	since, err := db.compatible(ctx)
+	if err != nil {
+		return err
+	}
 	switch {
+	case have > want && since <= want:
+		return nil // a newer release changed nothing that this one needs
 	case have > want:
 		return problem.Newf(problem.Conflict, "the %s was written by a newer release (schema %d; this one knows %d)", db.name, have, want).
 			WithFix("start the newer release, or restore a backup made by this one")
 	case have == want:
 		return nil
 	}
-	if _, err := p.Up(ctx); err != nil {
+	_, err = p.Up(ctx)
+	if err == nil {
+		_, err = db.pool.Exec(ctx, `UPDATE schema_compatible SET since = $1`, compatibleSince)
+	}
+	if err != nil {
 		return db.problem(fmt.Errorf("bringing the schema of the %s up to date: %w", db.name, err))
 	}
 	return nil
+}
+
+// compatibleSince is the oldest schema whose release works on the newest one
+// here. A migration that takes something away, or that earlier releases would
+// break, raises it to its own number.
+const compatibleSince = 3
+
+// compatible returns the oldest schema whose release works on the database's.
+func (db *DB) compatible(ctx context.Context) (since int64, err error) {
+	var there bool
+	if err := db.pool.QueryRow(ctx, `SELECT to_regclass('schema_compatible') IS NOT NULL`).Scan(&there); err != nil {
+		return 0, db.problem(err)
+	}
+	if !there {
+		return math.MaxInt64, nil // of a release that did not say
+	}
+	if err := db.pool.QueryRow(ctx, `SELECT max(since) FROM schema_compatible`).Scan(&since); err != nil {
+		return 0, db.problem(fmt.Errorf("reading which releases the schema is for: %w", err))
+	}
+	return since, nil
 }
 
 // begin notes that a call is under way, unless the database is closed.

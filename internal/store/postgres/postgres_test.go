@@ -114,6 +114,10 @@ func TestOpenRefuses(t *testing.T) {
 		t.Errorf("opening it: %v", err)
 	}
 	exec(t, url, "INSERT INTO goose_db_version (version_id, is_applied) VALUES (99, true)")
+	if err := open(url); err != nil {
+		t.Errorf("a newer release's that only added: %v", err)
+	}
+	exec(t, url, "UPDATE schema_compatible SET since = 99")
 	wantProblem(t, "a newer release's", open(url), problem.Conflict, "newer release (schema 99")
 
 	latin := pgtest.Database(t)

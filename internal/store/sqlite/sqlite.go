@@ -25,6 +25,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -229,7 +230,13 @@ func (db *DB) migrate(ctx context.Context, created bool) error {
 			return fmt.Errorf("reading the schema's version: %w", err)
 		}
 	}
+	since, err := db.compatible(ctx)
+	if err != nil {
+		return err
+	}
 	switch {
+	case have > want && since <= want:
+		return nil // a newer release changed nothing that this one needs
 	case have > want:
 		return problem.Newf(problem.Conflict, "%s was written by a newer release (schema %d; this one knows %d)", db.path, have, want).
 			WithFix("start the newer release, or restore a backup made by this one")
@@ -239,10 +246,34 @@ func (db *DB) migrate(ctx context.Context, created bool) error {
 		return problem.Newf(problem.Conflict, "%s has the schema of an earlier release (%d; this one needs %d)", db.path, have, want).
 			WithFix("start the node once with this release: it brings the schema up to date")
 	}
-	if _, err := p.Up(ctx); err != nil {
+	_, err = p.Up(ctx)
+	if err == nil {
+		_, err = db.pool.ExecContext(ctx, `UPDATE schema_compatible SET since = ?`, compatibleSince)
+	}
+	if err != nil {
 		return unavailable(db.path, fmt.Errorf("bringing the schema of %s up to date: %w", db.path, err))
 	}
 	return nil
+}
+
+// compatibleSince is the oldest schema whose release works on the newest one
+// here. A migration that takes something away, or that earlier releases would
+// break, raises it to its own number.
+const compatibleSince = 3
+
+// compatible returns the oldest schema whose release works on the file's.
+func (db *DB) compatible(ctx context.Context) (since int64, err error) {
+	var there bool
+	if err := db.pool.QueryRowContext(ctx, `SELECT count(*) > 0 FROM sqlite_schema WHERE name = 'schema_compatible'`).Scan(&there); err != nil {
+		return 0, unavailable(db.path, err)
+	}
+	if !there {
+		return math.MaxInt64, nil // of a release that did not say
+	}
+	if err := db.pool.QueryRowContext(ctx, `SELECT max(since) FROM schema_compatible`).Scan(&since); err != nil {
+		return 0, fmt.Errorf("reading which releases the schema is for: %w", err)
+	}
+	return since, nil
 }
 
 // begin notes that a call is under way, unless the database is closed.

@@ -137,7 +137,7 @@ func TestOpenRefuses(t *testing.T) {
 	}
 	_, err := sqlite.Create(background, path("new.db"), sqlite.Options{})
 	wantProblem(t, "creating it twice", err, problem.Conflict, "exists already")
-	exec("new.db", "INSERT INTO goose_db_version (version_id, is_applied) VALUES (99, 1)")
+	exec("new.db", "INSERT INTO goose_db_version (version_id, is_applied) VALUES (99, 1)", "UPDATE schema_compatible SET since = 4")
 	before, err := os.ReadFile(path("new.db"))
 	if err != nil {
 		t.Fatal(err)
@@ -150,6 +150,13 @@ func TestOpenRefuses(t *testing.T) {
 	if !bytes.Equal(before, after) {
 		t.Error("a newer release's file was changed")
 	}
+	exec("new.db", "UPDATE schema_compatible SET since = 99")
+	wantProblem(t, "a newer release's, which took something away", openDB("new.db", sqlite.Options{}), problem.Conflict, "newer release (schema 99")
+	exec("new.db", "UPDATE schema_compatible SET since = 3")
+	if err := openDB("new.db", sqlite.Options{}); err != nil {
+		t.Errorf("a newer release's that only added: %v", err)
+	}
+	exec("new.db", "DROP TABLE schema_compatible")
 	if os.Getuid() != 0 { // root may read everything
 		if err := os.Chmod(path("new.db"), 0); err != nil {
 			t.Fatal(err)
