@@ -73,6 +73,9 @@ type Reach struct {
 
 // connected notes that a stream was opened or closed. The caller holds h.mu.
 func (h *Hub) connected(who Subscriber, open bool) {
+	if who.Relay {
+		return // no edge: it acknowledges nothing, and its edges report themselves
+	}
 	e := h.edge(who)
 	if open {
 		e.Streams++
