@@ -245,6 +245,7 @@ func (s *Site) activationForm(w http.ResponseWriter, r *http.Request, f *Frame, 
 		mine := tasks[t.ID] && t.Open() && (t.Partner == "" || t.Partner == f.Me.Partner)
 		p.TaskList = append(p.TaskList, taskView{t, cmp.Or(f.InWords(d.Ask), t.ID), mine, who(f, t.Partner, t.By)})
 	}
+	p.TaskList = foldTasks(p.TaskList, func(t *taskView) *taskView { return t })
 	slices.SortStableFunc(p.TaskList, func(a, b taskView) int {
 		if a.Mine != b.Mine && a.Mine {
 			return -1
@@ -264,6 +265,27 @@ func (s *Site) activationForm(w http.ResponseWriter, r *http.Request, f *Frame, 
 	}
 	f.mistaken(m)
 	return s.render(w, r, status, "activation", p)
+}
+
+// foldTasks makes one line of what is asked of several partners alike and none
+// of them has reported.
+func foldTasks[T any](list []T, of func(*T) *taskView) []T {
+	var out []T
+	for _, row := range list {
+		t := of(&row)
+		i := slices.IndexFunc(out, func(o T) bool {
+			have := of(&o)
+			return have.ID == t.ID && have.Phase == t.Phase && have.Due.Equal(t.Due) && have.Progress == t.Progress && have.Overdue == t.Overdue && have.Stopped.Equal(t.Stopped) &&
+				!have.Mine && !t.Mine && have.At.IsZero() && t.At.IsZero() && have.Note == "" && t.Note == ""
+		})
+		if i < 0 {
+			out = append(out, row)
+			continue
+		}
+		o := of(&out[i])
+		o.Who2 += ", " + t.Who2
+	}
+	return out
 }
 
 // confirmed are the steps that a person confirms with the incident's digits.

@@ -68,7 +68,7 @@ func (f *Frame) standing(st notify.Standing, names map[string]string) standingRo
 	row.Chip = f.Chip(state)
 	if !st.LastAt.IsZero() {
 		row.Detail = f.T("acks.last."+st.LastState, "Kind", f.T("channel."+st.LastKind), "Time", f.ClockText(st.LastAt), "Who", isolate(names[st.LastMember]), "Why", f.maybe("msgreason.", st.LastReason))
-	} else if st.State == notify.Calling || st.State == notify.Exhausted {
+	} else {
 		row.Detail = f.T("acks.last.none")
 	}
 	switch {
@@ -78,6 +78,8 @@ func (f *Frame) standing(st notify.Standing, names map[string]string) standingRo
 		row.Next = f.T("acks.next."+st.NextTo, "Time", f.ClockText(st.NextAt), "Who", isolate(names[st.NextWho]))
 	case st.State == notify.Calling || st.State == notify.Exhausted:
 		row.Next = f.T("acks.next.none")
+	default:
+		row.Next = f.T("acks.next.nobody")
 	}
 	return row
 }

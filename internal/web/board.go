@@ -39,6 +39,7 @@ type Ask struct {
 	Due      time.Time // zero: no deadline
 	Href     string    // page to open
 	Post     string    // or form to send at once, without a page between
+	Form     string    // or ID of the page's form to send; Title says what it does
 	Verb     string    // on the button
 	Primary  bool
 	Exercise bool
@@ -51,7 +52,7 @@ func (s *Site) asksOf(ctx context.Context, f *Frame, inc incident.Incident) (out
 	}
 	base := "/incidents/" + inc.ID
 	if slices.Contains(inc.Missing(), f.Me.Partner) && f.Can(string(access.Acknowledge)) {
-		out = append(out, Ask{Title: f.T("ask.acknowledge"), Detail: inc.Title, Incident: inc.ID, Post: base + "/acknowledge", Verb: f.T("ask.acknowledge.do"), Primary: true})
+		out = append(out, Ask{Title: f.T("ask.acknowledge"), Detail: inc.Title, Incident: inc.ID, Due: acknowledgeBy(inc, f.Me.Partner), Post: base + "/acknowledge", Verb: f.T("ask.acknowledge.do"), Primary: true})
 	}
 	if inc.Status.Phase == protocol.Notified && f.Can(string(access.Assess)) {
 		out = append(out, Ask{Title: f.T("ask.assess"), Detail: inc.Title, Incident: inc.ID, Href: base + "/assess", Verb: f.T("ask.assess.do"), Primary: true})
@@ -129,6 +130,19 @@ func (s *Site) asksOf(ctx context.Context, f *Frame, inc incident.Incident) (out
 		}
 	}
 	return out, nil
+}
+
+// acknowledgeBy is when the partner was to acknowledge at the latest; zero if
+// no clock asks for it.
+func acknowledgeBy(inc incident.Incident, partner string) (due time.Time) {
+	for _, a := range inc.Activations {
+		for _, c := range a.Clocks {
+			if c.MetBy == protocol.ByAcknowledgement && c.Running() && (c.Partner == "" || c.Partner == partner) && (due.IsZero() || c.Due.Before(due)) {
+				due = c.Due
+			}
+		}
+	}
+	return due
 }
 
 func voted(votes []protocol.Vote, partner string) bool {
@@ -209,7 +223,7 @@ func (s *Site) concerns(ctx context.Context, f *Frame) (list []incident.Incident
 	}
 	asks = append(asks, more...)
 	sortAsks(asks, f.Now)
-	f.Asks, f.Open = len(asks), len(list)
+	f.Asks, f.OpenNow = len(asks), len(list)
 	f.concern, f.asks, f.counted = list, asks, true
 	return list, asks, nil
 }

@@ -45,7 +45,7 @@ type Frame struct {
 	Theme    string   // "", "light" or "dark"
 	Entries  int64    // journal entries when the page was made
 	Asks     int      // asked of me
-	Open     int      // open incidents
+	OpenNow  int      // open incidents
 	Exercise string   // number and name of the exercise that the page is about; "" for real
 	Live     []string // topics to listen to; empty: the page is not live
 	Form     bool     // the page is a form, which is never live
@@ -215,7 +215,18 @@ func (f *Frame) ZoneName(t time.Time) string {
 	return name
 }
 
-// Clock returns "14:41 UTC (21:41 WIB)", with the date if it is not today.
+// Made says when the page was made: "14:52:07", with the date on a public page,
+// which caches and readers keep.
+func (f *Frame) Made() string {
+	s := f.Now.Format("15:04:05")
+	if f.Bare {
+		return f.T("date.time", "Date", f.Date(f.Now), "Time", f.word.leftToRight(s))
+	}
+	return s
+}
+
+// Clock returns "14:41 UTC (21:41 WIB)", with the date if it is not today, and
+// always on a public page.
 func (f *Frame) Clock(t time.Time) template.HTML {
 	if t.IsZero() {
 		return template.HTML(template.HTMLEscapeString(f.T("time.unknown")))
@@ -229,7 +240,7 @@ func (f *Frame) ClockText(t time.Time) string {
 	utc := t.UTC()
 	layout := "15:04"
 	s := f.word.leftToRight(utc.Format(layout) + " UTC")
-	if utc.Format("2006-01-02") != f.Now.Format("2006-01-02") {
+	if f.Bare || utc.Format("2006-01-02") != f.Now.Format("2006-01-02") {
 		s = f.T("date.time", "Date", f.Date(utc), "Time", s)
 	}
 	if name := f.ZoneName(t); name != "UTC" {
@@ -253,10 +264,10 @@ func (f *Frame) Name(id string) string {
 }
 
 // Date returns "2 Mar 2026" in the page's language, without the year in the
-// present one.
+// present one, but for public pages.
 func (f *Frame) Date(t time.Time) string {
 	month := f.T(fmt.Sprintf("month.%d", t.Month()))
-	if t.Year() == f.Now.Year() {
+	if t.Year() == f.Now.Year() && !f.Bare {
 		return f.T("date.day", "Day", t.Day(), "Month", month)
 	}
 	return f.T("date.year", "Day", t.Day(), "Month", month, "Year", strconv.Itoa(t.Year()))
@@ -277,6 +288,18 @@ func (f *Frame) UTC(t time.Time) template.HTML {
 // LocalTime returns "21:41 WIB".
 func (f *Frame) LocalTime(t time.Time) string {
 	return f.word.leftToRight(t.In(f.Zone).Format("15:04") + " " + f.ZoneName(t))
+}
+
+// Away reports whether the reader's clock is not UTC.
+func (f *Frame) Away() bool { return f.ZoneName(f.Now) != "UTC" }
+
+// LocalText is LocalTime with the day where it is not today there.
+func (f *Frame) LocalText(t time.Time) string {
+	local, now := t.In(f.Zone), f.Now.In(f.Zone)
+	if local.YearDay() == now.YearDay() && local.Year() == now.Year() {
+		return f.LocalTime(t)
+	}
+	return f.Date(local) + ", " + f.LocalTime(t)
 }
 
 // Age says a duration as people do: seconds up to a minute, minutes up to an

@@ -79,6 +79,16 @@ func (s *Site) notifyForm(w http.ResponseWriter, r *http.Request, f *Frame, stat
 			p.Told = append(p.Told, o)
 		}
 	}
+	// On a phone the button is always in reach, beside whom it tells.
+	names := make([]string, len(p.Told))
+	for i, o := range p.Told {
+		names[i] = isolate(o.Name)
+	}
+	verb := f.N("notify.do", len(p.Told))
+	if p.Same != nil {
+		verb = f.T("notify.do.new")
+	}
+	f.Dock = []Ask{{Form: "notify", Title: strings.Join(names, ", "), Verb: verb}}
 	return s.render(w, r, status, "notify", p)
 }
 
@@ -201,6 +211,28 @@ type assessPage struct {
 	Advice  protocol.Advice
 	Level   string
 	Because string
+}
+
+// Question is a criterion in words.
+func (p assessPage) Question(id string) string {
+	for _, c := range p.Def.Criteria {
+		if c.ID == id {
+			return p.InWords(c.Ask)
+		}
+	}
+	return id
+}
+
+// Answered is the answer to a criterion in words.
+func (p assessPage) Answered(a protocol.Answer) string {
+	for _, c := range p.Def.Criteria {
+		for _, o := range c.Choices {
+			if c.ID == a.ID && o.ID == a.Answer {
+				return p.InWords(o.Title)
+			}
+		}
+	}
+	return p.maybe("answer.", a.Answer)
 }
 
 func (s *Site) assess(w http.ResponseWriter, r *http.Request, f *Frame) error {

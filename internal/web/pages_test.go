@@ -299,3 +299,28 @@ func TestExerciseIsMarked(t *testing.T) {
 		t.Errorf("a real incident has %d bands of an exercise", n)
 	}
 }
+
+// How much is asked and open stands on every page, and is the same on all.
+func TestBadgesAreTheSameEverywhere(t *testing.T) {
+	w := newWorld(t)
+	badges := func(path string) (out []string) {
+		for _, n := range w.get("officer", path).all("span", "class") {
+			if c := attr(n, "class"); (c == "n" || c == "badge") && (inside(n, "header") || inside(n, "nav")) && !inside(n, "main") {
+				out = append(out, text(n))
+			}
+		}
+		return out
+	}
+	want := badges("/")
+	if len(want) < 2 {
+		t.Fatalf("the board has the badges %q: the test looks at nothing", want)
+	}
+	for _, path := range w.paths(web.Patterns()) {
+		if strings.HasPrefix(path, "/public") || strings.HasPrefix(path, "/sign-in") {
+			continue
+		}
+		if got := badges(path); !slices.Equal(got, want) {
+			t.Errorf("%s has the badges %q, the board %q", path, got, want)
+		}
+	}
+}

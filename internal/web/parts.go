@@ -105,7 +105,12 @@ func (s *Site) tasksForm(w http.ResponseWriter, r *http.Request, f *Frame, statu
 			p.Phase[i].Rows = append(p.Phase[i].Rows, row)
 		}
 	}
+	open := func(g taskGroup) int {
+		return b2i(!slices.ContainsFunc(g.Rows, func(t taskRow) bool { return t.Open() }))
+	}
+	slices.SortStableFunc(p.Phase, func(a, b taskGroup) int { return open(a) - open(b) })
 	for i := range p.Phase {
+		p.Phase[i].Rows = foldTasks(p.Phase[i].Rows, func(t *taskRow) *taskView { return &t.taskView })
 		slices.SortStableFunc(p.Phase[i].Rows, func(a, b taskRow) int {
 			rank := func(t taskRow) int {
 				switch {

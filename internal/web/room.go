@@ -147,6 +147,9 @@ func (s *Site) room(w http.ResponseWriter, r *http.Request, f *Frame) error {
 		return err
 	}
 	p.AskList = append(p.AskList, more...)
+	for i := range p.AskList {
+		p.AskList[i].Incident, p.AskList[i].Exercise = "", false // both stand above
+	}
 	sortAsks(p.AskList, f.Now)
 	f.Title = inc.ID + " " + f.T("state."+inc.Phase())
 	for _, run := range p.Runs {

@@ -97,6 +97,8 @@
   const label = $("[data-live-text]", status), icon = $("use", status);
   const topics = text.live.split(" ");
   let seq = Number(text.liveSeq || 0), heard = Date.now(), refreshed = Date.now(), skew = 0, lost = 0, retry = 1, source, timer, again = 0, paused = false, ended = false, told = false;
+  // Until the stream tells the time, it is what it was when the page was made; a page from the browser's own store knows none.
+  if (performance.getEntriesByType("navigation")[0]?.type === "navigate") { const made = Number(text.liveAt || 0), since = Math.round(performance.now()); if (made) skew = Date.now() - since - made; if (Math.abs(skew) < 2000) skew = 0; }
   const title = document.title;
   const dirty = new Set(), waiting = new Map(), last = new Map();
 
