@@ -32,16 +32,17 @@ func needBrowser(t *testing.T) {
 
 // tab is a page in a browser of its own, signed in as who.
 type tab struct {
-	t   *testing.T
-	ctx context.Context
-	w   *world
+	t    *testing.T
+	ctx  context.Context
+	w    *world
+	base string // address of the node as the tab has it
 }
 
 func (w *world) tab(t *testing.T, who string) *tab {
 	t.Helper()
 	ctx, cancel := chromedp.NewContext(chromium(t), chromedp.WithNewBrowserContext())
 	t.Cleanup(cancel)
-	b := &tab{t, ctx, w}
+	b := &tab{t, ctx, w, w.url}
 	b.cookie("siaga_session", w.key[who])
 	b.wide(1280)
 	return b
@@ -99,7 +100,7 @@ func (b *tab) wide(px int64) {
 
 func (b *tab) open(path string) {
 	b.t.Helper()
-	b.ok(chromedp.Do(b.ctx, chromedp.Navigate(b.w.url+path)))
+	b.ok(chromedp.Do(b.ctx, chromedp.Navigate(b.base+path)))
 }
 
 func eval[T any](b *tab, js string, opts ...chromedp.EvaluateOption) T {

@@ -16,13 +16,46 @@
     if (f.dataset.keep) try { sessionStorage.setItem("siaga-sent", "siaga:" + f.dataset.keep); } catch { /* storage may be off */ }
     if (b && text.liveSending) {
       b.style.minInlineSize = b.offsetWidth + "px";
-      b.dataset.was = b.textContent; b.textContent = text.liveSending; b.setAttribute("aria-disabled", "true");
+      b.dataset.was ||= b.textContent; b.textContent = text.liveSending; b.setAttribute("aria-disabled", "true");
     }
+    if (e.defaultPrevented || f.dataset.native || !text.liveUnsent || !/^\/(incidents|signals|groups|asks)\b/.test(f.getAttribute("action") || "")) return;
+    e.preventDefault();
+    send(f, b);
   });
-  addEventListener("pageshow", () => $$("form[data-sending]").forEach((f) => {
-    delete f.dataset.sending;
-    $$("[data-was]", f).forEach((b) => { b.textContent = b.dataset.was; b.removeAttribute("aria-disabled"); });
-  }));
+  const rest = (f) => {
+    delete f.dataset.sending; delete f.dataset.native;
+    for (const b of [...f.elements]) if (b.dataset.was) { b.textContent = b.dataset.was; b.removeAttribute("aria-disabled"); }
+  };
+  addEventListener("pageshow", () => $$("form[data-sending]").forEach(rest));
+
+  // What acts in a crisis is sent from here, so that without an answer the page
+  // stays as it is, with its text and its key: trying again never acts twice.
+  // Where it was done the answer leads on; whatever else the answer is, the
+  // browser asks for it itself.
+  const send = async (f, b) => {
+    const body = new URLSearchParams(new FormData(f));
+    if (b && b.name) body.append(b.name, b.value);
+    let answer;
+    try {
+      answer = await fetch(f.getAttribute("action"), { method: "POST", body, headers: { Accept: "text/html" }, signal: AbortSignal.timeout(20000) });
+      await answer.text();
+    } catch {
+      rest(f);
+      let p = $(".unsent", f);
+      if (!p) {
+        p = document.createElement("p");
+        p.className = "banner warn unsent"; p.setAttribute("role", "alert"); p.tabIndex = -1;
+        const at = b && f.contains(b) && b.closest("p, .actions, li") || f.lastElementChild;
+        if (f.contains(at)) at.before(p); else f.append(p);
+      }
+      p.textContent = text.liveUnsent;
+      if (b) b.textContent = text.liveRetry;
+      p.scrollIntoView({ block: "nearest" });
+      return;
+    }
+    if (!answer.redirected) { delete f.dataset.sending; f.dataset.native = "1"; f.requestSubmit(b && b.form === f ? b : undefined); return; }
+    if (answer.url === location.href) location.reload(); else location.assign(answer.url);
+  };
 
   // What is typed into a form marked data-keep stays in this tab until sent.
   $$("form[data-keep]").forEach((f) => {
