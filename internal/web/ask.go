@@ -132,7 +132,10 @@ func (s *Site) reached(r *http.Request, f *Frame, incident string) (map[string]s
 	out := map[string]string{}
 	for _, st := range list {
 		if row := f.standing(st, names); !st.Acknowledged && row.Detail != "" {
-			out[st.Partner] = strings.TrimSuffix(row.Detail+" · "+row.Next, " · ")
+			out[st.Partner] = row.Detail
+			if !st.LastAt.IsZero() || !st.NextAt.IsZero() {
+				out[st.Partner] = strings.TrimSuffix(row.Detail+" · "+row.Next, " · ")
+			}
 		}
 	}
 	return out, err

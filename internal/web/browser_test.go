@@ -15,6 +15,7 @@ import (
 
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/cdproto/network"
+	cdppage "github.com/chromedp/cdproto/page"
 	"github.com/chromedp/chromedp"
 
 	"github.com/siaga-crp/siaga/internal/incident"
@@ -101,6 +102,15 @@ func (b *tab) wide(px int64) {
 func (b *tab) open(path string) {
 	b.t.Helper()
 	b.ok(chromedp.Do(b.ctx, chromedp.Navigate(b.base+path)))
+}
+
+// printed is the page on A4, as the browser's own dialog prints it.
+func (b *tab) printed() []byte {
+	b.t.Helper()
+	margin := 0.4
+	got, err := chromedp.Call(b.ctx, cdppage.PrintToPDF, cdppage.PrintToPDFParams{PaperWidth: 8.27, PaperHeight: 11.69, MarginTop: &margin, MarginBottom: &margin, MarginLeft: &margin, MarginRight: &margin})
+	b.ok(err)
+	return got.Data
 }
 
 func eval[T any](b *tab, js string, opts ...chromedp.EvaluateOption) T {

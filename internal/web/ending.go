@@ -182,7 +182,7 @@ func (s *Site) briefWork(r *http.Request, f *Frame, p *briefPage) error {
 			d, _ := run.Def.Task(t.ID)
 			name := f.InWords(d.Ask) + " (" + who(f, t.Partner, t.By) + ")"
 			if t.Open() && t.Progress != protocol.TaskDoing && !t.Due.IsZero() {
-				line := f.T("brief.by", "What", f.InWords(d.Ask), "Time", f.ClockText(t.Due))
+				line := f.T("brief.by", "What", strings.TrimSuffix(f.InWords(d.Ask), "."), "Time", f.ClockText(t.Due))
 				if needed[line] == nil {
 					order = append(order, line)
 				}

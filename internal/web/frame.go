@@ -254,6 +254,13 @@ func (f *Frame) ClockText(t time.Time) string {
 	return s
 }
 
+// Stamp is ClockText with the date and the year, for what is kept on paper.
+func (f *Frame) Stamp(t time.Time) string {
+	kept := *f
+	kept.Bare = true
+	return kept.ClockText(t)
+}
+
 // Name is a partner's name; its short name if the reader is not signed in, and
 // the node itself for none.
 func (f *Frame) Name(id string) string {

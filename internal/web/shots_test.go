@@ -142,6 +142,11 @@ func TestShots(t *testing.T) {
 		b.ok(os.WriteFile(filepath.Join(dir, name), png, 0o644))
 	}
 	room := "/incidents/" + inc.ID
+	for name, path := range map[string]string{"brief.pdf": room + "/brief", "board.pdf": "/", "room.pdf": room} {
+		b.cookie("siaga_lang", "en")
+		b.open(path)
+		b.ok(os.WriteFile(filepath.Join(dir, name), b.printed(), 0o644))
+	}
 	only, err := regexp.Compile(os.Getenv("SIAGA_SHOTS_ONLY"))
 	w.ok(err)
 	for _, path := range append(w.paths(web.Patterns()), "/?wall=1") {
