@@ -2,6 +2,7 @@ package web_test
 
 import (
 	"bytes"
+	"fmt"
 	"io"
 	"net"
 	"net/url"
@@ -9,6 +10,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/chromedp/chromedp"
 
 	"github.com/siaga-crp/siaga/internal/incident"
 )
@@ -137,6 +140,24 @@ func TestPageSaysThatItsStreamIsCut(t *testing.T) {
 	l.set(false, false)
 	b.until("the stream by itself", `/^Live/.test(`+status+`) && !document.querySelector(".old") && !document.querySelector(".old-word") && !document.title.startsWith("OLD")`, 10*time.Second)
 	b.until("what changed meanwhile", `document.querySelector('[data-region=update]').innerText.includes("While it was cut")`, 3*time.Second)
+}
+
+// While someone types an update, others act: the text stays whole, and the page
+// says how much changed.
+func TestTypingIsLeftAlone(t *testing.T) {
+	needBrowser(t)
+	w := newWorld(t)
+	b := w.tab(t, "officer")
+	b.open("/incidents/" + w.incident + "/updates/new?lang=en")
+	b.ok(chromedp.Do(b.ctx, chromedp.SendKeys(chromedp.CSS("textarea[lang=en]"), "We know that ")))
+	for i := range 3 {
+		_, err := w.node.Incidents.Ask(t.Context(), w.actor["platform"], w.incident, []string{"nusa"}, fmt.Sprint("Is it ", i, "?"))
+		w.ok(err)
+		b.until("the change", fmt.Sprintf(`/^%d changes/.test(document.querySelector("#news").innerText)`, i+1), 5*time.Second)
+	}
+	if got := eval[string](b, `document.querySelector("#news").innerText + "|" + document.activeElement.value`); got != "3 changes – show|We know that " {
+		t.Errorf("the page has %q", got)
+	}
 }
 
 // On a bad line a form is sent once: without an answer it stays with its text,

@@ -49,6 +49,7 @@ type Frame struct {
 	Exercise string   // number and name of the exercise that the page is about; "" for real
 	Live     []string // topics to listen to; empty: the page is not live
 	Form     bool     // the page is a form, which is never live
+	Watch    string   // of what a form says that it changed meanwhile: "incident:ID"
 	Sent     string   // what was just done, shown on top
 	Dock     []Ask    // the phone's actions on this page
 	Keys     bool     // single-letter keys are on
@@ -105,6 +106,12 @@ func (s *Site) language(r *http.Request, m partner.Member) string {
 		return c.Value
 	}
 	return m.Language
+}
+
+// WatchHref is the page of what a form watches.
+func (f *Frame) WatchHref() string {
+	_, id, _ := strings.Cut(f.Watch, ":")
+	return "/incidents/" + id + "/timeline"
 }
 
 // SignedIn reports whether someone is signed in.

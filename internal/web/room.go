@@ -70,7 +70,7 @@ func (s *Site) load(r *http.Request, f *Frame) (incident.Incident, error) {
 	if err != nil {
 		return inc, err
 	}
-	f.Section = "incidents"
+	f.Section, f.Watch = "incidents", "incident:"+inc.ID
 	f.Title = inc.ID + " " + f.T("state."+inc.Phase())
 	if inc.Exercise {
 		f.Exercise = inc.ID + " “" + inc.Title + "”"

@@ -125,6 +125,29 @@
   });
   if ("keys" in text) $$("[data-key]").forEach((b) => { const k = document.createElement("kbd"); k.textContent = b.dataset.key; b.append(" ", k); });
 
+  // A form is never replaced: it says how much changed meanwhile, on a page of its own.
+  const news = $("#news");
+  if (news && window.EventSource) {
+    let stream, n = 0, at = text.liveSeq, wait;
+    const listen = () => {
+      clearTimeout(wait);
+      stream = new EventSource("/live?since=" + at);
+      const on = (e) => JSON.parse(e.data);
+      stream.addEventListener("beat", (e) => { at = on(e).seq || at; });
+      stream.addEventListener("change", (e) => {
+        const d = on(e);
+        at = d.seq || at;
+        if (!d.on.includes(news.dataset.watch)) return;
+        news.hidden = false;
+        news.textContent = text.liveShow.replace("{n}", ++n);
+      });
+      stream.addEventListener("end", () => stream.close());
+      stream.onerror = () => { stream.close(); wait = setTimeout(listen, 5000); };
+    };
+    document.addEventListener("visibilitychange", () => { if (document.hidden) { stream.close(); clearTimeout(wait); } else listen(); });
+    if (!document.hidden) listen();
+  }
+
   const status = $("#live");
   if (!status || !text.live || !window.EventSource) return;
   const label = $("[data-live-text]", status), icon = $("use", status);
