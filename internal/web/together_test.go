@@ -1,0 +1,103 @@
+package web_test
+
+import (
+	"net/http"
+	"net/url"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/siaga-crp/siaga/internal/app"
+	"github.com/siaga-crp/siaga/internal/incident"
+)
+
+// fields are the hidden fields and the texts of the form that posts to action,
+// as a browser would send them.
+func (p page) fields(action string) url.Values {
+	out := url.Values{}
+	for _, f := range p.all("form", "") {
+		if attr(f, "action") != action {
+			continue
+		}
+		for n := range f.Descendants() {
+			if n.Data == "input" && attr(n, "type") == "hidden" {
+				out.Set(attr(n, "name"), attr(n, "value"))
+			}
+		}
+	}
+	return out
+}
+
+// Two people act at the same time: the second is told what changed, nothing of
+// theirs was done, and the form comes back with what they wrote. A vote after
+// the end is told when it ended and what to do.
+func TestTwoPeopleActAtOnce(t *testing.T) {
+	var ahead atomic.Int64
+	w := newWorldWith(t, func(o *app.Options) {
+		o.Now = func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }
+	})
+	room := "/incidents/" + w.incident
+	digits := w.incident[len(w.incident)-4:]
+
+	// An update is written while another one is posted.
+	form := w.get("officer", room+"/updates/new?lang=en").fields(room + "/updates/new")
+	if form.Get("_seen") == "" || form.Get("_key") == "" {
+		t.Fatalf("the form of updates has the hidden fields %v", form)
+	}
+	_, err := w.node.Incidents.PostUpdate(t.Context(), w.actor["platform"], w.incident, incident.NewUpdate{Audience: "partners", Texts: map[string]string{"en": "Theirs came first"}})
+	w.ok(err)
+	form.Set("en", "Mine was "+hostile)
+	form.Set("audience", "partners")
+	form.Set("do", "send")
+	p := w.post("officer", room+"/updates/new?lang=en", form)
+	checkPage(t, "a second update", p)
+	main := text(p.all("main", "")[0])
+	if p.status != http.StatusConflict || !strings.Contains(main, "Changed while you were reading") || !strings.Contains(main, "posted update") {
+		t.Errorf("the second update came to %d: %s", p.status, main)
+	}
+	kept := false
+	for _, n := range p.all("textarea", "name") {
+		kept = kept || attr(n, "name") == "en" && strings.Contains(text(n), "Mine was <script>")
+	}
+	if !kept {
+		t.Error("what the second one wrote is gone")
+	}
+	if strings.Contains(w.get("officer", room+"/updates").body, "Mine was") {
+		t.Error("the second update was posted all the same")
+	}
+	// Having seen what changed, the same form sends it.
+	again := p.fields(room + "/updates/new")
+	for _, name := range []string{"en", "audience", "do"} {
+		again.Set(name, form.Get(name))
+	}
+	if p := w.post("officer", room+"/updates/new?lang=en", again); !strings.Contains(p.path, "sent=") && p.status != http.StatusOK {
+		t.Errorf("sending it again came to %d %s", p.status, p.path)
+	}
+
+	// A vote arrives after the vote has ended.
+	vote := room + "/activations/sea-crp/vote"
+	form = w.get("platform", room+"/activations/sea-crp?lang=en").fields(vote)
+	if form.Get("_key") == "" {
+		t.Fatal("the platform has no form to vote with")
+	}
+	ahead.Store(int64(20 * time.Minute))
+	w.get("platform", "/") // or the session ends first
+	ahead.Store(int64(31 * time.Minute))
+	form.Set("vote", "yes")
+	form.Set("reason", "Copies on ours")
+	form.Set("digits", digits)
+	p = w.post("platform", vote+"?lang=en", form)
+	main = text(p.all("main", "")[0])
+	if p.status != http.StatusConflict && p.status != http.StatusUnprocessableEntity {
+		t.Errorf("a late vote answers %d: %s", p.status, main)
+	}
+	if !strings.Contains(main, "closed at ") || !strings.Contains(p.body, "Copies on ours") {
+		t.Errorf("a late vote is not told when it ended, or its reason is gone: %s", main)
+	}
+	inc, err := w.node.Incidents.Get(t.Context(), w.actor["platform"], w.incident)
+	w.ok(err)
+	if len(inc.Activations["sea-crp"].Votes) != 1 {
+		t.Errorf("the late vote counts: %v", inc.Activations["sea-crp"].Votes)
+	}
+}
