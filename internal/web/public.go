@@ -50,7 +50,7 @@ func cached(w http.ResponseWriter, r *http.Request, tag string) bool {
 	h := w.Header()
 	h.Set("Cache-Control", "public, max-age=30")
 	h.Set("Vary", "Accept-Language")
-	h.Set("ETag", `"`+tag+`"`)
+	h.Set("ETag", `W/"`+tag+`"`) // weak: it may come compressed
 	for have := range strings.SplitSeq(r.Header.Get("If-None-Match"), ",") {
 		if strings.TrimPrefix(strings.TrimSpace(have), "W/") == `"`+tag+`"` {
 			w.WriteHeader(http.StatusNotModified)

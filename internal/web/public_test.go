@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"encoding/xml"
+	"io"
 	"net/http"
 	"strings"
 	"testing"
@@ -117,5 +118,52 @@ func TestPublicPageWithoutStore(t *testing.T) {
 	}
 	if _, err := public.New(public.Options{Log: w.node.Log, Now: w.clock, Node: "Nusa"}).Current(t.Context()); err == nil {
 		t.Fatal("nothing was ever read, and yet there is a copy")
+	}
+}
+
+// What is public comes compressed to whoever can read it so, and small: the
+// whole first visit (page, stylesheet, icon) is less than 30 kB on the line. What
+// is shown to people who are signed in never is: it holds secrets.
+func TestPublicIsSmallOnTheLine(t *testing.T) {
+	w := newWorld(t)
+	line := func(who, path, accept string) (size int, h http.Header) {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, w.url+path, nil)
+		w.ok(err)
+		req.Header.Set("Accept-Encoding", accept)
+		res, err := w.browser[who].Transport.RoundTrip(req)
+		w.ok(err)
+		defer func() { _ = res.Body.Close() }()
+		b, err := io.ReadAll(res.Body)
+		w.ok(err)
+		return len(b), res.Header
+	}
+	w.browser["nobody"].Transport = &http.Transport{DisableCompression: true}
+	t.Cleanup(w.browser["nobody"].Transport.(*http.Transport).CloseIdleConnections)
+	total := 0
+	p := w.get("nobody", "/public")
+	for _, path := range append([]string{"/public"}, attr(p.all("link", "rel")[0], "href"), attr(p.all("link", "rel")[1], "href")) {
+		size, h := line("nobody", path, "gzip")
+		plain, hp := line("nobody", path, "identity")
+		if plain > 1024 && (h.Get("Content-Encoding") != "gzip" || size > plain/2) || hp.Get("Content-Encoding") != "" {
+			t.Errorf("%s: %d bytes with gzip (%q), %d without (%q)", path, size, h.Get("Content-Encoding"), plain, hp.Get("Content-Encoding"))
+		}
+		if plain > 1024 && !strings.Contains(strings.Join(h.Values("Vary"), ","), "Accept-Encoding") {
+			t.Errorf("%s: Vary %q would let a cache mix them up", path, h.Values("Vary"))
+		}
+		total += size
+	}
+	t.Logf("a first visit is %d bytes", total)
+	if total > 30_000 {
+		t.Errorf("a first visit is %d bytes, want at most 30,000", total)
+	}
+	w.browser["officer"].Transport = w.browser["nobody"].Transport
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, w.url+"/", nil)
+	w.ok(err)
+	req.Header.Set("Accept-Encoding", "gzip")
+	res, err := w.browser["officer"].Do(req)
+	w.ok(err)
+	_ = res.Body.Close()
+	if e := res.Header.Get("Content-Encoding"); e != "" {
+		t.Errorf("the board comes as %q", e)
 	}
 }

@@ -33,6 +33,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/klauspost/compress/gzhttp"
+
 	"github.com/siaga-crp/siaga/internal/access"
 	"github.com/siaga-crp/siaga/internal/duty"
 	"github.com/siaga-crp/siaga/internal/incident"
@@ -78,10 +80,20 @@ type Site struct {
 	static    http.Handler
 	version   string // of the static files, for their addresses
 	public    *public.Service
+	gzip      func(http.Handler) http.HandlerFunc
 	wasm      bool // the fingerprint packages for the browser are embedded
 	refusals  refusals
 	shares    shares
 	news      news
+}
+
+// small compresses what is the same for everyone, for slow lines: public pages
+// and static files. Pages of people who are signed in hold secrets beside what
+// others wrote, which compression could tell apart (BREACH), and stay as they are.
+// gzhttp of klauspost/compress (BSD 3-clause, here already through others) knows
+// the rules of Accept-Encoding, Vary and ranges; any other wrapper could do it.
+func (s *Site) small(h http.Handler) http.Handler {
+	return s.gzip(h)
 }
 
 // New reads templates and catalogues.
@@ -90,6 +102,9 @@ func New(o Options) (*Site, error) {
 	var err error
 	if s.words, err = loadCatalogue(files); err != nil {
 		return nil, err
+	}
+	if s.gzip, err = gzhttp.NewWrapper(gzhttp.MinSize(1024)); err != nil {
+		return nil, fmt.Errorf("setting up compression: %w", err)
 	}
 	if s.templates, err = template.New("").Funcs(funcs()).ParseFS(files, "templates/*.html"); err != nil {
 		return nil, fmt.Errorf("reading templates: %w", err)
@@ -137,9 +152,13 @@ const csp = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 's
 func (s *Site) Handler() http.Handler {
 	mux := http.NewServeMux()
 	for _, rt := range s.routes() {
-		mux.Handle(rt.pattern, s.serve(rt))
+		h := s.serve(rt)
+		if rt.cacheable {
+			h = s.small(h)
+		}
+		mux.Handle(rt.pattern, h)
 	}
-	mux.Handle("GET /static/{version}/{file...}", s.files())
+	mux.Handle("GET /static/{version}/{file...}", s.small(s.files()))
 	mux.HandleFunc("GET /push-worker.js", s.worker)
 	protect := http.NewCrossOriginProtection()
 	protect.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
