@@ -41,7 +41,7 @@ const (
 	boxW, boxH   = 132.0, 44.0
 	stepX, stepY = 196.0, 112.0
 	chartPad     = 12.0
-	apart        = 27.0 // between arrows of two boxes: their numbers do not touch
+	gap          = 27.0 // between arrows of two boxes: their numbers do not touch
 	around       = 58.0 // how far an arrow goes around a box that is in its way
 )
 
@@ -61,7 +61,7 @@ func drawStates(c protocol.StateChart, lang string) stateDrawing {
 		a := stateArrow{N: i + 1, From: e.From.Words(lang), To: e.To.Words(lang), Detail: e.Detail, Clause: e.Clause, ByTime: e.ByTime}
 		p, q := at[e.From], at[e.To]
 		k := pair(e.From, e.To)
-		shift := (float64(drawn[k]) - float64(between[k]-1)/2) * apart
+		shift := (float64(drawn[k]) - float64(between[k]-1)/2) * gap
 		drawn[k]++
 		switch {
 		case e.From == e.To: // a loop under the box
