@@ -69,8 +69,8 @@ func (r *Result) Blocked() bool { return len(r.Matches) > 0 && r.Matches[0].Acti
 
 // Pass is one way to look for what was computed from a file. Built in are, in
 // this order: digests; PDQ (stored and upright form, eight orientations; then,
-// when nothing was found, trimmed candidates and negatives); equal TLSH; and,
-// when nothing was found, the frames of videos (see docs/design/0020) and
+// when nothing was found, trimmed candidates and negatives); TLSH, equal or near;
+// and, when nothing was found, the frames of videos (see docs/design/0020) and
 // keypoints (package local). A Pass must be safe for concurrent use.
 type Pass interface {
 	// Run looks for the probe's set. Costly passes ask p.Found first.
@@ -317,6 +317,9 @@ func (m *Matcher) Value(r *Result, v fingerprint.Value, quality int) (ready bool
 		}
 		m.video.value(p, frames)
 		return ready, nil
+	case v.Kind == fingerprint.TLSH:
+		m.text.value(p, v.Text)
+		return ready, nil
 	case v.Kind == fingerprint.Audio:
 		t, err := audio.Parse(v.Text)
 		if err != nil {
@@ -392,15 +395,6 @@ func (digestPass) Run(p *Probe) {
 		var v [32]byte
 		copy(v[:], p.Set.MD5[:])
 		p.Exact(fingerprint.MD5, &v, "", Review, "digest")
-	}
-}
-
-type textPass struct{}
-
-func (textPass) Run(p *Probe) {
-	if p.Set.TLSH != "" {
-		var v [32]byte
-		p.Exact(fingerprint.TLSH, &v, p.Set.TLSH, Block, "text")
 	}
 }
 

@@ -22,6 +22,7 @@ type Matcher struct {
 	passes  []Pass
 	video   *videoPass // one of passes
 	audio   *audioPass // another
+	text    *textPass
 	keepers map[fingerprint.Kind]Keeper
 
 	apply sync.Mutex // one change at a time
@@ -111,8 +112,8 @@ func NewMatcher(o MatcherOptions) *Matcher {
 	}
 	m := &Matcher{o: o, keepers: map[fingerprint.Kind]Keeper{}, trips: map[uint64]Trip{}}
 	m.video = newVideoPass()
-	m.audio = new(audioPass)
-	m.passes = append([]Pass{digestPass{}, pdqPass{}, textPass{}, m.video, new(localPass), m.audio}, o.Passes...)
+	m.audio, m.text = new(audioPass), new(textPass)
+	m.passes = append([]Pass{digestPass{}, pdqPass{}, m.text, m.video, new(localPass), m.audio}, o.Passes...)
 	for _, p := range m.passes {
 		if k, ok := p.(Keeper); ok {
 			m.keepers[k.Kind()] = k
@@ -217,6 +218,9 @@ func (m *Matcher) index(v *view, slot uint32) error {
 		k := exactKeyOf(c.Kind, &r.value, v.t.texts[slot])
 		r.next = v.exact[k]
 		v.exact[k] = slot + 1
+		if k, ok := m.keepers[c.Kind]; ok { // looked for near ones, too
+			return k.Insert(slotID(r.gen, slot), v.t.texts[slot], c.MaxDistance)
+		}
 		return nil
 	}
 	var err error
@@ -239,6 +243,9 @@ func (m *Matcher) unindex(v *view, slot uint32) {
 	case c.Kind == fingerprint.PDQ:
 		v.pdq.Delete(slotID(r.gen, slot))
 	case isExact(c.Kind):
+		if k, ok := m.keepers[c.Kind]; ok {
+			k.Delete(slotID(r.gen, slot))
+		}
 		k := exactKeyOf(c.Kind, &r.value, v.t.texts[slot])
 		at := v.exact[k]
 		if at == slot+1 {

@@ -258,7 +258,7 @@ func (s *Server) matchValues(a *answering, w http.ResponseWriter, r *http.Reques
 			return errCold
 		}
 		s.answered(kept, &a.r)
-		b.result(q.Kind, q.Value, &a.r)
+		b.result(q.Kind, fingerprint.Value{Kind: q.Kind, Text: q.Value}.Shown(), &a.r)
 	}
 	return s.send(w, b, "")
 }

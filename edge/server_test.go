@@ -148,6 +148,10 @@ func TestMatchValue(t *testing.T) {
 	if code != 200 || a.Answer != "match" || len(a.Results) != 3 || len(a.Results[0].Matches) != 0 || a.Results[1].Matches[0].Action != "review" || a.Results[1].Matches[0].Why != "quality" {
 		t.Errorf("%d %s", code, raw)
 	}
+	// A payment handle that was asked about does not come back whole.
+	if _, _, raw := post(t, s.URL+"/v1/match", "application/json", strings.NewReader(`{"kind":"payment","value":"GB29 NWBK 6016 1331 9268 19"}`)); strings.Contains(raw, "6016") || !strings.Contains(raw, `"value":"iban:GB…6819"`) {
+		t.Errorf("a payment handle: %s", raw)
+	}
 	if _, a, raw := post(t, s.URL+"/v1/match", "application/json", strings.NewReader(`{"kind":"url","value":"https://example.org/"}`)); a.Answer != "no_match" || !strings.Contains(raw, `"matches":[],"ExerciseMatches":[]`) && !strings.Contains(raw, `"matches":[],"exercise_matches":[]`) {
 		t.Errorf("%s", raw)
 	}

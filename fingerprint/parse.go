@@ -250,19 +250,24 @@ func likePDQ(text string) bool {
 	return err == nil && n >= 127 && n <= 128
 }
 
+// Shown returns the text of the value that may be shown: all of it, but of a
+// payment handle payment.Handle.Masked, and "…" of what is none.
+func (v Value) Shown() string {
+	if v.Kind != Payment {
+		return v.Text
+	}
+	if h, err := payment.Parse(v.Text); err == nil {
+		return h.Masked()
+	}
+	return "…"
+}
+
 // String returns the kind and the value, a payment handle masked.
 func (v Value) String() string {
 	if v.Kind == "" {
 		return ""
 	}
-	text := v.Text
-	if v.Kind == Payment {
-		text = "…"
-		if h, err := payment.Parse(v.Text); err == nil {
-			text = h.Masked()
-		}
-	}
-	return string(v.Kind) + " " + text
+	return string(v.Kind) + " " + v.Shown()
 }
 
 // GoString returns String, so that %#v masks payment handles, too.

@@ -21,7 +21,7 @@ import (
 const defaultEdgeListen = "127.0.0.1:7425"
 
 func edgeCommand() *cobra.Command {
-	var upstream []string
+	var upstream, paymentKeys []string
 	var tokenFile, listen, socket, data, level string
 	var few int64
 	var look app.LookbackOptions
@@ -57,7 +57,11 @@ it is. Content never leaves the machine: only fingerprints travel.`,
 			if err != nil {
 				return err
 			}
-			e, err := app.NewEdge(app.EdgeOptions{Upstream: upstream, Token: token, Data: data, Log: log, Few: few, Lookback: look})
+			keys, err := readPaymentKeys(paymentKeys)
+			if err != nil {
+				return err
+			}
+			e, err := app.NewEdge(app.EdgeOptions{Upstream: upstream, Token: token, Data: data, Log: log, Few: few, Lookback: look, PaymentKeys: keys})
 			if err != nil {
 				return err
 			}
@@ -95,6 +99,7 @@ it is. Content never leaves the machine: only fingerprints travel.`,
 	f.StringVar(&lookAge, "lookback-age", "7d", "how long an upload's fingerprints are kept")
 	f.Int64Var(&lookMB, "lookback-size", 512, "megabytes that they may take on disk")
 	f.StringVar(&look.Notify, "lookback-notify", "", "address of a program of yours that is told of what was found; without it, ask GET /v1/lookback")
+	f.StringSliceVar(&paymentKeys, "payment-key", nil, "file with the key of a list whose payment handles are keyed hashes (siaga payment key); several with commas")
 	f.StringVar(&level, "log", "info", "least level of the log on stderr: debug, info, warn or error")
 	return c
 }

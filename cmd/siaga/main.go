@@ -149,7 +149,7 @@ are withdrawn as fast, and everyone can prove afterwards what was done.`,
 	root.AddCommand(
 		initCommand(), serveCommand(), demoCommand(), hashCommand(), matchCommand(), edgeCommand(), relayCommand(),
 		protocolCommand(), logCommand(), benchCommand(), tokenCommand(), partnerCommand(), memberCommand(), configCommand(), versionCommand(),
-		recoverCommand(), backupCommand(), restoreCommand(), dataCommand(),
+		recoverCommand(), backupCommand(), restoreCommand(), dataCommand(), paymentCommand(),
 	)
 	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error { return fromEnvironment(cmd) }
 	return root

@@ -40,6 +40,17 @@ func NewKey(id string, secret []byte) (Key, error) {
 	return Key{id: id, secret: &s}, nil
 }
 
+// ParseKey reads a key as its file has it, on one line: the ID, a colon and the
+// secret in hex. The error wraps ErrKey and repeats nothing of the text.
+func ParseKey(text string) (Key, error) {
+	id, digits, ok := strings.Cut(strings.TrimSpace(text), ":")
+	secret, err := hex.DecodeString(digits)
+	if !ok || err != nil {
+		return Key{}, fmt.Errorf("%w: a key is one line: its ID, a colon and its secret in hex", ErrKey)
+	}
+	return NewKey(id, secret)
+}
+
 func keyID(id string) bool {
 	return len(id) >= 1 && len(id) <= 32 && strings.Trim(id, "abcdefghijklmnopqrstuvwxyz0123456789-") == ""
 }

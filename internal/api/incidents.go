@@ -12,6 +12,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"github.com/siaga-crp/siaga/fingerprint"
 	"github.com/siaga-crp/siaga/internal/access"
 	"github.com/siaga-crp/siaga/internal/incident"
 	"github.com/siaga-crp/siaga/internal/journal"
@@ -352,6 +353,31 @@ func (st Step) action(v protocol.Verb) protocol.Action {
 func entryView(e journal.Entry) Entry {
 	return Entry{
 		Number: e.Number, Type: e.Type, At: e.At, Partner: e.Partner, Member: e.Member, Under: e.Under, Why: e.Why,
-		About: e.About, TLP: e.Audience.TLP, Exercise: e.Exercise, Erased: e.Erased, Body: e.Body,
+		About: e.About, TLP: e.Audience.TLP, Exercise: e.Exercise, Erased: e.Erased, Body: shownBody(e.Body),
 	}
+}
+
+// shownBody returns an entry's own data with its payment handle masked, if it
+// has one: that of a signal's proposal.
+func shownBody(body json.RawMessage) json.RawMessage {
+	var has struct {
+		Fingerprint fingerprint.Value `json:"fingerprint"`
+	}
+	if json.Unmarshal(body, &has) != nil || has.Fingerprint.Kind != fingerprint.Payment {
+		return body
+	}
+	var all map[string]json.RawMessage
+	if err := json.Unmarshal(body, &all); err != nil {
+		return nil
+	}
+	masked, err := json.Marshal(fingerprint.Value{Kind: fingerprint.Payment, Text: has.Fingerprint.Shown()})
+	if err != nil {
+		return nil
+	}
+	all["fingerprint"] = masked
+	out, err := json.Marshal(all)
+	if err != nil {
+		return nil
+	}
+	return out
 }

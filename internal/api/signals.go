@@ -22,7 +22,7 @@ type Signal struct {
 	List        string            `json:"list"`
 	Group       string            `json:"group"`
 	Kind        fingerprint.Kind  `json:"kind"`
-	Value       string            `json:"value" doc:"Canonical text form of the fingerprint"`
+	Value       string            `json:"value" doc:"Canonical text form of the fingerprint; of a payment handle, its first two and last four characters"`
 	MaxDistance int               `json:"max_distance" doc:"Bits, for kinds with a distance"`
 	Labels      []string          `json:"labels"`
 	Producer    signal.Producer   `json:"producer"`
@@ -92,7 +92,7 @@ func verdictsView(f signal.Feedback) SignalVerdicts {
 func signalView(s signal.Signal, by access.Actor) Signal {
 	v := Signal{
 		ID: s.ID, Number: s.Number, State: s.State, Incident: s.Incident, List: s.List, Group: s.Group,
-		Kind: s.Fingerprint.Kind, Value: s.Fingerprint.Text, MaxDistance: s.MaxDistance, Labels: s.Labels, Producer: s.Producer,
+		Kind: s.Fingerprint.Kind, Value: s.Fingerprint.Shown(), MaxDistance: s.MaxDistance, Labels: s.Labels, Producer: s.Producer,
 		Action: s.Wanted, Wanted: s.Wanted, Confidence: s.Confidence, Quality: s.Provenance.Quality, Weak: s.Weak(),
 		TLP: s.Audience.TLP, Partners: s.Audience.Partners, Note: s.Note, Exercise: s.Exercise,
 		ProposedBy: s.Proposed.Partner, ProposedAt: s.Proposed.At, ApprovedBy: []string{}, Under: s.Under,

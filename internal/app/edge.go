@@ -12,6 +12,7 @@ import (
 
 	"github.com/siaga-crp/siaga/edge"
 	"github.com/siaga-crp/siaga/fingerprint"
+	"github.com/siaga-crp/siaga/fingerprint/payment"
 	"github.com/siaga-crp/siaga/internal/media"
 	"github.com/siaga-crp/siaga/internal/problem"
 )
@@ -26,6 +27,9 @@ type EdgeOptions struct {
 	Few      int64
 	Lookback LookbackOptions
 	Pool     *media.Pool // shared with other edges of the same process; nil: its own
+
+	// PaymentKeys are of lists whose payment handles are shared as keyed hashes.
+	PaymentKeys []payment.Key
 }
 
 // Edge is a matcher with what feeds it and what it answers with.
@@ -74,7 +78,7 @@ func NewEdge(o EdgeOptions) (*Edge, error) {
 		}
 		e.pool = pool
 	}
-	e.Matcher = edge.NewMatcher(edge.MatcherOptions{Now: o.Now, OnTrip: func(t edge.Trip) {
+	e.Matcher = edge.NewMatcher(edge.MatcherOptions{Now: o.Now, PaymentKeys: o.PaymentKeys, OnTrip: func(t edge.Trip) {
 		o.Log.Warn("circuit breaker turned a signal to review", "signal", t.Signal, "matches", t.Matches, "median_distance", t.Distance)
 	}})
 	f, err := edge.NewFollower(e.Matcher, edge.FollowerOptions{

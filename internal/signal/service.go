@@ -11,6 +11,7 @@ import (
 
 	"github.com/siaga-crp/siaga/fingerprint"
 	"github.com/siaga-crp/siaga/fingerprint/pdq"
+	"github.com/siaga-crp/siaga/fingerprint/text"
 	"github.com/siaga-crp/siaga/internal/access"
 	"github.com/siaga-crp/siaga/internal/journal"
 	"github.com/siaga-crp/siaga/internal/partner"
@@ -127,7 +128,7 @@ func (s *Service) check(p Proposal) (proposed, access.TLP, error) {
 	case err != nil && !slices.Contains(fingerprint.Kinds(), fingerprint.Kind(strings.ToLower(strings.TrimSpace(p.Kind)))):
 		f.Add("kind", "%q is not a kind of fingerprint: use %s", p.Kind, joinKinds())
 	case err != nil:
-		f.Add("value", "%s", readable(err))
+		f.Add("value", "%s", err.Error()) // a fingerprint.SyntaxError: a sentence that repeats nothing
 	}
 	out.Fingerprint = v
 	if v.Kind == fingerprint.PDQ {
@@ -138,8 +139,11 @@ func (s *Service) check(p Proposal) (proposed, access.TLP, error) {
 		}
 		out.MaxDistance = pdq.MatchDistance
 	}
-	if v.Kind == fingerprint.VPDQ {
+	switch v.Kind {
+	case fingerprint.VPDQ:
 		out.MaxDistance = pdq.MatchDistance
+	case fingerprint.TLSH:
+		out.MaxDistance = text.MatchDistance
 	}
 	if p.MaxDistance != nil {
 		if *p.MaxDistance < 0 || *p.MaxDistance > pdq.MatchDistance {
@@ -184,14 +188,6 @@ func (s *Service) check(p Proposal) (proposed, access.TLP, error) {
 		f.Add("tlp", "use clear, green, amber, amber+strict or red; %q is none of them", p.TLP)
 	}
 	return out, tlp, f.Err()
-}
-
-func readable(err error) string {
-	s := err.Error()
-	if i := strings.LastIndex(s, ": "); i >= 0 && strings.Contains(s[:i], "not ") {
-		s = s[i+2:]
-	}
-	return s
 }
 
 func joinKinds() string {

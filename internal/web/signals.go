@@ -25,7 +25,7 @@ type SignalRow struct {
 }
 
 func (s *Site) signalRow(f *Frame, sig signal.Signal) SignalRow {
-	row := SignalRow{Signal: sig, Chip: f.Chip(string(sig.State)), Shown: shown(sig.Fingerprint)}
+	row := SignalRow{Signal: sig, Chip: f.Chip(string(sig.State)), Shown: sig.Fingerprint.Shown()}
 	if sig.Tripped != "" {
 		row.Chip = Chip{"warn", "late", f.T("signal.tripped")}
 	}
@@ -36,22 +36,6 @@ func (s *Site) signalRow(f *Frame, sig signal.Signal) SignalRow {
 		}
 	}
 	return row
-}
-
-// shown never shows a payment handle whole.
-func shown(v fingerprint.Value) string {
-	if v.Kind != fingerprint.Payment {
-		return v.Text
-	}
-	return mask(v.Text)
-}
-
-func mask(s string) string {
-	system, rest, ok := strings.Cut(s, ":")
-	if !ok || len(rest) < 8 {
-		return "•••"
-	}
-	return system + ":" + rest[:2] + "•••" + rest[len(rest)-4:]
 }
 
 type signalsPage struct {
