@@ -6,7 +6,6 @@ package main
 import (
 	"bytes"
 	"encoding/json"
-	"fmt"
 	"image"
 	_ "image/gif"  // formats that the page can fingerprint
 	_ "image/jpeg" // formats that the page can fingerprint
@@ -34,34 +33,43 @@ type result struct {
 	Quality int    `json:"quality"`
 	Width   int    `json:"width,omitempty"`
 	Height  int    `json:"height,omitempty"`
-	Error   string `json:"error,omitempty"` // why there is no PDQ
+
+	// Error says why there is no PDQ, in a word that the page has a sentence for.
+	Error string `json:"error,omitempty"`
 }
+
+// The words of result.Error.
+const (
+	tooLarge  = "large"     // of bytes or pixels
+	noPicture = "nopicture" // that can be decoded here
+	damaged   = "damaged"
+)
 
 // compute fingerprints a file. Digests are of any file; PDQ of a picture.
 func compute(b []byte) string {
 	var r result
 	if len(b) > maxBytes {
-		r.Error = fmt.Sprintf("the file has %d MB, the limit here is %d MB: use siaga hash", len(b)>>20, maxBytes>>20)
+		r.Error = tooLarge
 		return text(r)
 	}
 	sha, md, _, err := digest.Sum(bytes.NewReader(b))
 	if err != nil {
-		r.Error = err.Error()
+		r.Error = damaged
 		return text(r)
 	}
 	r.SHA256, r.MD5 = sha.String(), md.String()
 	c, _, err := image.DecodeConfig(bytes.NewReader(b))
 	if err != nil {
-		r.Error = "not a picture that the browser can fingerprint: use siaga hash for videos and documents"
+		r.Error = noPicture
 		return text(r)
 	}
 	if int64(c.Width)*int64(c.Height) > maxPixels {
-		r.Error = fmt.Sprintf("the picture has %d × %d pixels, too many for the browser: use siaga hash", c.Width, c.Height)
+		r.Error = tooLarge
 		return text(r)
 	}
 	img, _, err := image.Decode(bytes.NewReader(b))
 	if err != nil {
-		r.Error = "the picture is damaged: use siaga hash"
+		r.Error = damaged
 		return text(r)
 	}
 	p := pdq.Compute(img)
@@ -72,7 +80,7 @@ func compute(b []byte) string {
 func text(r result) string {
 	b, err := json.Marshal(r)
 	if err != nil {
-		return `{"error":"broken"}`
+		return `{"error":"damaged"}`
 	}
 	return string(b)
 }

@@ -48,6 +48,7 @@ type signalsPage struct {
 }
 
 func (s *Site) signals(w http.ResponseWriter, r *http.Request, f *Frame) error {
+	s.letFingerprint(w)
 	f.Section, f.Live, f.Title = "signals", []string{"signal", "edges"}, f.T("signals.title")
 	q := r.URL.Query()
 	query := signal.Query{Text: q.Get("q"), Cursor: q.Get("cursor"), Limit: 50, Incident: q.Get("incident")}
@@ -157,13 +158,19 @@ func (s *Site) propose(w http.ResponseWriter, r *http.Request, f *Frame) error {
 	return s.proposeForm(w, r, f, http.StatusOK, form{}, proposeInput{Incident: r.URL.Query().Get("incident"), Kind: "pdq", TLP: "amber", Confidence: "medium"})
 }
 
+// letFingerprint lets this page fingerprint files in the browser, where the
+// packages for that were built.
+func (s *Site) letFingerprint(w http.ResponseWriter) {
+	if s.wasm {
+		w.Header().Set("Content-Security-Policy", cspWasm)
+	}
+}
+
 func (s *Site) proposeForm(w http.ResponseWriter, r *http.Request, f *Frame, status int, m form, in proposeInput) error {
 	if err := access.Allow(f.Me, access.Propose, s.o.Now()); err != nil {
 		return err
 	}
-	if s.wasm {
-		w.Header().Set("Content-Security-Policy", cspWasm)
-	}
+	s.letFingerprint(w)
 	f.Section, f.Form, f.Title = "signals", true, f.T("propose.title")
 	if len(m.Errors) > 0 {
 		f.Title = f.T("form.title", "Title", f.Title)

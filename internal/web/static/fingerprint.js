@@ -29,10 +29,12 @@
       const r = JSON.parse(siagaFingerprint(new Uint8Array(await file.arrayBuffer())));
       if (r.pdq) { set("kind", "pdq"); set("value", r.pdq); set("quality", r.quality); } else if (r.sha256) { set("kind", "sha256"); set("value", r.sha256); set("quality", ""); }
       set("sha256", r.sha256 || "");
-      out.textContent = r.error ? r.error : text.done.replace("{n}", r.quality);
+      set("q", r.pdq || r.sha256 || "");
+      out.textContent = r.error ? text[r.error] || text.failed : text.done.replace("{n}", r.quality);
     } catch { out.textContent = text.failed; }
   };
   input.addEventListener("change", () => take(input.files[0]));
-  field.addEventListener("dragover", (e) => e.preventDefault());
-  field.addEventListener("drop", (e) => { e.preventDefault(); take(e.dataTransfer.files[0]); });
+  const area = field.closest(".field") || field;
+  area.addEventListener("dragover", (e) => e.preventDefault());
+  area.addEventListener("drop", (e) => { e.preventDefault(); take(e.dataTransfer.files[0]); });
 })();
