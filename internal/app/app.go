@@ -152,7 +152,7 @@ func OpenPartners(ctx context.Context, data, database string) (*partner.Service,
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	p := partner.New(partner.Options{Log: log, Now: time.Now, Seal: set, NodeKey: edge.Pin(set.NodePublic())})
+	p := partner.New(partner.Options{Log: log, Now: time.Now, Seal: set, NodeKey: edge.Pin(set.NodePublic()), Tell: notify.Teller(time.Now)})
 	return p, log, db.Close, nil
 }
 
@@ -187,6 +187,7 @@ func assemble(store journal.Store, set *keys.Set, o Options) (*Node, error) {
 	n.Partners = partner.New(partner.Options{
 		Log: log, Now: o.Now, Seal: set, NodeKey: edge.Pin(set.NodePublic()), Cost: o.Cost, Logger: o.Log,
 		SessionIdle: o.SignIn.SessionIdle, SessionMax: o.SignIn.SessionMax, CodeLife: o.SignIn.Invitation, GlassLife: o.SignIn.BreakGlass,
+		Tell: notify.Teller(o.Now),
 	})
 	n.Incidents = incident.New(incident.Options{Log: log, Now: o.Now})
 	n.Signals = signal.New(signal.Options{

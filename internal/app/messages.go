@@ -1,6 +1,7 @@
 package app
 
 import (
+	"context"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 	"net"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/siaga-crp/siaga/internal/duty"
 	"github.com/siaga-crp/siaga/internal/incident"
@@ -105,6 +107,33 @@ func (n *Node) newMessages() error {
 	return nil
 }
 
+// jobSilent looks for edges that people are to be told of.
+const jobSilent = "edges.silent"
+
+// silentFor is how long an edge may say nothing until people are told; ours. It
+// is longer than until the board shows it (feed.SilentAfter): a restart wakes
+// nobody.
+const silentFor = 2 * time.Minute
+
+// silentEdges tells partners of their edges that were heard from and are not
+// any more. An edge that never came is being set up.
+func (n *Node) silentEdges(ctx context.Context, _ struct{}) error {
+	states, err := n.Hub.Edges(ctx)
+	if err != nil {
+		return err
+	}
+	now := n.o.Now()
+	for _, s := range states {
+		if s.LastSeen.IsZero() || s.Attached(now) || now.Sub(s.LastSeen) < silentFor {
+			continue
+		}
+		if err := n.Notify.EdgeSilent(ctx, s.Partner, s.Edge, s.LastSeen); err != nil {
+			return fmt.Errorf("telling of the silent edge %s of %s: %w", s.Edge, s.Partner, err)
+		}
+	}
+	return nil
+}
+
 // newJobs returns the runner of what the services leave for later.
 func (n *Node) newJobs() (*jobs.Jobs, error) {
 	return jobs.New(jobs.Options{
@@ -114,10 +143,14 @@ func (n *Node) newJobs() (*jobs.Jobs, error) {
 			jobs.Handle(duty.JobGaps, n.Duty.WarnOfGaps),
 			jobs.Handle(notify.JobIncident, n.Notify.Incident),
 			jobs.Handle(notify.JobCall, n.Notify.Call),
+			jobs.Handle(notify.JobNotice, n.Notify.Notice),
+			jobs.Handle(notify.JobTell, n.Notify.TellOf),
+			jobs.Handle(jobSilent, n.silentEdges),
 			jobs.Handle(notify.JobSelfTest, n.Notify.SelfTest),
 		},
 		Periodic: []jobs.Periodic{
 			{Kind: duty.JobGaps, Next: jobs.Daily(1, 0)},
+			{Kind: jobSilent, Next: jobs.Every(30 * time.Second)},
 			{Kind: notify.JobSelfTest, Next: jobs.Daily(20, 30)}, // night in Southeast Asia
 		},
 	})

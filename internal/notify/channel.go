@@ -79,7 +79,8 @@ func (c Channel) State() string {
 type channelChecked struct {
 	Failing bool   `json:"failing,omitempty"`
 	Reason  string `json:"reason,omitempty"`
-	How     string `json:"how"` // message, test, selftest
+	How     string `json:"how"`            // message, test, selftest
+	News    bool   `json:"news,omitempty"` // it did not fail before
 }
 
 func applyChannel(c *Channel, e journal.Entry) error {
@@ -102,7 +103,7 @@ func applyChannel(c *Channel, e journal.Entry) error {
 	return nil
 }
 
-// Folds returns the folds of calls and channels.
+// Folds returns the folds of calls, notices and channels.
 func Folds() []journal.Fold {
 	return []journal.Fold{
 		journal.FoldOf(KindCall, applyCall, func(c *Call) journal.Keys {
@@ -112,6 +113,7 @@ func Folds() []journal.Fold {
 			}
 			return k
 		}),
+		journal.FoldOf(KindNotice, applyNotice, noticeKeys),
 		journal.FoldOf(KindChannel, applyChannel, func(c *Channel) journal.Keys {
 			state := "active"
 			if c.Removed {

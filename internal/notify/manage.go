@@ -3,7 +3,6 @@ package notify
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -168,10 +167,7 @@ func (s *Service) testNote(lang string) note {
 func (s *Service) note(ctx context.Context, c Channel, err error, how string) (Channel, error) {
 	reason := ""
 	if err != nil {
-		reason = ReasonUnreachable
-		if f, ok := errors.AsType[*failure](err); ok {
-			reason = f.reason
-		}
+		reason, _ = reasonOf(err)
 		s.o.Logger.WarnContext(ctx, "channel does not work", "channel", c.ID, "kind", c.Kind, "reason", reason, "how", how)
 	}
 	// What was sent is written down, though the one who asked may have gone.
@@ -261,6 +257,21 @@ func (s *Service) Rows(ctx context.Context, by access.Actor) ([]Row, error) {
 			return nil
 		})
 		if err != nil {
+			return err
+		}
+		if err := journal.Each(r, journal.ObjectQuery{Kind: KindNotice, Newest: true}, func(n Notice, _ journal.Object) error {
+			if s.o.Now().Sub(n.At) > 30*24*time.Hour {
+				return journal.ErrStop
+			}
+			for _, p := range n.People {
+				for _, a := range p.Attempts {
+					if a.At.After(last[a.Channel].At) {
+						last[a.Channel] = a
+					}
+				}
+			}
+			return nil
+		}); err != nil {
 			return err
 		}
 		q := journal.ObjectQuery{Kind: KindChannel, States: []string{"active"}}

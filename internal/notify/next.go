@@ -107,22 +107,12 @@ func Next(c Call, k Contacts, now time.Time) Do {
 		if !p.Passed.IsZero() {
 			continue
 		}
-		lost := true // until one channel works or may work
-		for _, ch := range k.Channels[p.Member] {
-			t := p.tried(ch.ID)
-			if at, ok := t.again(); ok {
-				if !at.After(now) {
-					do.Send = append(do.Send, Send{p.Member, ch})
-				} else {
-					earlier(at)
-				}
-			}
-			if !t.lost() {
-				lost = false
-				if !c.Wide {
-					break
-				}
-			}
+		send, at, lost := p.due(k.Channels[p.Member], c.Wide, now)
+		for _, ch := range send {
+			do.Send = append(do.Send, Send{p.Member, ch})
+		}
+		if !at.IsZero() {
+			earlier(at)
 		}
 		reachable = reachable || !lost
 	}

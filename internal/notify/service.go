@@ -96,6 +96,9 @@ type CallArgs struct {
 // Follow enqueues the comparison for each entry that may change what is asked,
 // in its transaction.
 func Follow(tx journal.StoreTx, e journal.Entry) error {
+	if err := followed(tx, e); err != nil {
+		return err
+	}
 	if len(e.About) == 0 || e.About[0].Kind != incident.KindIncident {
 		return nil
 	}
@@ -414,13 +417,20 @@ func (s *Service) deliver(ctx context.Context, c Call, d Send, members map[strin
 		}
 	}
 	if err != nil {
-		ev.State, ev.Reason = StateFailed, ReasonUnreachable
-		if f, ok := errors.AsType[*failure](err); ok {
-			ev.Reason, ev.Final = f.reason, f.final
-		}
+		ev.State = StateFailed
+		ev.Reason, ev.Final = reasonOf(err)
 		s.o.Logger.WarnContext(ctx, "message failed", "call", c.ID, "channel", d.Channel.ID, "kind", d.Channel.Kind, "reason", ev.Reason)
 	}
 	return ev
+}
+
+// reasonOf is why a message failed, for people, and whether trying again is of
+// no use.
+func reasonOf(err error) (reason string, final bool) {
+	if f, ok := errors.AsType[*failure](err); ok {
+		return f.reason, f.final
+	}
+	return ReasonUnreachable, false
 }
 
 func (s *Service) secretOf(ctx context.Context, channel string) (k secret, err error) {
@@ -447,26 +457,39 @@ func (s *Service) checked(tx *journal.Tx, ch Channel, failing bool, reason, how 
 	if !now0.Checked.IsZero() && now0.Failing == failing && now0.Reason == reason && now.Sub(now0.Checked) < 20*time.Hour && how != "test" {
 		return nil
 	}
-	e := journal.New("channel.checked", access.Actor{System: true}, now, channelChecked{failing, reason, how}, journal.Ref{Kind: KindChannel, ID: ch.ID})
+	e := journal.New("channel.checked", access.Actor{System: true}, now, channelChecked{failing, reason, how, failing && !now0.Failing}, journal.Ref{Kind: KindChannel, ID: ch.ID})
 	e.Audience = access.Audience{TLP: access.AmberStrict, Origin: ch.Partner}
 	_, err = tx.Append(e)
 	return err
 }
 
-// Tick finds calls that are due and have no job: after a copy of the store.
+// Tick finds calls and notices that are due and have no job: after a copy of
+// the store.
 func (s *Service) Tick(ctx context.Context) error {
-	var due []string
+	var due, notices []string
 	err := s.o.Log.View(ctx, func(r journal.StoreReader) error {
 		list, err := r.Objects(journal.ObjectQuery{Kind: KindCall, DueBy: s.o.Now().Add(-time.Minute).UnixMilli(), Limit: 500})
 		for _, o := range list {
 			due = append(due, o.ID)
 		}
+		if err != nil {
+			return err
+		}
+		list, err = r.Objects(journal.ObjectQuery{Kind: KindNotice, DueBy: s.o.Now().Add(-time.Minute).UnixMilli(), Limit: 500})
+		for _, o := range list {
+			notices = append(notices, o.ID)
+		}
 		return err
 	})
-	if err != nil || len(due) == 0 {
+	if err != nil || len(due)+len(notices) == 0 {
 		return err
 	}
 	return s.o.Log.Update(ctx, func(tx *journal.Tx) error {
+		for _, id := range notices {
+			if err := enqueueNotice(tx, id, time.Time{}); err != nil {
+				return err
+			}
+		}
 		for _, id := range due {
 			j := journal.NewJob(JobCall, CallArgs{Call: id}, time.Time{})
 			j.Once = true

@@ -110,6 +110,7 @@ type world struct {
 	hooks     *receiver
 	keys      map[string]string // of webhooks, by path
 	seen      int64             // entries that were followed
+	tells     bool              // people are also told of gaps and of channels that fail
 }
 
 type noSignals struct{}
@@ -140,7 +141,7 @@ func newWorld(t *testing.T, change ...func(*notify.Options)) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.partners = partner.New(partner.Options{Log: w.log, Now: now, Seal: set, Cost: partner.Cost{MemoryKiB: 64, Passes: 1}})
+	w.partners = partner.New(partner.Options{Log: w.log, Now: now, Seal: set, Cost: partner.Cost{MemoryKiB: 64, Passes: 1}, Tell: notify.Teller(now)})
 	w.incidents = incident.New(incident.Options{Log: w.log, Now: now})
 	w.incidents.SetSignals(noSignals{})
 	w.duty = duty.New(duty.Options{Log: w.log, Now: now})
@@ -221,6 +222,21 @@ func (w *world) settle() {
 			if e.About[0].Kind == incident.KindIncident {
 				touched[e.About[0].ID] = true
 			}
+			if !w.tells {
+				continue
+			}
+			if e.Type == "roster.gap" || e.Type == "channel.checked" {
+				if err := w.notify.TellOf(w.t.Context(), notify.TellArgs{Entry: e.Number}); err != nil {
+					w.t.Fatal(err)
+				}
+			}
+		}
+		for _, n := range w.notices() {
+			if n.State == notify.NoticeSending && (n.At.Equal(w.now) || !n.Next.After(w.now)) {
+				if err := w.notify.Notice(w.t.Context(), notify.NoticeArgs{Notice: n.ID}); err != nil {
+					w.t.Fatal(err)
+				}
+			}
 		}
 		for id := range touched {
 			if err := w.incidents.Clock(w.t.Context(), incident.ClockArgs{Incident: id}); err != nil {
@@ -275,6 +291,21 @@ func (w *world) calls(partnerID string) []notify.Call {
 	err := w.log.View(w.t.Context(), func(r journal.StoreReader) error {
 		return journal.Each(r, journal.ObjectQuery{Kind: notify.KindCall, Partner: partnerID}, func(c notify.Call, _ journal.Object) error {
 			out = append(out, c)
+			return nil
+		})
+	})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return out
+}
+
+func (w *world) notices() []notify.Notice {
+	w.t.Helper()
+	var out []notify.Notice
+	err := w.log.View(w.t.Context(), func(r journal.StoreReader) error {
+		return journal.Each(r, journal.ObjectQuery{Kind: notify.KindNotice}, func(n notify.Notice, _ journal.Object) error {
+			out = append(out, n)
 			return nil
 		})
 	})
