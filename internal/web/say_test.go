@@ -287,13 +287,19 @@ func TestProblemsAreTranslated(t *testing.T) {
 		t.Fatalf("found %d sentences: this test no longer sees how problems are made", len(s.found))
 	}
 	id := problemTexts(t, "id")
+	var all []string
 	for _, f := range slices.Sorted(maps.Keys(s.found)) {
 		if !strings.ContainsFunc(strip(f), func(r rune) bool { return r >= 'a' && r <= 'z' }) {
 			continue
 		}
+		all = append(all, f)
 		if id[f] == "" {
 			t.Errorf("%s: no Indonesian for\n%q = \"\"", s.found[f], f)
 		}
+	}
+	for _, lang := range whole {
+		texts := problemTexts(t, lang)
+		behind(t, lang, all, func(f string) bool { return texts[f] != "" })
 	}
 	files, err := filepath.Glob("locales/problems/*.toml")
 	if err != nil {
