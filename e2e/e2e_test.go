@@ -26,6 +26,7 @@ import (
 var binary string // the built program
 
 func TestMain(m *testing.M) {
+	natsChild()
 	os.Exit(func() int {
 		dir, err := os.MkdirTemp("", "siaga-e2e-")
 		if err != nil {

@@ -16,6 +16,10 @@ kill-postgres-node|./internal/store/postgres|TestKill|SIAGA_KILLS=$kills SIAGA_K
 kill-postgres-server|./internal/store/postgres|TestServerIsKilled|SIAGA_KILLS=$kills SIAGA_KILL_WRITES=$writes
 kill-node-http|./e2e|TestKill|SIAGA_KILLS=${NODE_KILLS:-150}
 kill-edge|./edge|TestCrashWhileStoring|
+kill-edge-counts|./edge|TestLedgerSurvivesCrashes|
+kill-edge-verdicts|./e2e|TestVerdictsSurviveKills|
+kill-relay|./e2e|TestRelayIsKilled|SIAGA_KILLS=${RELAY_KILLS:-100}
+kill-nats|./e2e|TestNATSIsKilled|SIAGA_KILLS=${NATS_KILLS:-100}
 pause|./internal/store/postgres|TestPausedNodeCannotFork|
 powerloss|./internal/store/sqlite|TestPowerLoss|SIAGA_FAULTS=1000
 slowdisk|./internal/store/sqlite|TestSlowAndFailingDisk|
