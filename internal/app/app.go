@@ -34,6 +34,7 @@ import (
 	"github.com/siaga-crp/siaga/internal/partner"
 	"github.com/siaga-crp/siaga/internal/problem"
 	"github.com/siaga-crp/siaga/internal/signal"
+	"github.com/siaga-crp/siaga/internal/store/group"
 	"github.com/siaga-crp/siaga/internal/web"
 )
 
@@ -345,8 +346,19 @@ func (n *Node) mount() error {
 		}
 		site.Refuse(w, r, err)
 	}})
-	n.handler = n.panics(slowBodies(n.metrics.traced(gate.Handler(mux))))
+	n.handler = n.panics(slowBodies(n.metrics.traced(gate.Handler(urgent(mux)))))
 	return nil
+}
+
+// urgent lets the writes of the emergency lane go before those of the others in
+// the store; how many there are at a time is bounded by the lane's places.
+func urgent(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if lane, _ := admit.Of(r.Method, r.URL.Path); lane == admit.Emergency {
+			r = r.WithContext(group.Urgent(r.Context()))
+		}
+		next.ServeHTTP(w, r)
+	})
 }
 
 // bodyTime is how long a client may take to send a request's body. The server

@@ -10,7 +10,9 @@
 //	leader    Begin · own part · turn → … ← done · End (disk) · tell all · next leader
 //	follower  wait for turn or lead · own part · done · wait for the commit
 //
-// What is promised: parts run one at a time, in the order of arrival; a part
+// What is promised: parts run one at a time, urgent ones first, else in the
+// order of arrival; once an urgent part has run, its batch takes no others but
+// urgent ones and is committed, so that it does not wait for them; a part
 // that fails or panics is undone by itself and harms no other; nobody hears of
 // success before End has returned nil; callers that come while as many wait as
 // may are refused with a problem of kind Busy; a caller whose context ends
@@ -19,11 +21,29 @@ package group
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/siaga-crp/siaga/internal/problem"
 )
+
+type urgentKey struct{}
+
+// Urgent marks what is done with the context as urgent: people who declare,
+// vote, approve and withdraw do not wait behind counts. How many there may be at
+// a time is for the caller to bound, as they go before all others.
+func Urgent(ctx context.Context) context.Context {
+	return context.WithValue(ctx, urgentKey{}, true)
+}
+
+func urgent(ctx context.Context) bool {
+	u, _ := ctx.Value(urgentKey{}).(bool)
+	return u
+}
+
+// reserve is how many urgent callers may wait beyond Queue.Max.
+const reserve = 64
 
 // A batch ends at the latest with maxBatch parts or after maxBatchTime, so
 // that those in it do not wait for those who keep coming.
@@ -45,7 +65,7 @@ type Queue struct {
 
 	mu      sync.Mutex
 	leading bool
-	waiting []*waiter // in order of arrival
+	waiting []*waiter // urgent ones first, else in order of arrival
 }
 
 // A Part is what one caller does within the transaction. It undoes its own
@@ -62,9 +82,10 @@ type batch struct {
 // waiter is a caller in the queue. Under Queue.mu it is either in waiting or
 // has been sent its one signal.
 type waiter struct {
-	alone bool        // wants the lead, not a turn
-	turn  chan *batch // the leader gives the turn; nil: lead yourself
-	back  chan error  // gives the turn back; a non-nil error spoils the batch
+	alone  bool // wants the lead, not a turn
+	urgent bool
+	turn   chan *batch // the leader gives the turn; nil: lead yourself
+	back   chan error  // gives the turn back; a non-nil error spoils the batch
 }
 
 // Do runs the part in a transaction and returns when that is on disk. It
@@ -78,20 +99,31 @@ func (q *Queue) Do(ctx context.Context, part Part) error {
 	if !q.leading {
 		q.leading = true
 		q.mu.Unlock()
-		return q.lead(part)
+		return q.lead(part, urgent(ctx))
 	}
-	if len(q.waiting) >= q.Max {
+	w := &waiter{urgent: urgent(ctx), turn: make(chan *batch, 1), back: make(chan error, 1)}
+	most := q.Max
+	if w.urgent {
+		most += reserve
+	}
+	if len(q.waiting) >= most {
 		q.mu.Unlock()
 		return problem.New(problem.Busy, "too many writes are waiting", "wait a moment, then send again")
 	}
-	w := &waiter{turn: make(chan *batch, 1), back: make(chan error, 1)}
-	q.waiting = append(q.waiting, w)
+	at := len(q.waiting)
+	if w.urgent {
+		at = 0
+		for at < len(q.waiting) && q.waiting[at].urgent {
+			at++
+		}
+	}
+	q.waiting = slices.Insert(q.waiting, at, w)
 	q.mu.Unlock()
 
 	select {
 	case b := <-w.turn:
 		if b == nil {
-			return q.lead(part)
+			return q.lead(part, w.urgent)
 		}
 		return w.follow(b, part)
 	case <-ctx.Done():
@@ -145,11 +177,11 @@ func (q *Queue) first() *waiter {
 	return w
 }
 
-// next takes the first waiter for a turn, or nil.
-func (q *Queue) next() *waiter {
+// next takes the first waiter for a turn, or nil; an urgent one alone if told.
+func (q *Queue) next(urgent bool) *waiter {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if len(q.waiting) == 0 || q.waiting[0].alone {
+	if len(q.waiting) == 0 || q.waiting[0].alone || (urgent && !q.waiting[0].urgent) {
 		return nil
 	}
 	return q.first()
@@ -182,7 +214,7 @@ func (w *waiter) follow(b *batch, part Part) error {
 
 // lead runs one batch that begins with the part. If that panics, the batch is
 // finished for the others before the panic goes on.
-func (q *Queue) lead(part Part) error {
+func (q *Queue) lead(part Part, urgent bool) error {
 	defer q.handOver()
 	b := &batch{done: make(chan struct{})}
 	defer close(b.done)
@@ -194,7 +226,7 @@ func (q *Queue) lead(part Part) error {
 	finish := func() {
 		finished = true
 		if spoiled == nil {
-			spoiled = q.turns(b)
+			spoiled = q.turns(b, urgent)
 		}
 		b.err = q.End(spoiled)
 	}
@@ -213,13 +245,14 @@ func (q *Queue) lead(part Part) error {
 
 // turns gives the turn to those who wait, until none does or the batch is
 // full. It returns the error that spoiled the batch, if any.
-func (q *Queue) turns(b *batch) error {
+func (q *Queue) turns(b *batch, urgent bool) error {
 	deadline := time.Now().Add(maxBatchTime)
 	for range maxBatch {
-		w := q.next()
+		w := q.next(urgent)
 		if w == nil {
 			return nil
 		}
+		urgent = urgent || w.urgent
 		w.turn <- b
 		if err := <-w.back; err != nil {
 			return err

@@ -286,3 +286,47 @@ func TestABatchEnds(t *testing.T) {
 		wg.Wait()
 	})
 }
+
+// An urgent part goes before those that came earlier, its batch is committed
+// without them, and it is taken while others are refused.
+func TestUrgentGoesFirst(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := &engine{endTakes: time.Second}
+		q := e.queue(3)
+		release, first := hold(q)
+		var wg sync.WaitGroup
+		took := map[string]time.Duration{}
+		var mu sync.Mutex
+		begun := time.Now()
+		do := func(ctx context.Context, name string) {
+			wg.Go(func() {
+				if err := q.Do(ctx, e.part(name, nil)); err != nil {
+					t.Errorf("%s: %v", name, err)
+				}
+				mu.Lock()
+				defer mu.Unlock()
+				took[name] = time.Since(begun)
+			})
+			synctest.Wait()
+		}
+		for _, name := range []string{"a", "b", "c"} {
+			do(context.Background(), name)
+		}
+		if err := q.Do(context.Background(), e.part("d", nil)); problem.KindOf(err) != problem.Busy {
+			t.Errorf("a fourth one: %v", err)
+		}
+		do(group.Urgent(context.Background()), "u1")
+		do(group.Urgent(context.Background()), "u2")
+		release()
+		wg.Wait()
+		if err := <-first; err != nil {
+			t.Error(err)
+		}
+		if diff := cmp.Diff([]string{"begin", "u1", "u2", "commit", "begin", "a", "b", "c", "commit"}, e.log); diff != "" {
+			t.Error(diff)
+		}
+		if took["u1"] != time.Second || took["u2"] != time.Second || took["a"] != 2*time.Second {
+			t.Errorf("%v", took)
+		}
+	})
+}
