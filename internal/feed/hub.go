@@ -209,6 +209,7 @@ func (h *Hub) Run(ctx context.Context) error {
 	defer h.closeAll("restart", "the node is stopping; connect again")
 	var checks sync.WaitGroup
 	checks.Go(func() { h.watchTokens(ctx) })
+	checks.Go(func() { h.warm(ctx) })
 	if h.o.Share != nil {
 		checks.Go(func() { h.share(ctx) })
 	}

@@ -6,9 +6,12 @@ import (
 	"encoding/base64"
 	"fmt"
 	"net/http"
+	"runtime"
 	"strconv"
 	"sync"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/siaga-crp/siaga/edge"
 	"github.com/siaga-crp/siaga/internal/journal"
@@ -55,13 +58,14 @@ func (h *Hub) snapshot(ctx context.Context, c *chain, atLeast uint64) ([]byte, e
 		if err != nil {
 			return nil, edge.Position{}, fmt.Errorf("reading chain %s: %w", c.name, err)
 		}
-		for _, row := range rows {
-			op, err := edge.ParseOperation(row.Op)
-			if err != nil {
-				return nil, edge.Position{}, fmt.Errorf("operation %d of chain %s: %w", row.Seq, c.name, err)
-			}
+		ops, err := parse(rows)
+		if err != nil {
+			return nil, edge.Position{}, fmt.Errorf("chain %s: %w", c.name, err)
+		}
+		for i := range ops {
+			op := &ops[i]
 			before := s.state.Position()
-			if err := s.state.Apply(&op); err != nil {
+			if err := s.state.Apply(op); err != nil {
 				if s.state.Position() == before {
 					return nil, edge.Position{}, err
 				}
@@ -80,6 +84,52 @@ func (h *Hub) snapshot(ctx context.Context, c *chain, atLeast uint64) ([]byte, e
 	s.bytes, s.pos, s.at = b.Bytes(), s.state.Position(), h.o.Now()
 	s.took = s.at.Sub(start)
 	return s.bytes, s.pos, nil
+}
+
+// parse reads operations with all processors: it is most of the work of a
+// snapshot that is made from the beginning.
+func parse(rows []journal.FeedRow) ([]edge.Sealed, error) {
+	ops := make([]edge.Sealed, len(rows))
+	var g errgroup.Group
+	each := max(64, (len(rows)+runtime.GOMAXPROCS(0)-1)/runtime.GOMAXPROCS(0))
+	for from := 0; from < len(rows); from += each {
+		g.Go(func() error {
+			for i := from; i < min(from+each, len(rows)); i++ {
+				op, err := edge.ParseOperation(rows[i].Op)
+				if err != nil {
+					return fmt.Errorf("operation %d: %w", rows[i].Seq, err)
+				}
+				ops[i] = op
+			}
+			return nil
+		})
+	}
+	return ops, g.Wait()
+}
+
+// warmFrom is the length of a chain from which on its snapshot is made before
+// anybody asks: a million operations take some seconds.
+const warmFrom = 20_000
+
+// warm makes the shared chain's snapshot after the node's start, so that an edge
+// that comes with an empty folder does not wait for it.
+func (h *Hub) warm(ctx context.Context) {
+	if h.o.Relayed != nil {
+		return
+	}
+	c, err := h.open(ctx, edge.SharedChain)
+	if err == nil {
+		h.mu.Lock()
+		long := c.head.Seq >= warmFrom
+		h.mu.Unlock()
+		if !long {
+			return
+		}
+		_, _, err = h.snapshot(ctx, c, 0)
+	}
+	if err != nil && ctx.Err() == nil {
+		h.o.Log.WarnContext(ctx, "a snapshot is made when an edge asks for it", "err", err)
+	}
 }
 
 // serveSnapshot is GET /api/v1/feed/snapshot: the snapshots of the edge's
