@@ -48,6 +48,10 @@ type pdqLine struct {
 	Quality int    `json:"quality"`
 	Width   int    `json:"width"`
 	Height  int    `json:"height"`
+
+	// Upright is the hash of the picture as viewers show it, where its EXIF
+	// orientation turns it; Hash is of the pixels as they are stored.
+	Upright string `json:"upright,omitempty"`
 }
 
 type audioLine struct {
@@ -71,7 +75,10 @@ func newHashLine(name string, set fingerprint.Set, err error) hashLine {
 	l.Bytes, l.SHA256, l.MD5, l.Format, l.TLSH = &set.Bytes, set.SHA256.String(), set.MD5.String(), set.Format, set.TLSH
 	l.Note = set.Note
 	if p := set.Picture; p != nil {
-		l.PDQ = &pdqLine{p.PDQ.Hash.String(), p.PDQ.Quality, p.Width, p.Height}
+		l.PDQ = &pdqLine{Hash: p.PDQ.Hash.String(), Quality: p.PDQ.Quality, Width: p.Width, Height: p.Height}
+		if p.Upright != nil {
+			l.PDQ.Upright = p.Upright.Hash.String()
+		}
 	}
 	for _, f := range set.Frames {
 		l.VPDQ = append(l.VPDQ, vpdqLine{f.Number, f.Seconds, f.PDQ.Hash.String(), f.PDQ.Quality})
@@ -247,6 +254,9 @@ func printHash(out, talk io.Writer, l hashLine) {
 	fmt.Fprintf(out, "%s\n  sha256  %s\n  md5     %s\n", oneLine(l.File), l.SHA256, l.MD5)
 	if l.PDQ != nil {
 		fmt.Fprintf(out, "  pdq     %s  quality %d  %d×%d\n", l.PDQ.Hash, l.PDQ.Quality, l.PDQ.Width, l.PDQ.Height)
+		if l.PDQ.Upright != "" {
+			fmt.Fprintf(out, "  upright %s  as its EXIF orientation shows it\n", l.PDQ.Upright)
+		}
 	}
 	if n := len(l.VPDQ); n > 0 {
 		fmt.Fprintf(out, "  vpdq    %d frames, %.1f s; --json lists them\n", n, l.VPDQ[n-1].TimeS)

@@ -39,6 +39,7 @@ func TestScripts(t *testing.T) {
 			if err != nil {
 				return err
 			}
+			e.Setenv("TURNED", filepath.Join(root, "internal", "media", "testdata", "pictures", "exif.jpg")) // by its EXIF orientation
 			e.Setenv("PHOTO", photo)
 			e.Setenv("OTHER", filepath.Join(root, "internal", "demo", "photos", "benign", "wine-by-jakkub-mede.jpg"))
 			return os.WriteFile(filepath.Join(e.WorkDir, "broken.jpg"), b[:500], 0o600) // its header alone
