@@ -118,6 +118,13 @@ func TestShots(t *testing.T) {
 			w.ok(w.node.Signals.AddCounts(ctx, p, p+"-1", p+string(rune('a'+m)), []signal.MatchCount{{Signal: "S-0001", Minute: time.Date(2026, 3, 2, 14, 38+m, 0, 0, time.UTC).Unix() / 60, Action: signal.Block, Matches: n[m]}}))
 		}
 	}
+	for p, n := range map[string][3]int64{"gema": {31, 2, 1}, "lensa": {12, 0, 0}} {
+		edge := access.Actor{Partner: p, Kind: access.Platform, Name: p + "-1", Roles: []access.Role{access.Edge}, Scopes: []access.TokenScope{access.ScopeFeed}}
+		_, err := w.node.Signals.AddVerdicts(ctx, edge, p+"-1", "x.v.1", []signal.VerdictCount{
+			{Signal: "S-0001", Verdict: signal.TruePositive, Count: n[0]}, {Signal: "S-0001", Verdict: signal.FalsePositive, Count: n[1]}, {Signal: "S-0001", Verdict: signal.Disputed, Count: n[2]},
+		})
+		w.ok(err)
+	}
 	at("14:52")
 	w.ok(w.node.Incidents.Tick(ctx))
 	code, err := w.node.Partners.IssueOpen(ctx, w.actor["nusa"].Member, time.Hour)
