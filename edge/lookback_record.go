@@ -29,7 +29,7 @@ const (
 	maxReference    = 200 // bytes
 	maxKeptFrames   = 512
 	maxKeptKeys     = 6 // key frames with keypoints
-	maxKeptTrims    = 6
+	maxKeptTrims    = 10
 )
 
 // appendUpload appends the record of an upload to dst.

@@ -230,7 +230,7 @@ func (q *videoQuery) forms(x *videoPass, of func(form int) vpdq.Video) {
 // trims looks for a video within bars, borders or captions, by the inner
 // pictures of its key frames.
 func (q *videoQuery) trims(x *videoPass) {
-	for _, name := range []string{"letterbox", "border", "caption", "screen"} {
+	for _, name := range []string{"letterbox", "border", "caption", "screen", "filmed"} {
 		for _, form := range []int{0, mirrored} {
 			var v vpdq.Video
 			for i := range q.p.Set.Frames {

@@ -49,7 +49,7 @@ type Picture struct {
 
 // Trim is one candidate inner picture.
 type Trim struct {
-	Name     string // "border", "letterbox", "caption", "screen"
+	Name     string // "border", "letterbox", "caption", "screen", "filmed"
 	X0, Y0   int    // inclusive, in pixels of the stored picture
 	X1, Y1   int    // exclusive
 	PDQ      pdq.Result

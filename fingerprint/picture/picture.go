@@ -45,6 +45,7 @@ func Compute(img image.Image, o Options) *fingerprint.Picture {
 			t.PDQ, t.Dihedral = pdq.FromLuma8(l.Pix[c.Rect.Min.Y*l.W+c.Rect.Min.X:], l.W, c.Rect.Dx(), c.Rect.Dy())
 			p.Trims = append(p.Trims, t)
 		}
+		p.Trims = append(p.Trims, filmed(l)...)
 	}
 	if !o.NoLocal {
 		if f := local.ComputeLuma(l, local.Options{}); f.Points() > 0 {
@@ -52,4 +53,30 @@ func Compute(img image.Image, o Options) *fingerprint.Picture {
 		}
 	}
 	return p
+}
+
+// Sides of a picture in which a filmed screen is looked for, and of what it
+// shows, seen straight on.
+const (
+	filmedSide  = 320
+	rectifiedTo = 128
+)
+
+// filmed hashes what a screen in the picture may show, seen straight on.
+func filmed(l local.Luma) (ts []fingerprint.Trim) {
+	small := l
+	if s := max(l.W, l.H); s > filmedSide {
+		small = l.Resize(max(1, (l.W*filmedSide+s/2)/s), max(1, (l.H*filmedSide+s/2)/s))
+	}
+	for _, q := range trim.Quads(small.Pix, small.W, small.H) {
+		t := fingerprint.Trim{Name: trim.Filmed, X0: l.W, Y0: l.H}
+		for _, c := range q {
+			x := min(max(int(c[0]*float64(l.W)/float64(small.W)), 0), l.W)
+			y := min(max(int(c[1]*float64(l.H)/float64(small.H)), 0), l.H)
+			t.X0, t.Y0, t.X1, t.Y1 = min(t.X0, x), min(t.Y0, y), max(t.X1, x), max(t.Y1, y)
+		}
+		t.PDQ, t.Dihedral = pdq.FromLuma8(q.Rectify(small.Pix, small.W, small.H, rectifiedTo), rectifiedTo, rectifiedTo, rectifiedTo)
+		ts = append(ts, t)
+	}
+	return ts
 }

@@ -15,6 +15,7 @@ const (
 	Letterbox = "letterbox" // bars at two opposite sides, solid or blurred
 	Caption   = "caption"   // a strip with writing at the top or bottom
 	Screen    = "screen"    // the controls of an app or player
+	Filmed    = "filmed"    // all but a screen that was filmed at an angle, see Quads
 )
 
 // Candidate is one inner rectangle, in pixels of the picture given.

@@ -13,7 +13,7 @@ import (
 type Probe struct {
 	// Pass names the way: "pdq", "pdq:rotate90" and the other orientations,
 	// "pdq:upright", "trim:border", "trim:letterbox", "trim:caption",
-	// "trim:screen", and each of these with ":negative" at its end.
+	// "trim:screen", "trim:filmed", and each of these with ":negative" at its end.
 	Pass string
 
 	Hash        pdq.Hash

@@ -65,7 +65,7 @@ func TestCopiesByPass(t *testing.T) {
 	var b bytes.Buffer
 	err := Copies(t.Context(), &b, CopiesOptions{
 		Dir: testPhotos, Workers: 4, Pixels: 200_000, JSON: true,
-		Edits: some(2, "mirror", "border-white", "negative", "portrait-blur", "caption-top"),
+		Edits: some(2, "mirror", "border-white", "negative", "portrait-blur", "caption-top", "filmed"),
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -75,7 +75,7 @@ func TestCopiesByPass(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := map[string]string{
-		"mirror": "pdq", "negative": "pdq", "border-white": "trim", "portrait-blur": "trim", "caption-top": "trim",
+		"mirror": "pdq", "negative": "pdq", "border-white": "trim", "portrait-blur": "trim", "caption-top": "trim", "filmed": "trim",
 	}
 	for _, e := range f.Edits {
 		if n := e.ByPass[want[e.Edit]]; n < e.Copies-1 {
