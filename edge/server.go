@@ -13,6 +13,7 @@ import (
 	"runtime"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -91,10 +92,25 @@ func NewServer(o ServerOptions) *Server {
 	s.mux.HandleFunc("POST /v1/verdict", s.serve(s.verdict))
 	s.mux.HandleFunc("GET /v1/lookback", s.serve(s.lookback))
 	s.mux.HandleFunc("GET /v1/status", s.serve(s.status))
-	s.mux.HandleFunc("/", s.serve(func(*answering, http.ResponseWriter, *http.Request) error {
-		return &refusal{http.StatusNotFound, "there is nothing here", "use POST /v1/match, POST /v1/match/pdq, POST /v1/verdict, POST /v1/variant, GET /v1/lookback or GET /v1/status"}
-	}))
+	s.mux.HandleFunc("/", s.serve(s.nothing))
 	return s
+}
+
+// nothing answers what is not here, or not with this method.
+func (s *Server) nothing(_ *answering, w http.ResponseWriter, r *http.Request) error {
+	var allow []string
+	for _, m := range []string{http.MethodGet, http.MethodHead, http.MethodPost} {
+		probe := http.Request{Method: m, URL: r.URL, Host: r.Host}
+		if _, pattern := s.mux.Handler(&probe); pattern != "/" {
+			allow = append(allow, m)
+		}
+	}
+	if len(allow) > 0 {
+		methods := strings.Join(allow, ", ")
+		w.Header().Set("Allow", methods)
+		return &refusal{http.StatusMethodNotAllowed, r.URL.Path + " does not take " + r.Method, "use " + methods}
+	}
+	return &refusal{http.StatusNotFound, "there is nothing here", "use POST /v1/match, POST /v1/match/pdq, POST /v1/verdict, POST /v1/variant, GET /v1/lookback or GET /v1/status"}
 }
 
 // ServeHTTP implements http.Handler.
@@ -183,7 +199,7 @@ func (s *Server) match(a *answering, w http.ResponseWriter, r *http.Request) err
 			r.Body = io.NopCloser(body)
 			return s.matchValues(a, w, r)
 		}
-		return s.matchFile(a, w, r, body)
+		return s.matchFile(a, w, r, sent{Reader: body})
 	default:
 		file, err := upload(w, r, ct)
 		if err != nil {
@@ -193,26 +209,32 @@ func (s *Server) match(a *answering, w http.ResponseWriter, r *http.Request) err
 	}
 }
 
+// sent is a file with what its sender calls it.
+type sent struct {
+	io.Reader
+	name, mediaType string // "" where nothing was said
+}
+
 // upload returns the file in the body, raw or in a form.
-func upload(w http.ResponseWriter, r *http.Request, ct string) (io.Reader, error) {
+func upload(w http.ResponseWriter, r *http.Request, ct string) (sent, error) {
 	if ct != "multipart/form-data" {
-		return http.MaxBytesReader(w, r.Body, MaxUpload), nil
+		return sent{http.MaxBytesReader(w, r.Body, MaxUpload), "", ct}, nil
 	}
 	r.Body = http.MaxBytesReader(w, r.Body, MaxUpload+64<<10)
 	mr, err := r.MultipartReader()
 	if err != nil {
-		return nil, &refusal{http.StatusBadRequest, "the multipart body cannot be read", "send one file as multipart/form-data, as curl -F file=@NAME does"}
+		return sent{}, &refusal{http.StatusBadRequest, "the multipart body cannot be read", "send one file as multipart/form-data, as curl -F file=@NAME does"}
 	}
 	for {
 		part, err := mr.NextPart()
 		if err == io.EOF { //nolint:errorlint // as multipart returns it
-			return nil, &refusal{http.StatusBadRequest, "the form has no file", "send one file as multipart/form-data, as curl -F file=@NAME does"}
+			return sent{}, &refusal{http.StatusBadRequest, "the form has no file", "send one file as multipart/form-data, as curl -F file=@NAME does"}
 		}
 		if err != nil {
-			return nil, bodyError(err, MaxUpload)
+			return sent{}, bodyError(err, MaxUpload)
 		}
 		if part.FileName() != "" {
-			return part, nil
+			return sent{part, part.FileName(), part.Header.Get("Content-Type")}, nil
 		}
 	}
 }
@@ -260,7 +282,7 @@ func (s *Server) matchValues(a *answering, w http.ResponseWriter, r *http.Reques
 		s.answered(kept, &a.r)
 		b.result(q.Kind, fingerprint.Value{Kind: q.Kind, Text: q.Value}.Shown(), &a.r)
 	}
-	return s.send(w, b, "")
+	return s.send(w, b, nil)
 }
 
 // matchPDQ is POST /v1/match/pdq.
@@ -279,7 +301,7 @@ func (s *Server) matchPDQ(a *answering, w http.ResponseWriter, r *http.Request) 
 		if !s.pdqs(&b, a.in) {
 			return errCold
 		}
-		return s.send(w, b, "")
+		return s.send(w, b, nil)
 	}
 	each := (len(a.in)/32 + parts - 1) / parts * 32
 	workers := make([]*answering, parts)
@@ -302,7 +324,7 @@ func (s *Server) matchPDQ(a *answering, w http.ResponseWriter, r *http.Request) 
 	if slices.Contains(cold, true) {
 		return errCold
 	}
-	return s.send(w, b, "")
+	return s.send(w, b, nil)
 }
 
 // batchPart is the least number of hashes that a processor of its own is worth:
@@ -322,7 +344,7 @@ func (s *Server) pdqs(b *answer, hashes []byte) bool {
 }
 
 // matchFile answers a file.
-func (s *Server) matchFile(a *answering, w http.ResponseWriter, r *http.Request, file io.Reader) error {
+func (s *Server) matchFile(a *answering, w http.ResponseWriter, r *http.Request, file sent) error {
 	ref, err := s.reference(r)
 	if err != nil {
 		return err
@@ -339,7 +361,7 @@ func (s *Server) matchFile(a *answering, w http.ResponseWriter, r *http.Request,
 	s.answered(kept, &a.r)
 	b := newAnswer(a)
 	b.setResult(set, &a.r)
-	return s.send(w, b, set.Unknown)
+	return s.send(w, b, set)
 }
 
 // fingerprints reads the file in the body, whatever its type, and fingerprints
@@ -354,7 +376,7 @@ func (s *Server) fingerprints(w http.ResponseWriter, r *http.Request) (*fingerpr
 }
 
 // fingerprint computes a file's fingerprints when it is its turn.
-func (s *Server) fingerprint(r *http.Request, file io.Reader) (*fingerprint.Set, error) {
+func (s *Server) fingerprint(r *http.Request, file sent) (*fingerprint.Set, error) {
 	if s.o.Fingerprinter == nil {
 		return nil, &refusal{http.StatusNotImplemented, "this edge was started without a fingerprinter", "send fingerprints, or run siaga edge, which has one"}
 	}
@@ -364,7 +386,7 @@ func (s *Server) fingerprint(r *http.Request, file io.Reader) (*fingerprint.Set,
 	case <-r.Context().Done():
 		return nil, r.Context().Err()
 	}
-	in := &limited{r: file, n: MaxUpload}
+	in := &limited{r: file.Reader, n: MaxUpload}
 	set, err := s.o.Fingerprinter.Fingerprint(r.Context(), in)
 	switch {
 	case in.over:
@@ -375,6 +397,12 @@ func (s *Server) fingerprint(r *http.Request, file io.Reader) (*fingerprint.Set,
 		return nil, fmt.Errorf("fingerprinting: %w", err)
 	case set.Bytes == 0:
 		return nil, &refusal{http.StatusBadRequest, "the file is empty", "send the file's bytes as the body"}
+	}
+	set.Claimed(file.name, file.mediaType)
+	if set.Unknown == "" && !set.Looked() {
+		// In an upload path, bytes that nobody knows may be media of a kind that
+		// we do not know: "no match" would promise that we had looked.
+		set.Unknown, set.Fix = "the format of this file is not known here, so only its exact bytes were looked up", "treat it as you treat a file that nobody has looked at; if a viewer shows it, tell the node's operator its format"
 	}
 	return &set, nil
 }
@@ -428,8 +456,9 @@ func (a *answering) read(r io.Reader) error {
 	}
 }
 
-func (s *Server) send(w http.ResponseWriter, b answer, unknown string) error {
-	out := b.finish(s.feed(), unknown)
+// send answers; file is nil where values were asked for.
+func (s *Server) send(w http.ResponseWriter, b answer, file *fingerprint.Set) error {
+	out := b.finish(s.feed(), file)
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Content-Length", strconv.Itoa(len(out)))
 	_, _ = w.Write(out) // the caller may be gone
@@ -657,8 +686,11 @@ func (b *answer) list(ms []Match) {
 }
 
 // finish closes the answer and returns it.
-func (b *answer) finish(f Feed, unknown string) []byte {
-	word := "no_match"
+func (b *answer) finish(f Feed, file *fingerprint.Set) []byte {
+	word, unknown, fix, note := "no_match", "", "", ""
+	if file != nil {
+		unknown, fix, note = file.Unknown, file.Fix, file.Note
+	}
 	switch {
 	case b.matched:
 		word = "match"
@@ -675,6 +707,11 @@ func (b *answer) finish(f Feed, unknown string) []byte {
 	if unknown != "" {
 		out = append(out, `,"unknown":`...)
 		out = appendString(out, unknown)
+		out = append(out, `,"fix":`...)
+		out = appendString(out, fix)
+	} else if note != "" {
+		out = append(out, `,"note":`...)
+		out = appendString(out, note)
 	}
 	out = append(out, "}\n"...)
 	b.a.out = out

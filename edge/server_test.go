@@ -47,6 +47,9 @@ func (p printer) Fingerprint(_ context.Context, r io.Reader) (fingerprint.Set, e
 		s.Unknown, s.Fix = "the picture is damaged", "send the original"
 	case 'E':
 		return s, errors.New("worker died")
+	case 'N': // noise
+	default:
+		s.Format = "text"
 	}
 	return s, nil
 }
@@ -82,7 +85,7 @@ type answer struct {
 		Cursor string
 		Stale  bool
 	}
-	Unknown             string
+	Unknown, Note       string
 	Title, Detail, Fix  string
 	Status              int
 	ExerciseMatchesNull bool
@@ -214,8 +217,19 @@ func TestMatchFile(t *testing.T) {
 		if code, a, raw := send("a manifesto"); code != 200 || a.Answer != "match" || a.Results[0].Matches[0].Signal != "S-0007" || a.Results[0].Matches[0].Pass != "digest" {
 			t.Errorf("%s: digest: %d %s", ct, code, raw)
 		}
-		if code, a, raw := send("nothing known"); code != 200 || a.Answer != "no_match" {
-			t.Errorf("%s: unknown file: %d %s", ct, code, raw)
+		// A text that is named or sent as a picture was not looked at as one.
+		want, says := "no_match", ""
+		switch ct {
+		case "image/jpeg":
+			want, says = "unknown", "it was sent as image/jpeg, but this is a text"
+		case "multipart":
+			want, says = "unknown", "the name ends in .jpg, but this is a text"
+		}
+		if code, a, raw := send("nothing known"); code != 200 || a.Answer != want || !strings.Contains(a.Unknown, says) || (a.Fix == "") != (says == "") || (a.Note == "") == (says == "") {
+			t.Errorf("%s: a text: %d %s", ct, code, raw)
+		}
+		if code, a, raw := send("N noise"); code != 200 || a.Answer != "unknown" || a.Unknown == "" || a.Fix == "" {
+			t.Errorf("%s: noise: %d %s", ct, code, raw)
 		}
 		if code, a, raw := send("U damaged"); code != 200 || a.Answer != "unknown" || a.Unknown != "the picture is damaged" {
 			t.Errorf("%s: damaged: %d %s", ct, code, raw)
@@ -252,6 +266,29 @@ func TestBadRequestsGetOneClearLine(t *testing.T) {
 		code, a, raw := post(t, s.URL+x.path, x.ct, strings.NewReader(x.body))
 		if code != x.code || !strings.Contains(a.Detail, x.detail) || a.Fix == "" || a.Title == "" || a.Status != code || strings.Count(raw, "\n") != 1 {
 			t.Errorf("%s: %d %s", x.name, code, raw)
+		}
+	}
+}
+
+// TestMethodNotAllowed wants the methods that a path takes to be named.
+func TestMethodNotAllowed(t *testing.T) {
+	s, _, _, _ := newServer(t)
+	for _, c := range []struct{ method, path, allow string }{
+		{http.MethodGet, "/v1/match", "POST"}, {http.MethodDelete, "/v1/match/pdq", "POST"}, {http.MethodPost, "/v1/status", "GET, HEAD"},
+	} {
+		r, err := http.NewRequestWithContext(t.Context(), c.method, s.URL+c.path, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp, err := http.DefaultClient.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var a answer
+		err = json.NewDecoder(resp.Body).Decode(&a)
+		_ = resp.Body.Close()
+		if err != nil || resp.StatusCode != http.StatusMethodNotAllowed || resp.Header.Get("Allow") != c.allow || resp.Header.Get("Content-Type") != "application/problem+json" || a.Fix != "use "+c.allow {
+			t.Errorf("%s %s: %v, %s, Allow %q, %+v", c.method, c.path, err, resp.Status, resp.Header.Get("Allow"), a)
 		}
 	}
 }

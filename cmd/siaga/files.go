@@ -203,9 +203,12 @@ func hashCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "hash FILE|- ...",
 		Short: "Print the fingerprints of files",
-		Long: `Prints SHA-256, MD5, and for pictures PDQ, for videos vPDQ and the
-fingerprint of their sound, for texts and documents TLSH. Files are decoded in a confined process of their own. Exit code
-1 if any file could not be read; the others are printed all the same.`,
+		Long: `Prints SHA-256 and MD5 of every file; PDQ of pictures; vPDQ of videos and the
+fingerprint of their sound; TLSH of texts and documents. A note says where only
+the exact bytes can be found again, as of an archive. Files are decoded in a
+confined process of their own.
+Exit code 1 if any file could not be read, or claims by its name to be a
+picture, video or sound and is none; the others are printed all the same.`,
 		Example: `  siaga hash photo.jpg
   siaga hash --json *.mp4 > hashes.jsonl
   cat photo.jpg | siaga hash -`,
@@ -267,12 +270,16 @@ func printHash(out, talk io.Writer, l hashLine) {
 	if l.TLSH != "" {
 		fmt.Fprintf(out, "  tlsh    %s\n", l.TLSH)
 	}
+	if l.Note != "" {
+		fmt.Fprintf(out, "  note    %s\n", oneLine(l.Note))
+	}
 }
 
 // matchLine is one line of siaga match --json.
 type matchLine struct {
 	File    string      `json:"file"`
 	Matches []matchItem `json:"matches"`
+	Note    string      `json:"note,omitempty"`
 	Error   string      `json:"error,omitempty"`
 	Fix     string      `json:"fix,omitempty"`
 }
@@ -296,8 +303,11 @@ func matchCommand() *cobra.Command {
 		Long: `Compares files with a list of fingerprints, or with known files that are
 fingerprinted first exactly as a proposal would be. A list is JSON Lines
 {"kind":…,"value":…,"signal":…,"labels":[…],"max_distance":n,"action":…} or
-plain text with one PDQ hash a line. Exit code 3 means at least one match, 1
-that some file could not be answered.`,
+plain text with one PDQ hash a line.
+Exit code 0 means that nothing matched, 3 at least one match, and 1 that some
+answer is missing: a file could not be read, or a known file could not be
+fingerprinted, so that its copies are not found. The others are answered all the
+same.`,
 		Example: `  siaga match --known originals/ --json uploads/*.jpg
   siaga match --list hashes.txt photo.jpg`,
 		Args: cobra.MinimumNArgs(1),
@@ -311,14 +321,15 @@ that some file could not be answered.`,
 					return err
 				}
 			}
-			if err := loadKnown(cmd, m, known); err != nil {
+			lost, err := loadKnown(cmd, m, known)
+			if err != nil {
 				return err
 			}
 			if m.Len() == 0 {
 				return problem.New(problem.Invalid, "there is no fingerprint to compare with", "check what --list and --known name")
 			}
 			found, failed := false, false
-			err := fingerprintAll(cmd.Context(), cmd, "matching", args, true, func(name string, set fingerprint.Set, err error) error {
+			err = fingerprintAll(cmd.Context(), cmd, "matching", args, true, func(name string, set fingerprint.Set, err error) error {
 				l := matchLine{File: name, Matches: []matchItem{}}
 				if err != nil {
 					l.Error, l.Fix = explain(err)
@@ -326,8 +337,8 @@ that some file could not be answered.`,
 					for _, x := range m.Match(&set) {
 						l.Matches = append(l.Matches, matchItem{x.Known, x.Signal, x.Kind, x.Distance, x.Score, x.Pass, x.Action})
 					}
-					if set.Unknown != "" && len(l.Matches) == 0 {
-						l.Error, l.Fix = set.Unknown, set.Fix
+					if len(l.Matches) == 0 {
+						l.Error, l.Fix, l.Note = set.Unknown, set.Fix, set.Note
 					}
 				}
 				found, failed = found || len(l.Matches) > 0, failed || l.Error != ""
@@ -342,6 +353,8 @@ that some file could not be answered.`,
 				return err
 			case failed:
 				return exitError{code: exitFailed}
+			case lost > 0:
+				return exitError{exitFailed, problem.Newf(problem.Invalid, "%s could not be fingerprinted, so the answers above may lack matches", knownFiles(lost)).WithFix("replace what is named above, or take it out of --known")}
 			case found:
 				return exitError{code: exitMatch}
 			}
@@ -362,7 +375,7 @@ func printMatch(out, talk io.Writer, l matchLine) {
 		}
 	}
 	if len(l.Matches) == 0 {
-		fmt.Fprintf(out, "%s: no match\n", oneLine(l.File))
+		fmt.Fprintf(out, "%s: no match%s\n", oneLine(l.File), inBrackets(l.Note))
 		return
 	}
 	for _, m := range l.Matches {
@@ -372,6 +385,13 @@ func printMatch(out, talk io.Writer, l matchLine) {
 		}
 		fmt.Fprintf(out, "%s: %s matches %s (%s, distance %d, score %.2f)\n", oneLine(l.File), m.Action, oneLine(what), m.Pass, m.Distance, m.Score)
 	}
+}
+
+func inBrackets(note string) string {
+	if note == "" {
+		return ""
+	}
+	return " (" + oneLine(note) + ")"
 }
 
 const maxList = 1 << 30
@@ -436,17 +456,25 @@ func loadList(ctx context.Context, m *app.Matcher, name string) error {
 	return nil
 }
 
+func knownFiles(n int) string {
+	if n == 1 {
+		return "1 known file"
+	}
+	return fmt.Sprintf("%d known files", n)
+}
+
 // loadKnown fingerprints known files. A folder gives all its files; one that
-// cannot be read is told and left out, since the others can still be found.
-func loadKnown(cmd *cobra.Command, m *app.Matcher, known []string) error {
+// cannot be fingerprinted is told and counted as lost, since the others can
+// still be found.
+func loadKnown(cmd *cobra.Command, m *app.Matcher, known []string) (lost int, err error) {
 	var files []string
 	for _, k := range known {
 		info, err := os.Stat(k)
 		if errors.Is(err, fs.ErrNotExist) {
-			return problem.Newf(problem.NotFound, "there is no file or folder %q", k).WithFix("check the name after --known")
+			return 0, problem.Newf(problem.NotFound, "there is no file or folder %q", k).WithFix("check the name after --known")
 		}
 		if err != nil {
-			return problem.Newf(problem.Invalid, "%q cannot be read: %v", k, err).WithFix("check its rights")
+			return 0, problem.Newf(problem.Invalid, "%q cannot be read: %v", k, err).WithFix("check its rights")
 		}
 		if !info.IsDir() {
 			files = append(files, k)
@@ -459,20 +487,21 @@ func loadKnown(cmd *cobra.Command, m *app.Matcher, known []string) error {
 			return err
 		})
 		if err != nil {
-			return problem.Newf(problem.Invalid, "the folder %q cannot be read: %v", k, err).WithFix("check its rights")
+			return 0, problem.Newf(problem.Invalid, "the folder %q cannot be read: %v", k, err).WithFix("check its rights")
 		}
 	}
 	slices.Sort(files)
 	if len(files) == 0 {
-		return nil
+		return 0, nil
 	}
-	return fingerprintAll(cmd.Context(), cmd, "fingerprinting known files", files, true, func(name string, set fingerprint.Set, err error) error {
+	err = fingerprintAll(cmd.Context(), cmd, "fingerprinting known files", files, true, func(name string, set fingerprint.Set, err error) error {
 		if err == nil && set.Unknown != "" {
 			fmt.Fprintf(cmd.ErrOrStderr(), "siaga: known file %s: %s; only its exact bytes will be found\n", oneLine(name), oneLine(set.Unknown))
+			lost++
 		}
 		if err != nil {
 			what, fix := explain(err)
-			if len(files) == 1 {
+			if lost++; len(files) == 1 {
 				return problem.New(problem.Invalid, what, fix)
 			}
 			fmt.Fprintf(cmd.ErrOrStderr(), "siaga: known file left out: %s; fix: %s\n", oneLine(what), oneLine(fix))
@@ -480,4 +509,5 @@ func loadKnown(cmd *cobra.Command, m *app.Matcher, known []string) error {
 		}
 		return m.AddKnown(name, &set)
 	})
+	return lost, err
 }

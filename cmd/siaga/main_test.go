@@ -42,7 +42,16 @@ func TestScripts(t *testing.T) {
 			e.Setenv("TURNED", filepath.Join(root, "internal", "media", "testdata", "pictures", "exif.jpg")) // by its EXIF orientation
 			e.Setenv("PHOTO", photo)
 			e.Setenv("OTHER", filepath.Join(root, "internal", "demo", "photos", "benign", "wine-by-jakkub-mede.jpg"))
-			return os.WriteFile(filepath.Join(e.WorkDir, "broken.jpg"), b[:500], 0o600) // its header alone
+			for name, content := range map[string]string{
+				"broken.jpg": string(b[:500]), // its header alone
+				"noise.jpg":  "\x01\x02\x03\xff\x00 noise", "noise.bin": "\x01\x02\x03\xff\x00 noise",
+				"archive.zip": "PK\x05\x06" + strings.Repeat("\x00", 18),
+			} {
+				if err := os.WriteFile(filepath.Join(e.WorkDir, name), []byte(content), 0o600); err != nil {
+					return err
+				}
+			}
+			return nil
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
 			"code": code, "busy": busy, "sql": execSQL, "plain": plain,

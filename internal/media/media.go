@@ -19,7 +19,7 @@
 // are answered all the same; limits are checked before memory is asked for;
 // the format is taken from the content, never from a name; what a viewer may
 // show and we could not decode is said to be unknown (fingerprint.Set.Unknown),
-// never passed over. It keeps no copy of a file: bytes from a reader wait in
+// never passed over, and so is what is named as media and holds none. It keeps no copy of a file: bytes from a reader wait in
 // memory or in a file without a name, which ends with the call.
 //
 // Where the kernel lacks landlock or seccomp, and outside Linux, the worker
@@ -249,6 +249,7 @@ func (p *Pool) Fingerprint(ctx context.Context, src io.Reader, w Want) (fingerpr
 	}
 	set.Bytes, set.SHA256, set.MD5 = n, s.sha, s.md
 	set.Note = note(w.Name, set.Format)
+	set.Claimed(w.Name, "")
 	return set, nil
 }
 
