@@ -75,6 +75,7 @@ type Follower struct {
 	ping     time.Duration // interval of the node's signs of life; 0: it sends none
 	cert     *Certificate  // of the relay that we are connected to; nil: the node itself
 	freshPut time.Time
+	line     line
 
 	ledger     *ledger
 	noVerdicts time.Time // until then the node is not asked to take verdicts; owned by the reporter
@@ -144,7 +145,7 @@ func NewFollower(m *Matcher, o FollowerOptions) (*Follower, error) {
 		}}
 	}
 	f := &Follower{o: o, m: m, pin: pin, boot: o.Now(), gone: map[string][]goneAt{}, report: make(chan struct{}, 1), saves: make(chan save, 1),
-		alarms: map[AlarmKind]*Alarm{}, durable: Cursor{}, ackEvery: 200 * time.Millisecond, ackMS: 200 * time.Millisecond, beat: 5 * time.Second}
+		line: line{log: o.Log}, alarms: map[AlarmKind]*Alarm{}, durable: Cursor{}, ackEvery: 200 * time.Millisecond, ackMS: 200 * time.Millisecond, beat: 5 * time.Second}
 	if o.Dir == "" {
 		f.ledger, _ = openLedger(nil, &m.tally)
 		return f, nil
@@ -263,7 +264,10 @@ func (f *Follower) verify(ops []Sealed) ([]Sealed, error) {
 func (f *Follower) Matcher() *Matcher { return f.m }
 
 // Run follows the feed until ctx ends. It returns nil then; everything else
-// that can go wrong is tried again and shown as an alarm.
+// that can go wrong is tried again, shown as an alarm, and logged: once when it
+// begins, once a minute while it lasts, once when it is over. Only an edge that
+// has nothing to answer from, and whose token every upstream refuses, ends
+// with ErrToken: trying again cannot help it.
 func (f *Follower) Run(ctx context.Context) error {
 	var wg sync.WaitGroup
 	rctx, cancel := context.WithCancel(ctx)
@@ -284,17 +288,22 @@ func (f *Follower) Run(ctx context.Context) error {
 	for ctx.Err() == nil {
 		began := f.o.Now()
 		err := f.connect(ctx)
+		connected := f.Connected() != ""
 		f.setConnected("")
 		if ctx.Err() != nil {
 			return nil
 		}
-		f.o.Log.InfoContext(ctx, "feed interrupted", "upstream", f.o.Upstream[f.url], "err", err)
-		if f.o.Now().Sub(began) > 5*time.Second {
+		now := f.o.Now()
+		f.line.lost(ctx, now, f.o.Upstream[f.url], err, connected)
+		if f.line.deny >= len(f.o.Upstream) && len(f.m.Cursor()) == 0 {
+			return err
+		}
+		if now.Sub(began) > 5*time.Second {
 			pause = 0
 		}
 		f.url = (f.url + 1) % len(f.o.Upstream)
 		// Jitter, so that a thousand edges do not come back as one.
-		pause = min(f.o.Retry, max(50*time.Millisecond, 2*pause))
+		pause = min(f.line.pause(now, f.o.Retry), max(50*time.Millisecond, 2*pause))
 		select {
 		case <-ctx.Done():
 		case <-time.After(pause/2 + mrand.N(pause/2)): //nolint:gosec // not a secret
@@ -335,7 +344,11 @@ func (f *Follower) refused(resp *http.Response) error {
 	if resp.StatusCode == http.StatusUnauthorized || resp.StatusCode == http.StatusForbidden {
 		f.alarm(AlarmToken, "the node refuses this edge's token; make a new one on the node with siaga token create --roles edge")
 	}
-	return fmt.Errorf("the node answers %s: %w", resp.Status, &refusedByNode{resp.StatusCode, p.Detail, p.Fix})
+	err := fmt.Errorf("the node answers %s: %w", resp.Status, &refusedByNode{resp.StatusCode, p.Detail, p.Fix})
+	if resp.StatusCode == http.StatusUnauthorized {
+		return fmt.Errorf("%w: %w", ErrToken, err)
+	}
+	return err
 }
 
 // features are those that this package understands (see FeaturePing).

@@ -59,7 +59,7 @@ func (f *Follower) stream(ctx context.Context, body io.Reader, nonce string, sto
 			}
 			continue
 		case bytes.Equal(name, []byte("hello")):
-			if err := f.hello(data, nonce); err != nil {
+			if err := f.hello(ctx, data, nonce); err != nil {
 				return err
 			}
 			greeted = true
@@ -130,6 +130,7 @@ func (f *Follower) other(ctx context.Context, name, data []byte) error {
 		_ = json.Unmarshal(data, &p) // only for the message
 		if p.Reason == "revoked" {
 			f.alarm(AlarmToken, "the node ended the stream: this edge's token was revoked or has expired; make a new one on the node")
+			return fmt.Errorf("%w: the node ended the stream: %.200s", ErrToken, p.Detail)
 		}
 		return fmt.Errorf("the node ended the stream: %.200s", p.Detail)
 	}
@@ -137,7 +138,7 @@ func (f *Follower) other(ctx context.Context, name, data []byte) error {
 }
 
 // hello checks the first event: it answers our nonce, so it is of now.
-func (f *Follower) hello(data []byte, nonce string) error {
+func (f *Follower) hello(ctx context.Context, data []byte, nonce string) error {
 	h, err := f.greeter().ParseHello(data)
 	if err != nil {
 		return f.refuse(AlarmSignature, err, "the node's greeting is not signed by it")
@@ -184,6 +185,7 @@ func (f *Follower) hello(data []byte, nonce string) error {
 		f.newest = laterTime(f.newest, h.At)
 	}
 	f.setConnected(f.o.Upstream[f.url])
+	f.line.back(ctx, now, f.o.Upstream[f.url])
 	f.tell()
 	return nil
 }

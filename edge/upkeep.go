@@ -194,7 +194,7 @@ func (f *Follower) saver(ctx context.Context) {
 // reporter acknowledges and reports to the node, at most as often as it asked
 // for, and sends tallies.
 func (f *Follower) reporter(ctx context.Context) {
-	var last Report
+	var rate perMinute
 	var lastAt time.Time
 	idle := time.NewTicker(5 * time.Second)
 	defer idle.Stop()
@@ -223,18 +223,40 @@ func (f *Follower) reporter(ctx context.Context) {
 			}
 		}
 		r := f.Report()
-		if minutes := f.o.Now().Sub(lastAt).Minutes(); !lastAt.IsZero() && minutes > 0 {
-			r.PerMinute = float64(r.Matched-last.Matched) / minutes
-		}
 		lastAt = f.o.Now()
+		r.PerMinute = rate.of(lastAt, r.Matched)
 		if err := f.post(ctx, up, "/api/v1/feed/status", r); err != nil {
 			f.o.Log.DebugContext(ctx, "report not delivered", "err", err)
 			continue
 		}
-		last = r
 		f.sendTallies(ctx, up)
 		f.sendVerdicts(ctx, up)
 	}
+}
+
+// perMinute counts what a rising counter gained in the last minute. The first
+// minute counts what there was of it, so that a number of some seconds is never
+// blown up to a minute's.
+type perMinute struct {
+	at []time.Time // rising, at least a second apart, the first about a minute ago
+	n  []int64     // the counter then
+}
+
+// of notes the counter now and returns what it gained.
+func (p *perMinute) of(now time.Time, n int64) float64 {
+	old := 0
+	for old+1 < len(p.at) && now.Sub(p.at[old+1]) >= time.Minute {
+		old++
+	}
+	p.at, p.n = p.at[old:], p.n[old:]
+	if len(p.at) == 0 || now.Sub(p.at[len(p.at)-1]) >= time.Second {
+		p.at, p.n = append(p.at, now), append(p.n, n)
+	}
+	gained := float64(n - p.n[0])
+	if past := now.Sub(p.at[0]); past > time.Minute {
+		gained *= float64(time.Minute) / float64(past)
+	}
+	return gained
 }
 
 // maxReportTrips bounds the trips in one report; the rest follow when these

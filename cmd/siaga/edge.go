@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"strconv"
 	"strings"
@@ -14,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/siaga-crp/siaga/edge"
 	"github.com/siaga-crp/siaga/internal/app"
 	"github.com/siaga-crp/siaga/internal/problem"
 )
@@ -41,6 +43,11 @@ it is. Content never leaves the machine: only fingerprints travel.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if len(upstream) == 0 || tokenFile == "" {
 				return useError{errors.New("an edge needs --upstream and --token-file")}
+			}
+			for _, u := range upstream {
+				if a, err := url.Parse(u); err != nil || a.Scheme != "http" && a.Scheme != "https" || a.Host == "" {
+					return useError{fmt.Errorf("--upstream %q is not an address; give the node's, such as https://siaga.example", u)}
+				}
 			}
 			token, err := readToken(tokenFile)
 			if err != nil {
@@ -140,6 +147,9 @@ func serveEdge(ctx context.Context, e *app.Edge, listeners []net.Listener) error
 	})
 	g.Go(func() error { return e.Run(gctx) })
 	err := g.Wait()
+	if errors.Is(err, edge.ErrToken) {
+		err = problem.New(problem.Denied, "the node refuses this edge's token, and the edge has no signals to answer from", "make a token on the node with siaga token create --roles edge, put it into the token file, and start the edge again").Because(err)
+	}
 	if ctx.Err() != nil && (errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)) {
 		err = nil
 	}
