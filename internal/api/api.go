@@ -100,7 +100,8 @@ func Install(mux *http.ServeMux, o Options) *huma.OpenAPI {
 	inner := http.NewServeMux()
 	s := &server{Options: o, api: humago.New(inner, config)}
 	s.routes()
-	mux.Handle("/api/v1/", s.gate(inner))
+	mux.Handle("/api/v1/", s.gate(Strict(inner, o.Log)))
+	mux.Handle("/api/", Strict(http.NewServeMux(), o.Log))
 	return s.api.OpenAPI()
 }
 

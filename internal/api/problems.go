@@ -120,3 +120,35 @@ func WriteProblem(log *slog.Logger) func(w http.ResponseWriter, r *http.Request,
 		_ = json.NewEncoder(w).Encode(p) // the client is gone if this fails
 	}
 }
+
+// methods are those that a path is asked for when it is told which it takes.
+var methods = []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete}
+
+// Strict serves a machine interface and answers what it does not have, or not
+// with this method, with a problem too: 404, or 405 with Allow.
+func Strict(mux *http.ServeMux, log *slog.Logger) http.Handler {
+	answer := WriteProblem(log)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if _, pattern := mux.Handler(r); pattern != "" {
+			mux.ServeHTTP(w, r)
+			return
+		}
+		var allow []string
+		for _, m := range methods {
+			probe := http.Request{Method: m, URL: r.URL, Host: r.Host}
+			if _, pattern := mux.Handler(&probe); pattern != "" {
+				allow = append(allow, m)
+			}
+		}
+		if len(allow) == 0 {
+			answer(w, r, problem.New(problem.NotFound, "there is nothing at this address", "see /api/v1/openapi.json for what there is, or docs/integrate"))
+			return
+		}
+		list := strings.Join(allow, ", ")
+		w.Header().Set("Allow", list)
+		answer(w, r, &Problem{
+			Type: string(problem.Invalid), Title: http.StatusText(http.StatusMethodNotAllowed), Status: http.StatusMethodNotAllowed,
+			Detail: "this address does not take " + r.Method, Fix: "use " + list, Allowed: allow,
+		})
+	})
+}

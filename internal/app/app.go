@@ -309,14 +309,13 @@ func (n *Node) mount() error {
 	mux := http.NewServeMux()
 	edges := edgeDirectory{n}
 	api.Install(mux, api.Options{Partners: n.Partners, Incidents: n.Incidents, Signals: n.Signals, Edges: edges, Health: n, Duty: n.Duty, Notify: n.Notify, Journal: n.Log, Log: o.Log, Now: o.Now})
-	feedHandler := n.Hub.Handler()
-	for _, p := range []string{"GET /api/v1/feed", "GET /api/v1/feed/", "POST /api/v1/feed/"} {
-		mux.Handle(p, feedHandler)
-	}
-	mux.Handle("POST /api/v1/feed/variants", api.EdgeVariants(n.Partners, n.Signals, api.WriteProblem(o.Log)))
-	mux.Handle("/log/", n.Log.Handler(func(r *http.Request, err error) {
+	toEdges := n.Hub.Handler()
+	toEdges.Handle("POST /api/v1/feed/variants", api.EdgeVariants(n.Partners, n.Signals, api.WriteProblem(o.Log)))
+	mux.Handle("/api/v1/feed", api.Strict(toEdges, o.Log))
+	mux.Handle("/api/v1/feed/", api.Strict(toEdges, o.Log))
+	mux.Handle("/log/", api.Strict(n.Log.Handler(func(r *http.Request, err error) {
 		o.Log.ErrorContext(r.Context(), "request failed", "route", r.Pattern, "err", err)
-	}))
+	}), o.Log))
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("ok\n")) })
 	mux.HandleFunc("GET /readyz", n.ready)
 	mux.Handle("GET /metrics", n.serveMetrics())

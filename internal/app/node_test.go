@@ -3,9 +3,11 @@ package app_test
 import (
 	"context"
 	"database/sql"
+	"encoding/json"
 	"errors"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -65,6 +67,44 @@ func TestPortInUse(t *testing.T) {
 	refused(t, app.Options{Data: dir, Listen: l.Addr().String()}, problem.Unavailable, "in use", "--listen")
 	if err := start(t, dir).Close(); err != nil { // nothing was left open
 		t.Error(err)
+	}
+}
+
+// TestUnknownAddresses wants machine interfaces to answer in problem+json with
+// a fix wherever there is nothing, and to name the methods that an address takes.
+func TestUnknownAddresses(t *testing.T) {
+	n := start(t, folder(t))
+	defer func() { _ = n.Close() }() // only read
+	for _, c := range []struct {
+		method, path string
+		status       int
+		allow        string
+	}{
+		{"GET", "/api/", 404, ""},
+		{"POST", "/api/v9/incidents", 404, ""},
+		{"GET", "/api/v1/", 404, ""},
+		{"GET", "/api/v1/nothing", 404, ""},
+		{"DELETE", "/api/v1/incidents", 405, "GET, HEAD, POST"},
+		{"PUT", "/api/v1/incidents/IDN-2026-0001/updates", 405, "POST"},
+		{"GET", "/api/v1/signals/S-1/approve", 405, "POST"},
+		{"GET", "/api/v1/feed/nothing", 404, ""},
+		{"DELETE", "/api/v1/feed", 405, "GET, HEAD"},
+		{"GET", "/api/v1/feed/status", 405, "POST"},
+		{"GET", "/api/v1/feed/variants", 405, "POST"},
+		{"GET", "/log/nothing", 404, ""},
+		{"POST", "/log/nothing", 405, "GET, HEAD"},
+		{"POST", "/log/checkpoint", 405, "GET, HEAD"},
+	} {
+		w := httptest.NewRecorder()
+		n.Handler().ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), c.method, c.path, nil))
+		var p struct {
+			Detail, Fix string
+			Status      int
+		}
+		err := json.Unmarshal(w.Body.Bytes(), &p)
+		if err != nil || w.Code != c.status || p.Status != c.status || w.Header().Get("Content-Type") != "application/problem+json" || w.Header().Get("Allow") != c.allow || p.Detail == "" || p.Fix == "" {
+			t.Errorf("%s %s: %d, Allow %q, %s %v", c.method, c.path, w.Code, w.Header().Get("Allow"), w.Body, err)
+		}
 	}
 }
 

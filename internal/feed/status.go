@@ -345,7 +345,7 @@ func decode(w http.ResponseWriter, r *http.Request, into any) ([]byte, error) {
 }
 
 // Handler returns the routes of the feed.
-func (h *Hub) Handler() http.Handler {
+func (h *Hub) Handler() *http.ServeMux {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /api/v1/feed", h.serveStream)
 	mux.HandleFunc("GET /api/v1/feed/snapshot", h.serveSnapshot)

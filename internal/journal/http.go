@@ -30,7 +30,7 @@ import (
 //
 // Errors are problem+json (RFC 9457). What cannot change is marked immutable.
 // report, which may be nil, gets errors that are not the caller's.
-func (l *Log) Handler(report func(*http.Request, error)) http.Handler {
+func (l *Log) Handler(report func(*http.Request, error)) *http.ServeMux {
 	h := &handler{log: l, report: report}
 	mux := http.NewServeMux()
 	mux.Handle("GET /log/checkpoint", h.serve(h.checkpoint))
