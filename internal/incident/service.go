@@ -272,6 +272,7 @@ func (s *Service) Assess(ctx context.Context, by access.Actor, id, proto string,
 		do.Answers = append(do.Answers, protocol.Answer{ID: strings.TrimSpace(a.Criterion), Answer: strings.ToLower(strings.TrimSpace(a.Answer)), Evidence: ev})
 	}
 	return s.change(ctx, by, id, "incident.assess", now, func(tx *journal.Tx, inc *Incident) error {
+		do.Running = inc.Running()
 		def, err := s.defs.current(tx, cmp.Or(proto, s.o.Protocol))
 		if err != nil {
 			return err
@@ -327,7 +328,7 @@ func (s *Service) change(ctx context.Context, by access.Actor, id, operation str
 			return inc, err
 		}
 		if err := fn(tx, &inc); err != nil {
-			return inc, err
+			return inc, protocol.Offer(err, func(step string) bool { return may(by, step, now) })
 		}
 		inc, err = load(tx, inc.ID)
 		inc.Updates = inc.VisibleUpdates(by)
@@ -363,6 +364,25 @@ var rights = map[protocol.Verb]access.Action{
 	protocol.PostUpdate: access.PostUpdate, protocol.MeetClock: access.DoTask, protocol.ReportTask: access.DoTask,
 	protocol.Renew: access.Vote, protocol.ProposeStandDown: access.Vote, protocol.VoteStandDown: access.Vote,
 	protocol.Conclude: access.Vote, protocol.FileReview: access.Activate,
+}
+
+// incidentRights is rights for what is done to an incident itself. It is opened
+// by an activation alone.
+var incidentRights = map[protocol.IncidentVerb]access.Action{
+	protocol.Assess: access.Assess, protocol.CloseIncident: access.Assess, protocol.ReopenIncident: access.Assess,
+}
+
+// may reports whether the actor may do this step, once it has proved that it
+// is itself where that is asked for.
+func may(by access.Actor, step string, now time.Time) bool {
+	right, ok := rights[protocol.Verb(step)]
+	if !ok {
+		if right, ok = incidentRights[protocol.IncidentVerb(step)]; !ok {
+			return false
+		}
+	}
+	err := access.Allow(by, right, now)
+	return err == nil || problem.KindOf(err) == problem.StepUp
 }
 
 // RightFor returns the row of the table of rights that a verb needs.

@@ -83,7 +83,7 @@ const (
 	Notify         IncidentVerb = "notify" // MoreExpected
 	Assess         IncidentVerb = "assess" // Answers
 	OpenIncident   IncidentVerb = "open"   // Reason
-	CloseIncident  IncidentVerb = "close"  // Reason, Running
+	CloseIncident  IncidentVerb = "close"  // Reason
 	ReopenIncident IncidentVerb = "reopen" // Reason
 )
 
@@ -98,7 +98,7 @@ type IncidentAction struct {
 	Reason       string
 	Answers      []Answer
 	MoreExpected Truth    // notify: does anyone say that more will follow?
-	Running      []string // close: protocols whose activation still runs (State.Running)
+	Running      []string // protocols whose activation still runs (State.Running); close waits for them
 }
 
 // StepIncident returns the events that the action makes, or a problem, in the
@@ -124,7 +124,7 @@ func StepIncident(d *Definition, s IncidentState, do IncidentAction, who access.
 		return nil, err
 	}
 	if !s.allows(do.Verb) {
-		return nil, s.conflict(d, who, problem.Say("the incident is %s, which does not allow to %s it", s.Phase.words(), problem.Words{Format: string(do.Verb)}))
+		return nil, s.conflict(d, do.Running, who, problem.Say("the incident is %s, which does not allow to %s it", s.Phase.words(), problem.Words{Format: string(do.Verb)}))
 	}
 	reason := strings.TrimSpace(do.Reason)
 	e := IncidentEvent{At: at, By: byActor(who), Protocol: d.ID, Version: d.Version, Reason: reason}
@@ -145,7 +145,7 @@ func StepIncident(d *Definition, s IncidentState, do IncidentAction, who access.
 		e.Type, e.Clause = EvOpened, "authority.activate"
 	case CloseIncident:
 		if len(do.Running) > 0 {
-			return nil, s.conflict(d, who, problem.Say("still running on this incident: %s", problem.Names(do.Running...))).
+			return nil, s.conflict(d, do.Running, who, problem.Say("still running on this incident: %s", problem.Names(do.Running...))).
 				WithFix("stand down and conclude first")
 		}
 		e.Type, e.Clause = EvClosed, "authority.activate"
@@ -158,13 +158,17 @@ func StepIncident(d *Definition, s IncidentState, do IncidentAction, who access.
 	return []IncidentEvent{e}, nil
 }
 
-// AllowedIncident returns what the actor may do to the incident.
-func AllowedIncident(d *Definition, s IncidentState, who access.Actor) []IncidentVerb {
+// AllowedIncident returns what the actor's partner may do to the incident,
+// while activations of these protocols run.
+func AllowedIncident(d *Definition, s IncidentState, running []string, who access.Actor) []IncidentVerb {
 	var out []IncidentVerb
 	for _, v := range IncidentVerbs() {
 		kinds := d.Authority.Activate.Kinds
 		if v == Notify || v == Assess {
 			kinds = d.Authority.Notify.Kinds
+		}
+		if v == CloseIncident && len(running) > 0 {
+			continue
 		}
 		if who.Partner != "" && s.allows(v) && slices.Contains(kinds, who.Kind) {
 			out = append(out, v)
@@ -235,18 +239,12 @@ func (s IncidentState) allows(v IncidentVerb) bool {
 	return false
 }
 
-func (s IncidentState) conflict(d *Definition, who access.Actor, detail problem.Words) *problem.Error {
+func (s IncidentState) conflict(d *Definition, running []string, who access.Actor, detail problem.Words) *problem.Error {
 	var allows []string
-	var words problem.List
-	for _, v := range AllowedIncident(d, s, who) {
+	for _, v := range AllowedIncident(d, s, running, who) {
 		allows = append(allows, string(v))
-		words = append(words, problem.Words{Format: string(v)})
 	}
-	fix := nothingNow
-	if len(allows) > 0 {
-		fix = problem.Say("allowed now: %s", words)
-	}
-	e := problem.Of(problem.Conflict, detail, fix)
+	e := problem.Of(problem.Conflict, detail, allowedNow(allows))
 	e.Allows = allows
 	return e
 }

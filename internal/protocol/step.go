@@ -1,6 +1,7 @@
 package protocol
 
 import (
+	"errors"
 	"slices"
 	"strings"
 	"time"
@@ -362,22 +363,46 @@ func (s *stepper) afterClosing() problem.Words {
 // fix it offers that list, or names who can go on.
 func (s *stepper) conflict(detail, fix problem.Words) *problem.Error {
 	var allows []string
-	var words problem.List
 	for _, v := range Verbs() {
 		if s.stateAllows(v) && s.authority(v) == nil && len(s.offers(v)) > 0 {
 			allows = append(allows, string(v))
-			words = append(words, problem.Words{Format: string(v)})
 		}
 	}
 	if fix.Format == "" {
-		fix = nothingNow
-		if len(allows) > 0 {
-			fix = problem.Say("allowed now: %s", words)
-		}
+		fix = allowedNow(allows)
 	}
 	e := problem.Of(problem.Conflict, detail, fix)
 	e.Allows = allows
 	return e
+}
+
+// allowedNow says what can be done instead.
+func allowedNow(allows []string) problem.Words {
+	if len(allows) == 0 {
+		return nothingNow
+	}
+	words := make(problem.List, len(allows))
+	for i, v := range allows {
+		words[i] = problem.Words{Format: v}
+	}
+	return problem.Say("allowed now: %s", words)
+}
+
+// Offer returns err, a Conflict of Step or StepIncident, with those steps alone
+// that keep admits: a partner may do more than this member of it.
+func Offer(err error, keep func(step string) bool) error {
+	p, ok := errors.AsType[*problem.Error](err)
+	if !ok || p.Kind != problem.Conflict || len(p.Allows) == 0 {
+		return err
+	}
+	listed := p.Fix == allowedNow(p.Allows).String()
+	c := *p
+	c.Allows = slices.DeleteFunc(slices.Clone(p.Allows), func(step string) bool { return !keep(step) })
+	if !listed {
+		return &c
+	}
+	fix := allowedNow(c.Allows)
+	return c.WithFix(fix.Format, fix.Args...)
 }
 
 // nothingNow is what to do where nothing can be done.

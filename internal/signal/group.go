@@ -433,7 +433,7 @@ func (s *Service) DecideGroup(ctx context.Context, by access.Actor, id string, v
 			case GroupResume:
 				return s.activation(tx, by, sig, d, Suspended, now)
 			case GroupSuspend:
-				return sig.suspension(by, d)
+				return sig.suspension(by, d, now)
 			}
 			return sig.withdrawal(by, d)
 		}
@@ -441,7 +441,7 @@ func (s *Service) DecideGroup(ctx context.Context, by access.Actor, id string, v
 			if first := g.Asked; first == nil || now.Sub(first.At) > SecondPerson {
 				typ, entry, body.Asked = "signal.suspended", "group.suspended", true
 				step = func(sig Signal) (decided, string, error) {
-					return sig.suspension(by, Decision{Reason: d.Reason, Reach: Everywhere})
+					return sig.suspension(by, Decision{Reason: d.Reason, Reach: Everywhere}, now)
 				}
 			} else if first.same(by) {
 				return g, problem.Newf(problem.Denied, "to withdraw %d signals, a second person is needed; all of them are suspended meanwhile", live(sigs)).WithFix("ask another approver to withdraw group %s until %s UTC", g.ID, first.At.Add(SecondPerson).UTC().Format("15:04"))

@@ -65,7 +65,7 @@ func (s *Service) Settle(ctx context.Context, by access.Actor, incident string, 
 				return nil, invalid("signals", "%s belongs to another incident", sig.ID)
 			}
 			if sig.State != Active && sig.State != Suspended {
-				return nil, sig.refuse("renew or withdraw", sig.allowed()...)
+				return nil, sig.refuse("renew or withdraw", sig.open(by, now)...)
 			}
 			typ, body := "signal.withdrawn", decided{Reach: Everywhere}
 			if !one.Until.IsZero() {

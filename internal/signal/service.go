@@ -462,8 +462,11 @@ func (s *Service) append(tx *journal.Tx, by access.Actor, typ string, sig Signal
 func (sig Signal) refuse(verb string, allowed ...string) error {
 	p := problem.Newf(problem.Conflict, "signal %s is %s, so one cannot %s it", sig.ID, problem.Words{Format: string(sig.State)}, problem.Words{Format: verb})
 	p.Allows = allowed
-	if len(allowed) == 0 {
+	switch {
+	case sig.allowed() == nil:
 		return p.WithFix("propose it anew if it is still needed")
+	case len(allowed) == 0:
+		return p.WithFix("there is nothing for you to decide here now")
 	}
 	return p.WithFix("what is allowed now: %s", problem.Names(allowed...))
 }
@@ -485,6 +488,20 @@ func (sig Signal) allowed() []string {
 		return []string{"resume", "withdraw"}
 	}
 	return nil
+}
+
+// open lists the decisions that the state everywhere admits and the actor may
+// take, once it has proved that it is itself where that is asked for.
+func (sig Signal) open(by access.Actor, now time.Time) []string {
+	right := map[string]access.Action{"approve": access.Decide, "refuse": access.Decide, "resume": access.Decide, "suspend": access.Suspend, "withdraw": access.Withdraw}
+	return slices.DeleteFunc(sig.allowed(), func(do string) bool {
+		// A partner does not approve what it proposed, but for its own platform.
+		if sig.Proposed.Partner == by.Partner && (do == "approve" || do == "resume") && (by.Kind != access.Platform || sig.Proposed.same(by)) {
+			return true
+		}
+		err := access.Allow(by, right[do], now)
+		return err != nil && problem.KindOf(err) != problem.StepUp
+	})
 }
 
 // Approve makes a proposed signal active: everywhere by an approver of another
@@ -537,7 +554,7 @@ func (s *Service) activation(tx *journal.Tx, by access.Actor, sig Signal, d Deci
 	tripped := sig.State == Active && sig.Tripped != "" && from == Suspended
 	atOnce := sig.State == Active && sig.AtOnce && from == Proposed
 	if sig.State != from && !tripped && !atOnce {
-		return none, "", sig.refuse(verb, sig.allowed()...)
+		return none, "", sig.refuse(verb, sig.open(by, now)...)
 	}
 	sig.Tripped, sig.AtOnce = "", false
 	// Someone other than the proposer, of another partner.
@@ -602,9 +619,9 @@ func (s *Service) standing(tx *journal.Tx, sig Signal, now time.Time) (Standing,
 
 // Refuse ends a proposal.
 func (s *Service) Refuse(ctx context.Context, by access.Actor, id string, d Decision) (Signal, error) {
-	return s.act(ctx, by, access.Decide, "signal.refused", id, d, true, func(_ *journal.Tx, sig Signal, _ time.Time) (decided, string, error) {
+	return s.act(ctx, by, access.Decide, "signal.refused", id, d, true, func(_ *journal.Tx, sig Signal, now time.Time) (decided, string, error) {
 		if sig.State != Proposed && !(sig.State == Active && sig.AtOnce) {
-			return decided{}, "", sig.refuse("refuse", sig.allowed()...)
+			return decided{}, "", sig.refuse("refuse", sig.open(by, now)...)
 		}
 		return decided{Reach: Everywhere}, "", nil
 	})
@@ -613,12 +630,12 @@ func (s *Service) Refuse(ctx context.Context, by access.Actor, id string, d Deci
 // Suspend stops a signal at once: by one person, on one's own platform
 // (the default) or everywhere.
 func (s *Service) Suspend(ctx context.Context, by access.Actor, id string, d Decision) (Signal, error) {
-	return s.act(ctx, by, access.Suspend, "signal.suspended", id, d, true, func(_ *journal.Tx, sig Signal, _ time.Time) (decided, string, error) {
-		return sig.suspension(by, d)
+	return s.act(ctx, by, access.Suspend, "signal.suspended", id, d, true, func(_ *journal.Tx, sig Signal, now time.Time) (decided, string, error) {
+		return sig.suspension(by, d, now)
 	})
 }
 
-func (sig Signal) suspension(by access.Actor, d Decision) (decided, string, error) {
+func (sig Signal) suspension(by access.Actor, d Decision, now time.Time) (decided, string, error) {
 	body := decided{Reach: cmp.Or(d.Reach, Mine), Cause: "person"}
 	if body.Reach == Mine {
 		if by.Kind != access.Platform {
@@ -633,7 +650,7 @@ func (sig Signal) suspension(by access.Actor, d Decision) (decided, string, erro
 		return body, "", problem.New(problem.Denied, "to suspend a signal everywhere, the role approver is needed", "suspend it at your own platform, or ask an approver")
 	}
 	if sig.State != Active {
-		return body, "", sig.refuse("suspend", sig.allowed()...)
+		return body, "", sig.refuse("suspend", sig.open(by, now)...)
 	}
 	return body, "", nil
 }
