@@ -1,6 +1,8 @@
 package main
 
 import (
+	"fmt"
+
 	"github.com/spf13/cobra"
 
 	"github.com/siaga-crp/siaga/internal/demo"
@@ -22,6 +24,9 @@ sign in as the people of the story. With --once it ends by itself with figures.`
   siaga demo --image my-photo.jpg`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if o.Edges < 1 || o.Edges > demo.MaxEdges {
+				return useError{fmt.Errorf("--edges %d is not a number from 1 to %d", o.Edges, demo.MaxEdges)}
+			}
 			log, err := logger(cmd, level)
 			if err != nil {
 				return err

@@ -58,6 +58,8 @@ func (e exitError) Unwrap() error { return e.err }
 // useError is a wrong use of the command line.
 type useError struct{ error }
 
+func (e useError) Unwrap() error { return e.error }
+
 func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -66,7 +68,19 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	root.SetIn(stdin)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
+	var lost *helpless
+	help := root.HelpFunc()
+	root.SetHelpFunc(func(cmd *cobra.Command, args []string) {
+		if rest := cmd.Flags().Args(); cmd.HasSubCommands() && len(rest) > 0 {
+			lost = &helpless{cmd, noCommand(cmd, rest[0])}
+			return
+		}
+		help(cmd, args)
+	})
 	cmd, err := root.ExecuteContextC(ctx)
+	if err == nil && lost != nil {
+		cmd, err = lost.cmd, lost.err
+	}
 	if err == nil {
 		return exitDone
 	}
@@ -79,11 +93,77 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	}
 	if _, ok := errors.AsType[useError](err); ok || isUse(err) {
 		code = exitUse
-		fmt.Fprintf(stderr, "siaga: %s; see %s --help\n", oneLine(err.Error()), cmd.CommandPath())
+		about := cmd
+		if cmd.Name() == "help" {
+			about = root
+		}
+		fmt.Fprintf(stderr, "siaga: %s; see %s --help\n", oneLine(wrongUse(cmd, err)), about.CommandPath())
 		return code
 	}
 	fmt.Fprintf(stderr, "siaga: %s\n", oneLine(message(err)))
 	return code
+}
+
+// helpless is help that was asked for about what there is not.
+type helpless struct {
+	cmd *cobra.Command
+	err error
+}
+
+// noCommand says that a command is not there, and which one may be meant.
+func noCommand(of *cobra.Command, name string) error {
+	s := fmt.Sprintf("unknown command %q for %q", name, of.CommandPath())
+	of.SuggestionsMinimumDistance = 2
+	if near := of.SuggestionsFor(name); len(near) > 0 {
+		s += fmt.Sprintf("; did you mean %s %s?", of.CommandPath(), near[0])
+	}
+	return useError{errors.New(s)}
+}
+
+// wrongUse puts cobra's and pflag's complaints into our words: what is wrong,
+// and what to write instead.
+func wrongUse(cmd *cobra.Command, err error) string {
+	if e, ok := errors.AsType[*pflag.InvalidValueError](err); ok {
+		f := e.GetFlag()
+		what := map[string]string{
+			"int": "a whole number, such as %s", "int64": "a whole number, such as %s", "duration": "a time such as 30s or 5m", "bool": "true or false",
+		}[f.Value.Type()]
+		if what == "" {
+			return fmt.Sprintf("--%s cannot be %q: %v", f.Name, e.GetValue(), e.Unwrap())
+		}
+		if strings.Contains(what, "%s") {
+			example := f.DefValue
+			if example == "0" || example == "-1" {
+				example = "10"
+			}
+			what = fmt.Sprintf(what, example)
+		}
+		from := "--" + f.Name
+		if _, ok := f.Annotations[fromVariable]; ok {
+			from = "the environment's " + config.Variable(strings.ReplaceAll(f.Name, "-", "_"))
+		}
+		return fmt.Sprintf("%s is %q; give it %s", from, e.GetValue(), what)
+	}
+	if e, ok := errors.AsType[*pflag.ValueRequiredError](err); ok {
+		return fmt.Sprintf("--%s needs a value: %s", e.GetFlag().Name, e.GetFlag().Usage)
+	}
+	if e, ok := errors.AsType[*pflag.NotExistError](err); ok && e.GetSpecifiedShortnames() == "" {
+		var names []string
+		cmd.Flags().VisitAll(func(f *pflag.Flag) { names = append(names, f.Name) })
+		if near, ok := problem.Nearest(e.GetSpecifiedName(), names); ok {
+			return fmt.Sprintf("there is no flag --%s; did you mean --%s?", e.GetSpecifiedName(), near)
+		}
+		return fmt.Sprintf("there is no flag --%s", e.GetSpecifiedName())
+	}
+	s := err.Error()
+	if strings.HasPrefix(s, "accepts ") || strings.HasPrefix(s, "requires ") {
+		form := strings.TrimSuffix(cmd.UseLine(), " [flags]")
+		if len(cmd.Flags().Args()) == 0 {
+			return "what to work on is missing: " + form
+		}
+		return fmt.Sprintf("%d words are too few or too many here: %s", len(cmd.Flags().Args()), form)
+	}
+	return s
 }
 
 // message is what a person reads: a problem's own words, or the whole chain.
@@ -141,10 +221,28 @@ are withdrawn as fast, and everyone can prove afterwards what was done.`,
   siaga init && siaga serve        a node of your own
   siaga edge --upstream https://siaga.example --token-file edge.token`,
 		SilenceErrors: true, SilenceUsage: true,
-		Args: cobra.NoArgs,
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return noCommand(cmd, args[0])
+			}
+			return nil
+		},
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true
+	root.SetHelpCommand(&cobra.Command{
+		Use: "help [COMMAND]...", Short: "Say how a command is used", Example: "  siaga help token create",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			about, rest, err := root.Find(args)
+			if err != nil || about.HasSubCommands() && len(rest) > 0 {
+				if len(rest) == 0 {
+					rest = args
+				}
+				return noCommand(about, rest[0])
+			}
+			return about.Help()
+		},
+	})
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return useError{err} })
 	root.AddCommand(
 		initCommand(), serveCommand(), demoCommand(), hashCommand(), matchCommand(), edgeCommand(), relayCommand(),
@@ -165,7 +263,8 @@ func fromEnvironment(cmd *cobra.Command) error {
 		name := config.Variable(strings.ReplaceAll(f.Name, "-", "_"))
 		if v, ok := os.LookupEnv(name); ok && v != "" && !f.Changed && f.Name != "help" && err == nil {
 			if e := cmd.Flags().Set(f.Name, v); e != nil {
-				err = useError{fmt.Errorf("the environment's %s: %w", name, e)}
+				_ = cmd.Flags().SetAnnotation(f.Name, fromVariable, nil) // for the words of the error
+				err = useError{e}
 				return
 			}
 			err = cmd.Flags().SetAnnotation(f.Name, fromVariable, nil)

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -143,6 +144,9 @@ func tokenCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if len(roles) == 0 {
+				return useError{errors.New("what the token may do is missing: name its roles, such as --roles officer,analyst, or --roles edge for an edge")}
+			}
 			return withPartners(cmd, partnerID, func(s *partner.Service, p partner.Partner) error {
 				n := partner.NewToken{Partner: p.ID, Name: name, Life: life}
 				for _, r := range roles {
@@ -156,6 +160,7 @@ func tokenCommand() *cobra.Command {
 					return err
 				}
 				fmt.Fprintln(cmd.OutOrStdout(), text)
+				warnTwins(cmd, s, p, t)
 				fmt.Fprintf(cmd.ErrOrStderr(), "token %s of %s, %s, until %s; it is shown this once\n", t.ID, t.Partner, t.Name, t.Expires.Format(time.RFC3339))
 				return nil
 			})
@@ -200,10 +205,24 @@ func tokenCommand() *cobra.Command {
 	return c
 }
 
+// warnTwins says which other tokens of a machine have the name of t: on the
+// pages their edges cannot be told apart.
+func warnTwins(cmd *cobra.Command, s *partner.Service, p partner.Partner, t partner.Token) {
+	all, err := s.Tokens(cmd.Context(), partner.Shell(p))
+	if err != nil || !slices.ContainsFunc(t.Roles, access.Role.Machine) {
+		return // the token is made; the warning is a courtesy
+	}
+	for _, o := range all {
+		if o.ID != t.ID && o.Name == t.Name && o.State(time.Now()) == "active" && slices.ContainsFunc(o.Roles, access.Role.Machine) {
+			fmt.Fprintf(cmd.ErrOrStderr(), "warning: token %s is named %s, too, and two edges of one name cannot be told apart; if this one replaces it, run: siaga token revoke %s --partner %s\n", o.ID, o.Name, o.ID, o.Partner)
+		}
+	}
+}
+
 // needsCommand answers a command that only groups others.
 func needsCommand(cmd *cobra.Command, args []string) error {
 	if len(args) > 0 {
-		return useError{fmt.Errorf("there is no command %q", args[0])}
+		return noCommand(cmd, args[0])
 	}
 	return useError{fmt.Errorf("%s needs a command", cmd.CommandPath())}
 }
@@ -218,16 +237,18 @@ func joinRoles(roles []access.Role) string {
 
 func parseLife(s string) (time.Duration, error) {
 	bad := useError{fmt.Errorf("--expires %q is not a time such as 12h or 30d", s)}
-	if days, ok := strings.CutSuffix(s, "d"); ok {
-		n, err := strconv.Atoi(days)
-		if err != nil || n <= 0 || n > 100_000 {
-			return 0, bad
-		}
-		return time.Duration(n) * 24 * time.Hour, nil
-	}
 	d, err := time.ParseDuration(s)
-	if err != nil || d <= 0 {
+	if days, ok := strings.CutSuffix(s, "d"); ok {
+		var n int
+		if n, err = strconv.Atoi(days); n > 0 && n <= 100_000 {
+			d = time.Duration(n) * 24 * time.Hour
+		}
+	}
+	switch {
+	case err != nil || d <= 0:
 		return 0, bad
+	case d > partner.MaxTokenLife:
+		return 0, useError{fmt.Errorf("--expires %s is too long: a token lives for at most 400 days; give 400d or less, and make a new one in time", s)}
 	}
 	return d, nil
 }
@@ -242,6 +263,9 @@ func withPartners(cmd *cobra.Command, data, database, id string, fn func(*partne
 	err = log.View(cmd.Context(), func(r journal.StoreReader) error {
 		if id != "" {
 			p, err = partner.Load(r, id)
+			if problem.KindOf(err) == problem.NotFound {
+				err = problem.Newf(problem.NotFound, "there is no partner %q", id).WithFix("see siaga partner list, or add it with siaga partner add")
+			}
 			return err
 		}
 		all, err := partner.All(r)
