@@ -167,6 +167,9 @@ type demo struct {
 	benign []copyOf        // photographs of other things
 	logo   []byte          // of the market: benign, proposed by mistake
 	step   int
+
+	logoHash string          // PDQ of logo
+	first    partner.Partner // whose node this is
 }
 
 func (d *demo) person(name string) *person {
@@ -193,11 +196,18 @@ func (d *demo) prepare(ctx context.Context, g *errgroup.Group) error {
 	if err != nil {
 		return err
 	}
-	notice := ""
+	d.first = made.Partner
+	options := app.Options{Data: d.o.Data, Listen: d.o.Listen, Log: d.o.Log}
 	if !d.o.Once {
-		notice = "Demo: a fictional story on a real node. All people and places are invented."
+		options.Notice = "Demo: a fictional story on a real node. All people and places are invented."
+		box, err := newMailbox()
+		if err != nil {
+			return err
+		}
+		g.Go(func() error { return box.run(ctx) })
+		options.Mail.Host, options.Mail.Port, options.Mail.From, options.Mail.TLS = "127.0.0.1", box.port(), "siaga@secretariat.example", "none"
 	}
-	if d.node, err = app.New(ctx, app.Options{Data: d.o.Data, Listen: d.o.Listen, Log: d.o.Log, Notice: notice}); err != nil {
+	if d.node, err = app.New(ctx, options); err != nil {
 		return err
 	}
 	g.Go(func() error { return d.node.Run(ctx) })
@@ -215,6 +225,11 @@ func (d *demo) prepare(ctx context.Context, g *errgroup.Group) error {
 		p.id = m.ID
 		if _, p.token, err = d.node.Partners.CreateToken(ctx, shell, partner.NewToken{Partner: p.Partner, Name: p.Name + "'s program", Roles: p.Roles, Life: 24 * time.Hour}); err != nil {
 			return fmt.Errorf("making a token for %s: %w", p.Name, err)
+		}
+	}
+	if !d.o.Once {
+		if err := d.duty(ctx); err != nil {
+			return err
 		}
 	}
 	platforms := []string{"lensa", "suara", "gema"}

@@ -389,42 +389,55 @@ func (d *demo) mistake(ctx context.Context, incident string, f *figures) error {
 	if pdq.Degenerate(set.Picture.PDQ.Hash) {
 		return errors.New("the logo's hash is degenerate")
 	}
+	d.logoHash = logo
 	for round := range 3 { // a mistake made, and undone, three times: enough to say how fast
-		var sig object
-		err := d.told("mistake", func() (string, error) {
-			if err := d.post(ctx, "Farid", "/signals", map[string]any{
-				"incident": incident, "kind": "pdq", "value": logo, "producer": "perpetrator", "action": "block",
-				"labels": []string{"propaganda"}, "note": "logo that is seen in the stream",
-			}, &sig); err != nil {
-				return "", err
-			}
-			wait := d.watch(ctx, logo, sig.ID, "block")
-			if err := d.post(ctx, "Dewi", "/signals/"+sig.ID+"/approve", map[string]any{"reason": "approved in haste"}, nil); err != nil {
-				return "", err
-			}
-			times, err := wait()
-			if round == 0 {
-				f.protect = append(f.protect, times...)
-			}
-			return sig.ID + ", the market's logo, is blocked everywhere", err
-		})
+		protect, withdraw, err := d.haste(ctx, incident, logo, 0)
 		if err != nil {
 			return err
 		}
-		err = d.told("withdraw", func() (string, error) {
-			wait := d.watch(ctx, logo, sig.ID, "")
-			if err := d.post(ctx, "Lestari", "/signals/"+sig.ID+"/withdraw", map[string]any{"reason": "it is the logo of the market and hits lawful pictures"}, nil); err != nil {
-				return "", err
-			}
-			times, err := wait()
-			f.withdraw = append(f.withdraw, times...)
-			return fmt.Sprintf("%s off %d edges, p99 %s", sig.ID, len(d.sites), shown(percentile(times, 99))), err
-		})
-		if err != nil {
-			return err
+		if round == 0 {
+			f.protect = append(f.protect, protect...)
 		}
+		f.withdraw = append(f.withdraw, withdraw...)
 	}
 	return nil
+}
+
+// haste plays one mistake: it blocks everywhere for a while, and is withdrawn.
+// It returns how long either took to reach each edge.
+func (d *demo) haste(ctx context.Context, incident, logo string, while time.Duration) (protect, withdraw []time.Duration, err error) {
+	var sig object
+	err = d.told("mistake", func() (string, error) {
+		if err := d.post(ctx, "Farid", "/signals", map[string]any{
+			"incident": incident, "kind": "pdq", "value": logo, "producer": "perpetrator", "action": "block",
+			"labels": []string{"propaganda"}, "note": "logo that is seen in the stream",
+		}, &sig); err != nil {
+			return "", err
+		}
+		wait := d.watch(ctx, logo, sig.ID, "block")
+		if err := d.post(ctx, "Dewi", "/signals/"+sig.ID+"/approve", map[string]any{"reason": "approved in haste"}, nil); err != nil {
+			return "", err
+		}
+		var err error
+		protect, err = wait()
+		return sig.ID + ", the market's logo, is blocked everywhere", err
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	if !pause(ctx, while) {
+		return nil, nil, ctx.Err()
+	}
+	err = d.told("withdraw", func() (string, error) {
+		wait := d.watch(ctx, logo, sig.ID, "")
+		if err := d.post(ctx, "Lestari", "/signals/"+sig.ID+"/withdraw", map[string]any{"reason": "it is the logo of the market and hits lawful pictures"}, nil); err != nil {
+			return "", err
+		}
+		var err error
+		withdraw, err = wait()
+		return fmt.Sprintf("%s off %d edges, p99 %s", sig.ID, len(d.sites), shown(percentile(withdraw, 99))), err
+	})
+	return protect, withdraw, err
 }
 
 // standDown ends the activation by quorum and concludes it.
@@ -505,58 +518,6 @@ func (d *demo) once(ctx context.Context) error {
 		return fmt.Errorf("the demo's promise did not hold: %s", strings.Join(failed, "; "))
 	}
 	return nil
-}
-
-// live plays the story and goes on: copies arrive at the edges until ctx ends.
-func (d *demo) live(ctx context.Context) error {
-	if err := d.links(ctx); err != nil {
-		return err
-	}
-	var f figures
-	if err := d.exercise(ctx); err != nil {
-		return err
-	}
-	inc, err := d.opening(ctx, &f)
-	if err != nil {
-		return err
-	}
-	if err := d.spread(ctx, &f); err != nil {
-		return err
-	}
-	if err := d.variant(ctx, &f); err != nil {
-		return err
-	}
-	if err := d.mistake(ctx, inc, &f); err != nil {
-		return err
-	}
-	// Something is left for the visitor to decide.
-	if err := d.post(ctx, "Dewi", "/signals", map[string]any{
-		"incident": inc, "kind": "url", "value": "https://suara.example/thread/4418", "producer": "unknown", "labels": []string{"propaganda"},
-		"note": "a thread that collects copies", "confidence": "medium",
-	}, nil); err != nil {
-		return err
-	}
-	if err := d.post(ctx, "Lestari", "/incidents/"+inc+"/activations", map[string]any{"protocol": "cc-crp", "level": "shared_picture", "reason": "copies reach services outside the region"}, nil); err != nil {
-		fmt.Fprintf(d.out, "   (cc-crp was not proposed: %v)\n", err)
-	}
-	fmt.Fprintf(d.out, "Copies go on arriving at all edges. Look at %s/incidents/%s. Ctrl-C ends the demo.\n", d.node.URL, inc)
-	tick := time.NewTicker(1500 * time.Millisecond)
-	defer tick.Stop()
-	for i := 0; ; i++ {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-tick.C:
-		}
-		s := d.sites[(i*5)%len(d.sites)]
-		file := d.copies[i%len(d.copies)]
-		if i%4 == 3 {
-			file = d.benign[(i/4)%len(d.benign)]
-		}
-		if _, err := d.send(ctx, s, file); err != nil && ctx.Err() == nil {
-			fmt.Fprintf(d.out, "   edge %s did not answer: %v\n", s.name, err)
-		}
-	}
 }
 
 // exercise plays a short practice run from notice to conclusion, so that the

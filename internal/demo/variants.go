@@ -40,7 +40,7 @@ func (d *demo) newEdit(ctx context.Context, s *site) (file copyOf, hash string, 
 		return file, "", fmt.Errorf("reading the picture: %w", err)
 	}
 	b := img.Bounds()
-	for _, share := range []int{62, 55, 48, 70, 35} { // percent of each side, from the middle
+	for _, share := range []int{62, 55, 48, 70, 35, 42, 58, 66, 31, 52} { // percent of each side, from the middle
 		w, h := b.Dx()*share/100, b.Dy()*share/100
 		from := b.Min.Add(image.Pt((b.Dx()-w)/3, (b.Dy()-h)/2))
 		cut := image.NewRGBA(image.Rect(0, 0, w, h))

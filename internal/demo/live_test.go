@@ -1,0 +1,66 @@
+package demo
+
+import (
+	"context"
+	"fmt"
+	"net/smtp"
+	"slices"
+	"strconv"
+	"testing"
+	"time"
+)
+
+// TestUpload wants every edge to meet every copy and every benign picture, and
+// at any time three copies to one benign picture.
+func TestUpload(t *testing.T) {
+	var copies, benign []copyOf
+	for i := range 10 {
+		copies = append(copies, copyOf{name: fmt.Sprintf("copy %d", i)})
+	}
+	for i := range 22 {
+		benign = append(benign, copyOf{name: fmt.Sprintf("benign %d", i)})
+	}
+	for _, edges := range []int{1, 3, 4, 12, 20} {
+		met := map[string]bool{}
+		lawful := 0
+		const rounds = 400
+		for i := range edges * rounds {
+			f := upload(i, edges, copies, benign)
+			met[fmt.Sprintf("%d %s", i%edges, f.name)] = true
+			if slices.ContainsFunc(benign, func(b copyOf) bool { return b.name == f.name }) {
+				lawful++
+			}
+		}
+		if want := edges * (len(copies) + len(benign)); len(met) != want {
+			t.Errorf("%d edges met %d files, want %d", edges, len(met), want)
+		}
+		if lawful*4 != edges*rounds {
+			t.Errorf("%d edges: %d of %d uploads are benign, want a quarter", edges, lawful, edges*rounds)
+		}
+	}
+}
+
+// TestMailbox sends a message as the node does and ends.
+func TestMailbox(t *testing.T) {
+	m, err := newMailbox()
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- m.run(ctx) }()
+	for range 2 {
+		if err := smtp.SendMail("127.0.0.1:"+strconv.Itoa(m.port()), nil, "a@b.example", []string{"c@d.example"}, []byte("Subject: x\r\n\r\n250 ok\r\nquit\r\n")); err != nil {
+			t.Error(err)
+		}
+	}
+	cancel()
+	select {
+	case err := <-done:
+		if err != nil {
+			t.Error(err)
+		}
+	case <-time.After(10 * time.Second):
+		t.Error("it does not end")
+	}
+}
