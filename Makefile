@@ -3,23 +3,29 @@
 SHELL := /bin/bash
 GO ?= go
 
+# Everything is built in one way, the way of a release: without cgo, without the
+# paths of this machine. Build, vet and tests, the previous release in the
+# upgrade test among them, then share one cache; each way more would compile
+# every package once more.
+export CGO_ENABLED ?= 0
+export GOFLAGS := $(strip -trimpath $(filter-out -trimpath,$(GOFLAGS)))
+
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 wasm: ## the fingerprint packages for the browser, embedded into the pages
-	GOOS=js GOARCH=wasm $(GO) build -trimpath -ldflags "-s -w" -o internal/web/static/fingerprint.wasm ./cmd/fingerprintwasm
+	GOOS=js GOARCH=wasm $(GO) build -ldflags "-s -w" -o internal/web/static/fingerprint.wasm ./cmd/fingerprintwasm
 	cp "$$($(GO) env GOROOT)/lib/wasm/wasm_exec.js" internal/web/static/wasm_exec.js
 
-demo: ## play the story on a node and twelve edges on this machine
+demo: wasm ## play the story on a node and twelve edges on this machine
 	$(GO) run ./cmd/siaga demo
 
 build: wasm ## bin/siaga, without cgo
-	CGO_ENABLED=0 $(GO) build -trimpath -o bin/siaga ./cmd/siaga
+	$(GO) build -o bin/siaga ./cmd/siaga
 
 check: ## fast checks: form, vet, import rules
 	@bad=$$(gofmt -l $$(git ls-files '*.go')); if [ -n "$$bad" ]; then echo "gofmt would change:"; echo "$$bad"; exit 1; fi
 	$(GO) vet ./...
-	CGO_ENABLED=0 $(GO) build ./...
 	GOOS=js GOARCH=wasm $(GO) build ./fingerprint/... ./index
 	GOARCH=arm64 $(GO) build ./fingerprint/... ./index ./internal/media
 	$(GO) test -count=1 ./internal/archtest
@@ -27,15 +33,15 @@ check: ## fast checks: form, vet, import rules
 parts: ## install what tests need: ffmpeg, PostgreSQL, Chromium
 	scripts/parts.sh
 
-test: check parts wasm ## all tests, with real ffmpeg, PostgreSQL and Chromium
-	SIAGA_TEST_LONG=1 SIAGA_TEST_FFMPEG=1 SIAGA_TEST_POSTGRES=1 SIAGA_TEST_BROWSER=1 SIAGA_TEST_DISK=1 SIAGA_TEST_CONFINED=1 SIAGA_TEST_UPGRADE=1 $(GO) test -timeout 20m ./...
-	$(GO) test -tags purego ./fingerprint/pdq ./index
-	$(GO) test -run '^$$' -bench . -benchtime 1x -short ./fingerprint/... ./index ./edge ./internal/journal > /dev/null
+test: parts wasm check ## all tests, with real ffmpeg, PostgreSQL and Chromium
+	SIAGA_TEST_LONG=1 SIAGA_TEST_FFMPEG=1 SIAGA_TEST_POSTGRES=1 SIAGA_TEST_BROWSER=1 SIAGA_TEST_DISK=1 SIAGA_TEST_CONFINED=1 SIAGA_TEST_UPGRADE=1 $(GO) test -vet=off -timeout 20m -p 3 ./...
+	$(GO) test -vet=off -tags purego ./fingerprint/pdq ./index
+	$(GO) test -vet=off -run '^$$' -bench . -benchtime 1x -short ./fingerprint/... ./index ./edge ./internal/journal > /dev/null
 	$(GO) run ./cmd/siaga demo --once --edges 20 --listen 127.0.0.1:0
 	scripts/fuzz.sh 90
 
 race: ## the concurrent packages under the race detector (needs cgo)
-	$(GO) test -race -timeout 20m ./index ./edge ./internal/feed ./internal/bus ./internal/relay ./internal/journal ./internal/store/sqlite ./internal/app ./internal/web
+	CGO_ENABLED=1 $(GO) test -race -timeout 20m ./index ./edge ./internal/feed ./internal/bus ./internal/relay ./internal/journal ./internal/store/sqlite ./internal/app ./internal/web
 
 fuzz: ## ten minutes of fuzzing for each parser
 	scripts/fuzz.sh each 600

@@ -45,7 +45,7 @@ func filled(b *testing.B, n int) *edge.Matcher {
 // BenchmarkColdStart is what an edge does when it starts from its own folder:
 // read, check, decrypt, index.
 func BenchmarkColdStart(b *testing.B) {
-	for _, size := range benchSizes {
+	for _, size := range benchSizes() {
 		st := edge.NewState(edge.SharedChain)
 		r := newRand(1)
 		var at edge.Position
@@ -71,13 +71,23 @@ func BenchmarkColdStart(b *testing.B) {
 	}
 }
 
-var benchSizes = []struct {
+type benchSize struct {
 	name string
 	n    int
-}{{"signals=1e4", 1e4}, {"signals=1e6", 1e6}}
+}
+
+// benchSizes are the sizes that are measured; -short, which make test uses to
+// see that no benchmark rots, leaves the large one out.
+func benchSizes() []benchSize {
+	all := []benchSize{{"signals=1e4", 1e4}, {"signals=1e6", 1e6}}
+	if testing.Short() {
+		return all[:1]
+	}
+	return all
+}
 
 func BenchmarkMatchPDQ(b *testing.B) {
-	for _, size := range benchSizes {
+	for _, size := range benchSizes() {
 		b.Run(size.name, func(b *testing.B) {
 			m, r := filled(b, size.n), newRand(2)
 			var res edge.Result
@@ -92,7 +102,7 @@ func BenchmarkMatchPDQ(b *testing.B) {
 
 // Over loopback HTTP: batches of 1,000 hashes, and one value at a time.
 func BenchmarkServer(b *testing.B) {
-	for _, size := range benchSizes {
+	for _, size := range benchSizes() {
 		m := filled(b, size.n)
 		srv := httptest.NewServer(edge.NewServer(edge.ServerOptions{Matcher: m}))
 		post := func(b *testing.B, path, contentType string, body io.Reader) {

@@ -411,6 +411,9 @@ func TestLookbackMissesNothing(t *testing.T) {
 
 func BenchmarkLookback(b *testing.B) {
 	for _, n := range []int{1_000, 20_000} {
+		if testing.Short() && n > 1_000 {
+			continue
+		}
 		b.Run(fmt.Sprintf("uploads=%d", n), func(b *testing.B) {
 			m, _ := ready(b, edge.MatcherOptions{Now: time.Now})
 			l, err := edge.OpenLookback(m, edge.LookbackOptions{Dir: b.TempDir(), Secret: secret})

@@ -11,10 +11,14 @@ import (
 )
 
 // benchSizes are the numbers of entries of the benchmarks. SIAGA_BENCH_ENTRIES
-// is one more, for instance 10000000, which takes 1.4 GB.
+// is the only one, for instance 10000000, which takes 1.4 GB. With -short the
+// smallest is: make test runs it to see that no benchmark rots.
 func benchSizes(b *testing.B) []int {
 	b.Helper()
 	sizes := []int{10_000, 100_000, 1_000_000}
+	if testing.Short() {
+		sizes = sizes[:1]
+	}
 	if s := os.Getenv("SIAGA_BENCH_ENTRIES"); s != "" {
 		n, err := strconv.Atoi(s)
 		if err != nil {

@@ -103,7 +103,10 @@ func large(b *testing.B, n int64) *journal.Log {
 func sizes(b *testing.B) []int64 {
 	b.Helper()
 	s := os.Getenv("SIAGA_BENCH_ENTRIES")
-	if s == "" {
+	switch {
+	case s == "" && testing.Short():
+		return []int64{2_000}
+	case s == "":
 		return []int64{100_000}
 	}
 	n, err := strconv.ParseInt(s, 10, 64)

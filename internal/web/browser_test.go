@@ -211,7 +211,7 @@ const (
 )
 
 const run = `document.documentElement.dataset.theme = %q;
-axe.run({resultTypes: ["violations"], ...%s}).then((r) => r.violations.filter((v) => v.impact === "serious" || v.impact === "critical")
+axe.run({resultTypes: ["violations"], preload: false, ...%s}).then((r) => r.violations.filter((v) => v.impact === "serious" || v.impact === "critical")
   .map((v) => v.id + ": " + v.nodes.slice(0, 3).map((n) => n.target.join(" ") + " " + n.failureSummary).join(" | ")))`
 
 const widest = `[...document.querySelectorAll("main *, header *, footer *")].filter((e) => e.getBoundingClientRect().right > document.documentElement.clientWidth + 1 && !e.closest(".table-scroll"))
