@@ -133,6 +133,13 @@ func (f *Frame) Dir() string {
 	return direction(f.word.lang)
 }
 
+// OwnSearch reports whether the page has a search of its own: the foot has none
+// then, as two fields of one look are taken for each other.
+func (f *Frame) OwnSearch() bool {
+	path, _, _ := strings.Cut(f.Path, "?")
+	return path == "/search" || path == "/incidents" || path == "/signals"
+}
+
 // LangName is the page's language in itself.
 func (f *Frame) LangName() string { return names[f.word.lang] }
 

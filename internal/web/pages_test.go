@@ -32,6 +32,15 @@ func checkPage(t *testing.T, name string, p page) {
 	if n := len(p.all("h1", "")); n != 1 {
 		fail("%d h1", n)
 	}
+	searches := 0
+	for _, n := range p.all("input", "type") {
+		if attr(n, "type") == "search" {
+			searches++
+		}
+	}
+	if searches > 1 {
+		fail("%d fields for a search", searches)
+	}
 	for _, landmark := range []string{"header", "main", "footer"} {
 		if n := len(p.all(landmark, "")); n != 1 {
 			fail("%d of landmark %s", n, landmark)
