@@ -381,11 +381,15 @@ func allowedNow(allows []string) problem.Words {
 	if len(allows) == 0 {
 		return nothingNow
 	}
+	return problem.Say("allowed now: %s", steps(allows))
+}
+
+func steps(allows []string) problem.List {
 	words := make(problem.List, len(allows))
 	for i, v := range allows {
 		words[i] = problem.Words{Format: v}
 	}
-	return problem.Say("allowed now: %s", words)
+	return words
 }
 
 // Offer returns err, a Conflict of Step or StepIncident, with those steps alone
@@ -398,11 +402,13 @@ func Offer(err error, keep func(step string) bool) error {
 	listed := p.Fix == allowedNow(p.Allows).String()
 	c := *p
 	c.Allows = slices.DeleteFunc(slices.Clone(p.Allows), func(step string) bool { return !keep(step) })
-	if !listed {
+	switch {
+	case !listed:
 		return &c
+	case len(c.Allows) == 0:
+		return c.WithFix("nothing can be done here by your partner now")
 	}
-	fix := allowedNow(c.Allows)
-	return c.WithFix(fix.Format, fix.Args...)
+	return c.WithFix("allowed now: %s", steps(c.Allows))
 }
 
 // nothingNow is what to do where nothing can be done.

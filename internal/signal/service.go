@@ -466,7 +466,7 @@ func (sig Signal) refuse(verb string, allowed ...string) error {
 	case sig.allowed() == nil:
 		return p.WithFix("propose it anew if it is still needed")
 	case len(allowed) == 0:
-		return p.WithFix("there is nothing for you to decide here now")
+		return p.WithFix("nothing can be done here by your partner now")
 	}
 	return p.WithFix("what is allowed now: %s", problem.Names(allowed...))
 }
