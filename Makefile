@@ -34,7 +34,7 @@ parts: ## install what tests need: ffmpeg, PostgreSQL, Chromium
 	scripts/parts.sh
 
 test: parts wasm check ## all tests, with real ffmpeg, PostgreSQL and Chromium
-	SIAGA_TEST_LONG=1 SIAGA_TEST_FFMPEG=1 SIAGA_TEST_POSTGRES=1 SIAGA_TEST_BROWSER=1 SIAGA_TEST_DISK=1 SIAGA_TEST_CONFINED=1 SIAGA_TEST_UPGRADE=1 $(GO) test -vet=off -timeout 20m -p 3 ./...
+	SIAGA_TEST_LONG=1 SIAGA_TEST_FFMPEG=1 SIAGA_TEST_POSTGRES=1 SIAGA_TEST_BROWSER=1 SIAGA_TEST_DISK=1 SIAGA_TEST_CONFINED=1 SIAGA_TEST_UPGRADE=1 $(GO) test -vet=off -timeout 20m ./...
 	$(GO) test -vet=off -tags purego ./fingerprint/pdq ./index
 	$(GO) test -vet=off -run '^$$' -bench . -benchtime 1x -short ./fingerprint/... ./index ./edge ./internal/journal > /dev/null
 	$(GO) run ./cmd/siaga demo --once --edges 20 --listen 127.0.0.1:0
