@@ -11,6 +11,7 @@ import (
 	"github.com/siaga-crp/siaga/internal/duty"
 	"github.com/siaga-crp/siaga/internal/incident"
 	"github.com/siaga-crp/siaga/internal/journal"
+	"github.com/siaga-crp/siaga/internal/onetime"
 	"github.com/siaga-crp/siaga/internal/partner"
 	"github.com/siaga-crp/siaga/internal/problem"
 	"github.com/siaga-crp/siaga/internal/protocol"
@@ -74,7 +75,7 @@ type Asked struct {
 func (s *Service) look(r journal.StoreReader, code string, now time.Time) (Asked, Call, error) {
 	gone := problem.New(problem.NotFound, "this link has ended", "sign in to see what is asked of you")
 	code = normalCode(code)
-	if len(code) != codeLength {
+	if len(code) != onetime.Length {
 		return Asked{}, Call{}, gone
 	}
 	p, err := r.Private(kindCode, hashCode(code))

@@ -20,6 +20,7 @@ import (
 	"github.com/siaga-crp/siaga/internal/duty"
 	"github.com/siaga-crp/siaga/internal/incident"
 	"github.com/siaga-crp/siaga/internal/journal"
+	"github.com/siaga-crp/siaga/internal/onetime"
 	"github.com/siaga-crp/siaga/internal/outbound"
 	"github.com/siaga-crp/siaga/internal/partner"
 	"github.com/siaga-crp/siaga/internal/problem"
@@ -501,22 +502,9 @@ func (s *Service) Tick(ctx context.Context) error {
 	})
 }
 
-// crockford is the alphabet of Crockford's base 32.
-const crockford = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+// A link's code is shown in capitals, which are told apart more easily.
 
-// codeLength is the number of characters of a link's code (65 bits).
-const codeLength = 13
-
-func newCode() string {
-	b := make([]byte, codeLength)
-	if _, err := rand.Read(b); err != nil {
-		panic("notify: no randomness: " + err.Error()) // crypto/rand does not fail on supported systems
-	}
-	for i := range b {
-		b[i] = crockford[b[i]&31]
-	}
-	return string(b)
-}
+func newCode() string { return strings.ToUpper(onetime.Text(onetime.Length)) }
 
 func hashCode(code string) string {
 	sum := sha256.Sum256([]byte("siaga ask v1\x00" + code))
@@ -524,21 +512,7 @@ func hashCode(code string) string {
 }
 
 // normalCode undoes what people do to a code that they type.
-func normalCode(s string) string {
-	return strings.Map(func(r rune) rune {
-		switch {
-		case r == ' ' || r == '-':
-			return -1
-		case r == 'o' || r == 'O':
-			return '0'
-		case strings.ContainsRune("iIlL", r):
-			return '1'
-		case r >= 'a' && r <= 'z':
-			return r - 'a' + 'A'
-		}
-		return r
-	}, s)
-}
+func normalCode(s string) string { return strings.ToUpper(onetime.Normal(s)) }
 
 func newID() string {
 	var b [10]byte

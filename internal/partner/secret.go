@@ -13,28 +13,18 @@ import (
 	"strings"
 
 	"golang.org/x/crypto/argon2"
+
+	"github.com/siaga-crp/siaga/internal/onetime"
 )
 
-// crockford is the alphabet of Crockford's base 32, lower case.
-const crockford = "0123456789abcdefghjkmnpqrstvwxyz"
-
 // CodeLength is the number of characters of a one-time code (65 bits).
-const CodeLength = 13
+const CodeLength = onetime.Length
 
 // TokenPrefix begins every token, so that scanners find one that leaked.
 const TokenPrefix = "siaga_"
 
 // random returns n characters of Crockford base 32.
-func random(n int) string {
-	b := make([]byte, n)
-	if _, err := io.ReadFull(rand.Reader, b); err != nil {
-		panic("partner: no randomness: " + err.Error()) // crypto/rand does not fail on supported systems
-	}
-	for i := range b {
-		b[i] = crockford[b[i]&31]
-	}
-	return string(b)
-}
+func random(n int) string { return onetime.Text(n) }
 
 // hashSecret is how tokens, codes and session keys are stored. They are long
 // and random, so a plain digest is enough.
@@ -43,23 +33,8 @@ func hashSecret(s string) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// normalCode undoes what people do to a code they copy: case, spaces, hyphens,
-// and the letters that Crockford's alphabet reads as digits.
-func normalCode(s string) string {
-	return strings.Map(func(r rune) rune {
-		switch {
-		case r == ' ' || r == '-':
-			return -1
-		case r == 'o' || r == 'O':
-			return '0'
-		case r == 'i' || r == 'I' || r == 'l' || r == 'L':
-			return '1'
-		case r >= 'A' && r <= 'Z':
-			return r + 'a' - 'A'
-		}
-		return r
-	}, s)
-}
+// normalCode undoes what people do to a code they copy.
+func normalCode(s string) string { return onetime.Normal(s) }
 
 // Cost is the price of one password hash (Argon2id, RFC 9106).
 type Cost struct {
