@@ -58,6 +58,7 @@ type Asked struct {
 	Number   string
 	Exercise bool
 	Ask      string
+	Due      string // what a clock waits for, of package protocol; "" for another ask
 	Protocol string
 	State    string // of the list above
 	Deadline time.Time
@@ -106,7 +107,7 @@ func (s *Service) look(r journal.StoreReader, code string, now time.Time) (Asked
 		return Asked{}, Call{}, gone
 	}
 	a := Asked{
-		Number: c.Incident, Exercise: c.Exercise, Ask: c.Ask, Protocol: c.Protocol, Deadline: c.Deadline, Partner: of.Name, Member: m,
+		Number: c.Incident, Exercise: c.Exercise, Ask: c.Ask, Due: c.Due, Protocol: c.Protocol, Deadline: c.Deadline, Partner: of.Name, Member: m,
 		Zone: location(m, of), At: c.Over, State: AskOpen,
 	}
 	if a.Word, err = s.word(r, m.ID); err != nil {
@@ -267,7 +268,7 @@ type Standing struct {
 	Partner      string    `json:"partner"`
 	Acknowledged bool      `json:"acknowledged"`
 	At           time.Time `json:"at,omitzero"`     // when it acknowledged
-	Asked        string    `json:"asked,omitempty"` // notified, vote, active, due: what it is called for
+	Asked        string    `json:"asked,omitempty"` // notified, vote, active, due, overdue: what it is called for
 	Since        time.Time `json:"since,omitzero"`
 	Deadline     time.Time `json:"deadline,omitzero"`
 	State        string    `json:"state"` // calling, acknowledged, ended, exhausted; none: nobody is called

@@ -20,8 +20,9 @@ const KindCall = "call"
 const (
 	AskNotified = "notified" // acknowledge an incident
 	AskVote     = "vote"
-	AskActive   = "active" // acknowledge an activation
-	AskDue      = "due"    // something else that a clock waits for
+	AskActive   = "active"  // acknowledge an activation
+	AskDue      = "due"     // something else that a clock waits for
+	AskOverdue  = "overdue" // the same, after its time: for those whom its escalation then names
 )
 
 // States of a call.
@@ -65,6 +66,7 @@ type Call struct {
 	Incident string          `json:"incident"`
 	Protocol string          `json:"protocol,omitempty"`
 	Ask      string          `json:"ask"`
+	Due      string          `json:"due,omitempty"` // what the clock waits for: update, report, renewal, conclusion, review
 	Exercise bool            `json:"exercise,omitempty"`
 	Audience access.Audience `json:"audience"`
 	Begun    time.Time       `json:"begun"`
@@ -189,6 +191,10 @@ func defaultSteps(from time.Time) []Step {
 	}
 }
 
+// overdueFor is how long those have who are called when a clock has run out;
+// ours. A call has a deadline of its own, or it would be over before it began.
+const overdueFor = 15 * time.Minute
+
 func callID(parts ...string) string {
 	h := sha256.New()
 	for _, p := range parts {
@@ -220,6 +226,7 @@ func Wanted(inc incident.Incident, partners []partner.Partner, now time.Time) ma
 				continue
 			}
 			ask, targets := AskDue, []string{c.Partner}
+			var last time.Time // step of escalation that was taken
 			switch c.MetBy {
 			case protocol.ByAcknowledgement:
 				ask = AskActive
@@ -228,8 +235,12 @@ func Wanted(inc incident.Incident, partners []partner.Partner, now time.Time) ma
 			default:
 				// What is asked without haste calls nobody before its first
 				// step of escalation.
-				i := slices.IndexFunc(c.Escalate, func(x protocol.Escalated) bool { return x.Done })
-				if i < 0 {
+				for _, x := range c.Escalate {
+					if x.Done {
+						last = x.At
+					}
+				}
+				if last.IsZero() {
 					continue
 				}
 			}
@@ -261,6 +272,13 @@ func Wanted(inc incident.Incident, partners []partner.Partner, now time.Time) ma
 				}
 				if len(w.Steps) == 0 {
 					w.Steps = defaultSteps(c.Started)
+				}
+				if ask == AskDue {
+					w.Due = c.MetBy
+				}
+				if ask == AskDue && !last.Before(c.Due) {
+					// Its time is over, and the escalation goes on with others.
+					w.Ask, w.Begun, w.Deadline, w.Steps = AskOverdue, last, last.Add(overdueFor), defaultSteps(last)
 				}
 				add(w)
 			}

@@ -70,7 +70,9 @@ func Sentence(w Words, lang string, c Call, loc *time.Location) string {
 	id := "msg." + c.Ask
 	number := c.Incident
 	if c.Exercise {
-		id = "msg.exercise"
+		if id = "msg.exercise"; c.Ask == AskVote || c.Ask == AskDue || c.Ask == AskOverdue {
+			id += "." + c.Ask // it says what is practised
+		}
 		number = strings.TrimPrefix(number, "EX-")
 	}
 	return w(lang, id, "Number", number, "UTC", c.Deadline.UTC().Format("15:04"), "Local", c.Deadline.In(loc).Format("15:04"))
