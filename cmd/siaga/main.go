@@ -246,7 +246,7 @@ are withdrawn as fast, and everyone can prove afterwards what was done.`,
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return useError{err} })
 	root.AddCommand(
 		initCommand(), serveCommand(), demoCommand(), hashCommand(), matchCommand(), edgeCommand(), relayCommand(),
-		protocolCommand(), logCommand(), benchCommand(), tokenCommand(), partnerCommand(), memberCommand(), configCommand(), versionCommand(),
+		protocolCommand(), logCommand(), benchCommand(), tokenCommand(), partnerCommand(), memberCommand(), dutyCommand(), configCommand(), versionCommand(),
 		recoverCommand(), backupCommand(), restoreCommand(), dataCommand(), paymentCommand(),
 	)
 	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error { return fromEnvironment(cmd) }

@@ -200,3 +200,17 @@ func detail(err error) string {
 	}
 	return "enter an address that begins with https://"
 }
+
+// ReasonText says a reason in English, for the command line; pages have it in
+// the catalogue.
+func ReasonText(reason string) string {
+	text := map[string]string{
+		ReasonPassword: "user or password is refused", ReasonRecipient: "the receiver is not known there", ReasonRefused: "the address is not allowed",
+		ReasonRedirect: "the address sends elsewhere", ReasonTimeout: "no answer in time", ReasonUnreachable: "no connection",
+		ReasonTLS: "no trustworthy encryption", ReasonAnswer: "the other side answered with a failure", ReasonSetup: "the node is not set up for this kind",
+	}[reason]
+	if text == "" {
+		return reason
+	}
+	return text
+}
