@@ -152,7 +152,7 @@ func (b *between) has(t *testing.T, e *process, ns ...int64) bool {
 // checks that both edges have each of them, and that none is alarmed.
 func (b *between) kills(t *testing.T, name string, kill func(round int)) {
 	t.Helper()
-	cycles := 4
+	cycles := 3
 	if n, err := strconv.Atoi(os.Getenv("SIAGA_KILLS")); err == nil {
 		cycles = n
 	}
@@ -209,8 +209,8 @@ func (b *between) kills(t *testing.T, name string, kill func(round int)) {
 // TestRelayIsKilled kills the relay while signals are made, now and then while
 // it starts.
 func TestRelayIsKilled(t *testing.T) {
-	if testing.Short() {
-		t.Skip("starts and kills processes for some seconds")
+	if testing.Short() || os.Getenv("SIAGA_TEST_LONG") == "" {
+		t.Skip("starts and kills processes for some seconds: set SIAGA_TEST_LONG=1 (make test does)")
 	}
 	b := newBetween(t)
 	b.kills(t, "relay", func(round int) {
@@ -230,8 +230,8 @@ func TestRelayIsKilled(t *testing.T) {
 // TestNATSIsKilled kills the NATS server while signals are made; now and then it
 // comes back empty, and now and then late.
 func TestNATSIsKilled(t *testing.T) {
-	if testing.Short() {
-		t.Skip("starts and kills processes for some seconds")
+	if testing.Short() || os.Getenv("SIAGA_TEST_LONG") == "" {
+		t.Skip("starts and kills processes for some seconds: set SIAGA_TEST_LONG=1 (make test does)")
 	}
 	b := newBetween(t)
 	b.kills(t, "nats", func(round int) {
