@@ -39,6 +39,7 @@ type ledger struct {
 	tally    TallyBatch       // made, not answered
 	verdict  VerdictBatch     // the same
 	verdicts verdicts
+	closed   bool
 	file     *os.File // nil: to be written anew
 	seal     *sealWriter
 	size     int64 // bytes in the file
@@ -228,11 +229,16 @@ func (l *ledger) renew() (err error) {
 	return nil
 }
 
+var errLedgerClosed = errors.New("edge: this edge is stopping; send it again when it is up")
+
 // append stores a record. After a failure the file is to be written anew. The
 // caller holds l.mu.
 func (l *ledger) append(r ledgerRecord) error {
 	if l.dir == nil {
 		return nil
+	}
+	if l.closed {
+		return errLedgerClosed // the folder may be another edge's by now
 	}
 	if l.file == nil || l.size > l.floor+ledgerGrowth {
 		if err := l.renew(); err != nil {
@@ -269,6 +275,9 @@ func (l *ledger) keep() error {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.closed {
+		return errLedgerClosed
+	}
 	if l.file == nil {
 		return l.renew() // with all counts
 	}
@@ -285,6 +294,7 @@ func (l *ledger) close() error {
 	err := l.keep()
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.closed = true
 	if l.file != nil {
 		err = errors.Join(err, l.file.Close())
 		l.file = nil
