@@ -239,6 +239,13 @@ func (f *Frame) Made() string {
 	return s
 }
 
+// MadeOn is Made with the date, for what may be printed.
+func (f *Frame) MadeOn() string {
+	kept := *f
+	kept.Bare = true
+	return kept.Made()
+}
+
 // Clock returns "14:41 UTC (21:41 WIB)", with the date if it is not today, and
 // always on a public page.
 func (f *Frame) Clock(t time.Time) template.HTML {

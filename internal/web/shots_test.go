@@ -135,7 +135,7 @@ func TestShots(t *testing.T) {
 	w.exercise = ex.ID
 	def, err := protocol.Lookup("sea-crp")
 	w.ok(err)
-	version, err := w.node.Incidents.ProposeVersion(ctx, who("tasman"), []byte(strings.NewReplacer("version: 1.0.0", "version: 1.1.0", "PT10M", "PT15M").Replace(string(def.Source))), "Ten minutes to acknowledge were too few at night.")
+	version, err := w.node.Incidents.ProposeVersion(ctx, who("tasman"), []byte(strings.NewReplacer("version: 1.0.0", "version: 1.1.0", "due: 10m", "due: 15m").Replace(string(def.Source))), "Ten minutes to acknowledge were too few at night.")
 	w.ok(err)
 	w.version = version.Hash
 	b := w.tab(t, "nusa")

@@ -53,7 +53,7 @@ func TestPagesOnPaper(t *testing.T) {
 			t.Errorf("%s on paper is %s", path, dark)
 		}
 		text := eval[string](b, `document.body.innerText`)
-		if !strings.Contains(text, "Page made") {
+		if made := eval[string](b, `document.body.innerText.match(/(Page made|Made) \d+ \S+ \d{4}, \d\d:\d\d/)?.[0] || ""`); made == "" {
 			t.Errorf("%s on paper does not say when it was made", path)
 		}
 		if strings.HasSuffix(path, "/brief") {
