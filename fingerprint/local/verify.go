@@ -363,6 +363,10 @@ const (
 	maxDiffering = 0.19
 )
 
+// leastScore is needed however well what lies between the keypoints agrees: of
+// two drawings with one bold line on black it agrees by chance (0.87, score 6).
+const leastScore = 12
+
 // A pair whose descriptors are chanceDist bits apart proves nothing, one that
 // is nearSpan bits nearer proves all that a pair can.
 const (
@@ -465,7 +469,7 @@ func judge(as *asset, q *view, t *transform, ps []pair, negative bool) Match {
 	if m.Score >= 160 {
 		limit += 0.06 // more than any frame has: large writing over a copy
 	}
-	m.need = int(min(20, max(7, 20-24*(m.Agreement-0.3))))
+	m.need = int(min(20, max(leastScore, 20-24*(m.Agreement-0.3))))
 	m.Weak = m.Score < m.need || m.Agreement < minAgreement || m.Differing > limit
 	return m
 }

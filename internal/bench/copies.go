@@ -452,7 +452,7 @@ func (f *editFigures) count(p *copyPhoto, x *copyIndex, r looked) (wrong string)
 	}
 	for _, id := range r.strong {
 		if x.names[id] != p.name {
-			f.wrong = append(f.wrong, p.name+" taken for "+x.names[id])
+			f.wrong = append(f.wrong, p.name+" taken for "+x.names[id]+" by "+r.pass)
 			wrong = "false"
 		}
 	}
