@@ -20,10 +20,12 @@ const (
 	Email   = "email"
 	Webhook = "webhook"
 	Push    = "push" // web push to a browser
+
+	Telegram = "telegram"
 )
 
 // services are those of shoutrrr with a fixed host: it dials by itself.
-var services = []string{"telegram", "slack", "discord", "pushover", "pushbullet"}
+var services = []string{Telegram, "slack", "discord", "pushover", "pushbullet"}
 
 // Kinds lists the kinds of channels.
 func Kinds() []string { return append([]string{Email, Push, Webhook}, services...) }

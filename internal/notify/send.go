@@ -109,10 +109,11 @@ type note struct {
 
 // sender sends messages by all kinds of channels.
 type sender struct {
-	guard *outbound.Guard
-	mail  Mail
-	vapid Vapid
-	now   func() time.Time
+	guard    *outbound.Guard
+	services http.RoundTripper // nil: guard's
+	mail     Mail
+	vapid    Vapid
+	now      func() time.Time
 }
 
 // sendTime bounds one attempt.
@@ -130,7 +131,54 @@ func (s *sender) send(ctx context.Context, c Channel, k secret, n note) (state s
 	case Push:
 		return StateSent, classify(s.push(ctx, k, n))
 	}
+	if c.Kind == Telegram {
+		return StateSent, classify(s.telegram(ctx, k, n.Text))
+	}
 	return StateSent, classify(s.service(ctx, c.Kind, k, n.Text))
+}
+
+// telegram sends by the Bot API's sendMessage, to each chat of the channel. We
+// do it ourselves: shoutrrr's reports a message as sent where the connection
+// failed or the answer was no JSON.
+func (s *sender) telegram(ctx context.Context, k secret, text string) error {
+	u, err := url.Parse(k.URL)
+	if err != nil || u.Scheme != Telegram {
+		return failed(ReasonSetup, true, errors.New("the channel's address cannot be read"))
+	}
+	password, _ := u.User.Password()
+	to := "https://api.telegram.org/bot" + u.User.Username() + ":" + password + "/sendMessage"
+	for chat := range strings.SplitSeq(u.Query().Get("chats"), ",") {
+		body, err := json.Marshal(map[string]string{"chat_id": strings.TrimSpace(chat), "text": text})
+		if err != nil {
+			return err
+		}
+		req, err := http.NewRequestWithContext(ctx, http.MethodPost, to, bytes.NewReader(body))
+		if err != nil {
+			return failed(ReasonSetup, true, errors.New("the channel's address cannot be read"))
+		}
+		req.Header.Set("Content-Type", "application/json")
+		if err := s.ask(req, Telegram); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// ask sends a request to a service, whose address has the channel's token: no
+// error of the connection goes further than this.
+func (s *sender) ask(req *http.Request, kind string) error {
+	client := s.guard.Client()
+	if s.services != nil {
+		client = &http.Client{Transport: s.services, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	}
+	res, err := client.Do(req)
+	if err != nil {
+		c := classify(err).(*failure) //nolint:errorlint,forcetypeassert // classify returns failures
+		return failed(c.reason, c.final, errors.New(kind+" could not be asked"))
+	}
+	defer res.Body.Close()
+	_, _ = io.Copy(io.Discard, io.LimitReader(res.Body, 1<<16)) // so that the connection can be used again
+	return status(res.StatusCode)
 }
 
 // probe asks a channel whether it would work, without a sound where the other
@@ -441,12 +489,5 @@ func (s *sender) askService(ctx context.Context, kind string, k secret) (tested 
 	if err != nil {
 		return true, failed(ReasonSetup, true, errors.New("the channel's address cannot be read"))
 	}
-	if err := s.do(req); err != nil {
-		if f, ok := errors.AsType[*failure](err); ok {
-			return true, f
-		}
-		c := classify(err).(*failure) //nolint:errorlint,forcetypeassert // classify returns failures
-		return true, failed(c.reason, c.final, errors.New(kind+" could not be asked"))
-	}
-	return true, nil
+	return true, s.ask(req, kind)
 }

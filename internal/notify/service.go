@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"slices"
 	"strings"
 	"sync"
@@ -55,6 +56,10 @@ type Options struct {
 	Mail      Mail
 	Vapid     Vapid
 	Logger    *slog.Logger // nil: none
+
+	// Services carries requests to the chat and push services that the node
+	// speaks to itself. nil: Guard's.
+	Services http.RoundTripper
 }
 
 // Service tells duty contacts. Its methods may be called concurrently.
@@ -68,7 +73,7 @@ func New(o Options) *Service {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	return &Service{o: o, sender: &sender{guard: o.Guard, mail: o.Mail, vapid: o.Vapid, now: o.Now}}
+	return &Service{o: o, sender: &sender{guard: o.Guard, services: o.Services, mail: o.Mail, vapid: o.Vapid, now: o.Now}}
 }
 
 // PushKey is the public key that a browser subscribes with; "" if the node has
