@@ -95,7 +95,7 @@ func (n *Node) newMessages() error {
 		internal = append([]string{m.Address()}, internal...) // the operator named it
 	}
 	n.dial = outbound.New(outbound.Options{Internal: internal})
-	notify.StayAtServices()
+	outbound.StayAt(notify.ServiceHosts()...)
 	var vapid notify.Vapid
 	if k := n.Keys.Push; k != nil {
 		vapid = notify.Vapid{Public: base64.RawURLEncoding.EncodeToString(k.PublicKey().Bytes()), Private: base64.RawURLEncoding.EncodeToString(k.Bytes())}

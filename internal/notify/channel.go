@@ -27,6 +27,12 @@ const (
 // services are those of shoutrrr with a fixed host: it dials by itself.
 var services = []string{Telegram, "slack", "discord", "pushover", "pushbullet"}
 
+// ServiceHosts are the hosts of the services. The library that speaks to most of
+// them dials by itself: see outbound.StayAt.
+func ServiceHosts() []string {
+	return []string{"api.telegram.org", "hooks.slack.com", "discord.com", "api.pushover.net", "api.pushbullet.com"}
+}
+
 // Kinds lists the kinds of channels.
 func Kinds() []string { return append([]string{Email, Push, Webhook}, services...) }
 
@@ -63,6 +69,7 @@ type Channel struct {
 	Removed bool      `json:"removed,omitempty"`
 
 	Checked time.Time `json:"checked,omitzero"` // last known to work or not
+	How     string    `json:"how,omitempty"`    // from what: message, test (by hand), selftest
 	Failing bool      `json:"failing,omitempty"`
 	Reason  string    `json:"reason,omitempty"`
 }
@@ -100,7 +107,7 @@ func applyChannel(c *Channel, e journal.Entry) error {
 		if err := e.Decode(&b); err != nil {
 			return err
 		}
-		c.Checked, c.Failing, c.Reason = e.At, b.Failing, b.Reason
+		c.Checked, c.Failing, c.Reason, c.How = e.At, b.Failing, b.Reason, b.How
 	}
 	return nil
 }

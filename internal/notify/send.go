@@ -110,7 +110,7 @@ type note struct {
 // sender sends messages by all kinds of channels.
 type sender struct {
 	guard    *outbound.Guard
-	services http.RoundTripper // nil: guard's
+	services *http.Client // nil: guard's
 	mail     Mail
 	vapid    Vapid
 	now      func() time.Time
@@ -169,7 +169,7 @@ func (s *sender) telegram(ctx context.Context, k secret, text string) error {
 func (s *sender) ask(req *http.Request, kind string) error {
 	client := s.guard.Client()
 	if s.services != nil {
-		client = &http.Client{Transport: s.services, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+		client = s.services
 	}
 	res, err := client.Do(req)
 	if err != nil {

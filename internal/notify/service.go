@@ -59,7 +59,7 @@ type Options struct {
 
 	// Services carries requests to the chat and push services that the node
 	// speaks to itself. nil: Guard's.
-	Services http.RoundTripper
+	Services *http.Client
 }
 
 // Service tells duty contacts. Its methods may be called concurrently.

@@ -13,6 +13,7 @@ import (
 
 	"github.com/siaga-crp/siaga/internal/access"
 	"github.com/siaga-crp/siaga/internal/notify"
+	"github.com/siaga-crp/siaga/internal/outbound"
 )
 
 // cloud stands for the chat and push services, whose hosts are fixed: what is
@@ -67,9 +68,11 @@ func (c *cloud) set(status int, body string) {
 func TestServices(t *testing.T) {
 	c := &cloud{}
 	before := http.DefaultTransport
-	http.DefaultTransport = notify.Stay(c)
+	http.DefaultTransport = outbound.Stay(c, notify.ServiceHosts()...)
 	t.Cleanup(func() { http.DefaultTransport = before })
-	w := newWorld(t, func(o *notify.Options) { o.Services = c })
+	w := newWorld(t, func(o *notify.Options) {
+		o.Services = &http.Client{Transport: c, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	})
 	ayu := w.person("nusa", "ayu", "en", access.Officer)
 	const text = "SIAGA: test of this channel. Nothing is asked of you. https://nusa.example/messages"
 	for _, s := range []struct {
