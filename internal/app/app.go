@@ -345,7 +345,9 @@ func (n *Node) mount() error {
 		}
 		site.Refuse(w, r, err)
 	}})
-	n.handler = n.panics(slowBodies(n.metrics.traced(gate.Handler(urgent(mux)))))
+	// Outermost, as it copies the request: the route is read off the copy that
+	// the mux was given.
+	n.handler = urgent(n.panics(slowBodies(n.metrics.traced(gate.Handler(mux)))))
 	return nil
 }
 
