@@ -23,6 +23,8 @@ func paymentCommand() *cobra.Command {
 handle that they meet, and learn none that they do not. Whoever has the list's
 key can test handles, so it goes to the platforms of that list alone, by a way
 of its own and never through a node.`,
+		Example: "  siaga payment key seahub-2026 --out seahub-2026.key\n  siaga payment hash --key seahub-2026.key < handles.txt",
+		Args:    cobra.NoArgs, RunE: needsCommand,
 	}
 	c.AddCommand(paymentKeyCommand(), paymentHashCommand())
 	return c
@@ -31,9 +33,10 @@ of its own and never through a node.`,
 func paymentKeyCommand() *cobra.Command {
 	var out string
 	c := &cobra.Command{
-		Use:     "key ID",
-		Short:   "Make the key of a list",
-		Long:    `Makes a new random key and writes it to a file that only you can read. Its ID is public: it stands in every keyed hash.`,
+		Use:   "key ID",
+		Short: "Make the key of a list",
+		Long: `Makes a new random key and writes it to a file that only you can read. Its ID
+is public: it stands in every keyed hash.`,
 		Example: "  siaga payment key seahub-2026 --out seahub-2026.key",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
