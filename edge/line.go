@@ -75,10 +75,12 @@ func (l *line) back(ctx context.Context, now time.Time, upstream string) {
 	*l = line{log: l.log}
 }
 
-// pause is the longest time until the next attempt: what retry says at first,
-// and some seconds when that has not helped for a minute.
+// pause is the longest time until the next attempt: what retry says, and some
+// seconds when the token has been refused for a minute. A node that is away is
+// always asked often: a withdrawal must take effect within a second of its
+// coming back, however long that took.
 func (l *line) pause(now time.Time, retry time.Duration) time.Duration {
-	if !l.since.IsZero() && now.Sub(l.since) > again {
+	if l.deny > 0 && now.Sub(l.since) > again {
 		return 4 * retry
 	}
 	return retry
