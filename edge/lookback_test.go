@@ -281,11 +281,11 @@ func TestLookbackSurvives(t *testing.T) {
 	r := newRand(3)
 	hs := []pdq.Hash{hash(r), hash(r), hash(r)}
 	for i := range hs {
-		p.upload(fmt.Sprint("u", i), file{Bytes: fmt.Sprint(i), PDQ: &hs[i]})
+		p.upload(fmt.Sprint("upload-", i), file{Bytes: fmt.Sprint(i), PDQ: &hs[i]})
 	}
 	p.add(signal(1, hs[0]))
 	p.add(signal(2, hs[1]))
-	next := p.want(0, "match u0 S-0001 block", "match u1 S-0002 block")
+	next := p.want(0, "match upload-0 S-0001 block", "match upload-1 S-0002 block")
 	p.restart()
 	if again, n := p.told(0, 2); len(again) != 2 || n != next {
 		t.Errorf("after a restart: %q, %d", again, n)
@@ -295,10 +295,10 @@ func TestLookbackSurvives(t *testing.T) {
 	p.remove(1)
 	p.add(signal(3, hs[2]))
 	p.start()
-	next = p.want(next, "void u0 S-0001 block", "match u2 S-0003 block")
+	next = p.want(next, "void upload-0 S-0001 block", "match upload-2 S-0003 block")
 	p.restart()
 	p.remove(2)
-	p.want(next, "void u1 S-0002 block")
+	p.want(next, "void upload-1 S-0002 block")
 
 	// A torn end costs what was torn.
 	p.stop()
@@ -309,7 +309,7 @@ func TestLookbackSurvives(t *testing.T) {
 			t.Fatal(err, info.Mode())
 		}
 		b, err := os.ReadFile(name)
-		if err != nil || bytes.Contains(b, []byte("u0")) || bytes.Contains(b, hs[0][:]) {
+		if err != nil || bytes.Contains(b, []byte("upload-0")) || bytes.Contains(b, hs[0][:]) {
 			t.Fatalf("%s is readable: %v", name, err)
 		}
 		if err := os.WriteFile(name, b[:len(b)-7], 0o600); err != nil {
