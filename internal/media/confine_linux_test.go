@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -74,6 +75,13 @@ var probes = []struct {
 	{"raise its limits", func(string, string) error {
 		return unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: 4096, Max: 4096})
 	}},
+	{"take 600 MB of memory", func(string, string) error {
+		b, err := unix.Mmap(-1, 0, 600<<20, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANON)
+		if err != nil {
+			return err
+		}
+		return unix.Munmap(b)
+	}},
 	{"take 2 GB of memory", func(string, string) error {
 		_, err := unix.Mmap(-1, 0, 2<<30, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANON)
 		return err
@@ -88,6 +96,8 @@ func runProbe(args []string) int {
 	switch confined {
 	case "worker":
 		_, err = confineWorker(plainWorker)
+	case "landlock":
+		_, err = closeFiles()
 	case "ffmpeg":
 		var stage ffmpegStage
 		if err = json.Unmarshal([]byte(args[3]), &stage); err == nil {
@@ -160,6 +170,21 @@ func TestConfinementHolds(t *testing.T) {
 		t.Errorf("a confined worker can: %q", got)
 	}
 	write()
+	// What a worker of a pool says of itself is what this kernel offers.
+	if got, err := newPool(t, Options{Workers: 1}).Confinement(t.Context()); err != nil || got != Confinement() {
+		t.Errorf("a worker says %q, %v; this kernel offers %q", got, err, Confinement())
+	}
+	// Landlock alone closes files, should the filter have a hole.
+	alone := runProbed(t, "landlock", canary, l.Addr().String(), ffmpegStage{})
+	for _, p := range []string{"read a file", "list a folder", "write a file", "remove a file", "rename a file", "start a program", "become a program"} {
+		if slices.Contains(alone, p) {
+			t.Errorf("under landlock alone, a worker can %s", p)
+		}
+	}
+	if !slices.Contains(alone, "make a unix socket") {
+		t.Errorf("more than landlock was at work, so this proves nothing of it: %q", alone)
+	}
+	write()
 	// ffmpeg may map code, become itself, and read its one input.
 	input := filepath.Join(t.TempDir(), "input")
 	if err := os.WriteFile(input, []byte("input"), 0o600); err != nil {
@@ -168,7 +193,7 @@ func TestConfinementHolds(t *testing.T) {
 	got := runProbed(t, "ffmpeg", input, l.Addr().String(), ffmpegStage{Path: "/nonexistent", CPUSeconds: 10})
 	for _, did := range got {
 		switch did {
-		case "read a file", "map executable memory", "done":
+		case "read a file", "map executable memory", "take 600 MB of memory", "done":
 		default:
 			t.Errorf("confined for ffmpeg, a program can %s", did)
 		}
@@ -178,7 +203,7 @@ func TestConfinementHolds(t *testing.T) {
 	}
 
 	free := strings.Join(runProbed(t, "", canary, l.Addr().String(), ffmpegStage{}), "\n")
-	for _, p := range []string{"read a file", "list a folder", "write a file", "start a program", "connect", "listen", "make a file in memory", "map executable memory", "take 2 GB of memory"} {
+	for _, p := range []string{"read a file", "list a folder", "write a file", "start a program", "connect", "listen", "make a file in memory", "map executable memory", "take 600 MB of memory", "take 2 GB of memory"} {
 		if !strings.Contains(free, p) {
 			t.Errorf("even a program that is not confined cannot %s, so this proves nothing: %s", p, free)
 		}
