@@ -40,6 +40,28 @@ func TestUpload(t *testing.T) {
 	}
 }
 
+// TestEnough wants twenty files or more at any number of edges, each as often as
+// the others, and no more than are needed.
+func TestEnough(t *testing.T) {
+	for _, n := range []int{1, 10, 22} {
+		for _, edges := range []int{1, 2, 3, 12, 20} {
+			files := make([]copyOf, n)
+			for i := range files {
+				files[i].name = strconv.Itoa(i)
+			}
+			got := (&demo{sites: make([]*site, edges)}).enough(files)
+			if len(got)*edges < 20 || len(got)%n != 0 || (len(got) > n && (len(got)-n)*edges >= 20) {
+				t.Errorf("%d files at %d edges: %d", n, edges, len(got))
+			}
+			for i, f := range got {
+				if f.name != files[i%n].name {
+					t.Errorf("file %d is %s", i, f.name)
+				}
+			}
+		}
+	}
+}
+
 // TestMailbox sends a message as the node does and ends.
 func TestMailbox(t *testing.T) {
 	m, err := newMailbox()
