@@ -10,6 +10,7 @@ command -v chromium >/dev/null || missing+=(chromium fonts-noto-core)
 ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || command -v initdb >/dev/null || missing+=(postgresql)
 command -v nginx >/dev/null || [ -x /usr/sbin/nginx ] || missing+=(nginx-light)
 command -v strace >/dev/null || [ "$(uname)" != Linux ] || missing+=(strace)
+command -v npm >/dev/null || missing+=(npm)
 
 if [ ${#missing[@]} -gt 0 ]; then
   if ! command -v apt-get >/dev/null; then
@@ -24,6 +25,5 @@ fi
 
 # axe-core checks pages for people who cannot see, hear or point.
 if [ ! -f .cache/node_modules/axe-core/axe.min.js ]; then
-  command -v npm >/dev/null || { echo "parts: install Node.js with npm" >&2; exit 1; }
   npm install --silent --no-save --no-package-lock --prefix .cache axe-core@4.14.1 >/dev/null
 fi
