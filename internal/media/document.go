@@ -44,7 +44,7 @@ func (d *decoder) text(set *fingerprint.Set) {
 		s, err = d.pdf()
 	case "zip":
 		set.Format, s, err = d.office()
-		if set.Format == "zip" {
+		if set.Format == "zip" && !errors.Is(err, errTypes) {
 			return // an archive: nothing that a viewer shows
 		}
 	case "ole":
@@ -77,7 +77,10 @@ func (d *decoder) text(set *fingerprint.Set) {
 	}
 }
 
-var errOld = errors.New("media: an old office document")
+var (
+	errOld   = errors.New("media: an old office document")
+	errTypes = errors.New("media: a zip file that says its type again and again")
+)
 
 // plain returns a text's bytes as they are, so that the reference tool run on
 // the file agrees; UTF-16 becomes UTF-8, and a byte order mark is dropped.
@@ -150,9 +153,9 @@ func (d *decoder) office() (name string, out []byte, err error) {
 	if err != nil {
 		return "zip", nil, err
 	}
-	name, wanted := officeParts(z)
-	if name == "zip" {
-		return name, nil, nil
+	name, wanted, err := officeParts(z)
+	if name == "zip" || err != nil {
+		return name, nil, err
 	}
 	for _, f := range wanted {
 		if len(out) > maxText || time.Now().After(d.deadline) {
@@ -167,15 +170,20 @@ func (d *decoder) office() (name string, out []byte, err error) {
 	return name, out, err
 }
 
-// officeParts names the kind of document and its parts with text, in order.
-func officeParts(z *zip.Reader) (string, []*zip.File) {
+// maxTypes is how many entries that say the file's type are read; a document
+// has one.
+const maxTypes = 100
+
+// officeParts names the kind of document and its parts with text, in order. It
+// looks at all names, as a viewer finds a document behind any number of others.
+func officeParts(z *zip.Reader) (string, []*zip.File, error) {
 	prefixes := map[string][]string{
 		"docx": {"word/document", "word/footnotes", "word/endnotes"},
 		"xlsx": {"xl/sharedStrings", "xl/worksheets/sheet"},
 		"pptx": {"ppt/slides/slide", "ppt/notesSlides/notesSlide"},
 	}
-	name := "zip"
-	for _, f := range z.File[:min(len(z.File), 10000)] {
+	name, types := "zip", 0
+	for _, f := range z.File {
 		switch {
 		case f.Name == "word/document.xml" || f.Name == "word/document2.xml":
 			name = "docx"
@@ -184,6 +192,9 @@ func officeParts(z *zip.Reader) (string, []*zip.File) {
 		case f.Name == "ppt/presentation.xml":
 			name = "pptx"
 		case f.Name == "mimetype":
+			if types++; types > maxTypes {
+				return "zip", nil, errTypes
+			}
 			b, _ := readPart(f, 100) // an unreadable type is no type
 			switch t := string(bytes.TrimSpace(b)); {
 			case t == "application/epub+zip":
@@ -198,7 +209,7 @@ func officeParts(z *zip.Reader) (string, []*zip.File) {
 		}
 	}
 	var parts []*zip.File
-	for _, f := range z.File[:min(len(z.File), 10000)] {
+	for _, f := range z.File {
 		switch name {
 		case "odt", "ods", "odp":
 			if f.Name == "content.xml" {
@@ -224,7 +235,7 @@ func officeParts(z *zip.Reader) (string, []*zip.File) {
 		}
 		return a < b
 	})
-	return name, parts
+	return name, parts, nil
 }
 
 func readPart(f *zip.File, limit int64) ([]byte, error) {

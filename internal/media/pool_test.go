@@ -8,6 +8,8 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -351,6 +353,20 @@ func TestTexts(t *testing.T) {
 		if got.TLSH != plain.TLSH && distance(t, got.TLSH, plain.TLSH) > 10 {
 			t.Errorf("%s: %s, want near %s", c.name, got.TLSH, plain.TLSH)
 		}
+	}
+	// A viewer finds a document behind any number of entries that mean nothing.
+	var crowd []string
+	for i := range 12_000 {
+		crowd = append(crowd, strconv.Itoa(i), "")
+	}
+	crowded, err := p.Fingerprint(t.Context(), bytes.NewReader(zipOf(t, append(crowd, "word/document.xml", "<w:t>"+body+"</w:t>")...)), Want{})
+	if err != nil || crowded.Format != "docx" || crowded.TLSH == "" || distance(t, crowded.TLSH, plain.TLSH) > 10 {
+		t.Errorf("a document behind 12,000 entries: %v, %+v", err, crowded)
+	}
+	types := slices.Repeat([]string{"mimetype", "text/plain"}, maxTypes)
+	typed, err := p.Fingerprint(t.Context(), bytes.NewReader(zipOf(t, append(types, "mimetype", "application/vnd.oasis.opendocument.text", "content.xml", "<text:p>"+body+"</text:p>")...)), Want{})
+	if err != nil || typed.Unknown == "" || typed.Fix == "" {
+		t.Errorf("a document behind %d types: %v, %+v, want it unknown", maxTypes, err, typed)
 	}
 	for _, c := range []struct {
 		name, format string
