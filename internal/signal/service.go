@@ -146,7 +146,12 @@ func (s *Service) check(p Proposal) (proposed, access.TLP, error) {
 		out.MaxDistance = text.MatchDistance
 	}
 	if p.MaxDistance != nil {
-		if *p.MaxDistance < 0 || *p.MaxDistance > pdq.MatchDistance {
+		switch {
+		case v.Kind == fingerprint.TLSH: // in its own measure
+			if *p.MaxDistance < 0 || *p.MaxDistance > text.MatchDistance {
+				f.Add("max_distance", "enter a distance from 0 to %d", text.MatchDistance)
+			}
+		case *p.MaxDistance < 0 || *p.MaxDistance > pdq.MatchDistance:
 			f.Add("max_distance", "enter a distance from 0 to %d bits", pdq.MatchDistance)
 		}
 		out.MaxDistance = *p.MaxDistance

@@ -231,7 +231,8 @@ var because = signal.Decision{Reason: "a mistake", Reach: signal.Everywhere}
 func TestProposalIsChecked(t *testing.T) {
 	w := open(t)
 	minus, over, q := -1, 200, 120
-	weak := 31
+	weak, far := 31, 50
+	tlsh := "T1" + strings.Repeat("0123456789ABCDEF", 4) + "012345"
 	for _, c := range []struct {
 		name   string
 		change func(*signal.Proposal)
@@ -245,6 +246,7 @@ func TestProposalIsChecked(t *testing.T) {
 		{"flat picture", func(p *signal.Proposal) { p.Value = strings.Repeat("0", 64) }, "value", "unrelated pictures"},
 		{"distance under zero", func(p *signal.Proposal) { p.MaxDistance = &minus }, "max_distance", "from 0 to"},
 		{"distance too great", func(p *signal.Proposal) { p.MaxDistance = &over }, "max_distance", "from 0 to"},
+		{"distance too great for a text", func(p *signal.Proposal) { p.Kind, p.Value, p.MaxDistance = "tlsh", tlsh, &over }, "max_distance", "from 0 to 50"},
 		{"quality over 100", func(p *signal.Proposal) { p.Provenance.Quality = &q }, "provenance.quality", "0 to 100"},
 		{"block with little detail", func(p *signal.Proposal) { p.Provenance.Quality = &weak }, "action", "31, needs 50"},
 		{"a label of our own", func(p *signal.Proposal) { p.Labels = []string{"bad"} }, "labels", `"bad"`},
@@ -281,6 +283,9 @@ func TestProposalIsChecked(t *testing.T) {
 	p.Incident = ""
 	if other := w.propose("gema", p); other.List != "gema" {
 		t.Errorf("without an incident: %+v", other)
+	}
+	if p := (signal.Proposal{Kind: "tlsh", Value: tlsh, MaxDistance: &far}); w.propose("gema", p).MaxDistance != far {
+		t.Errorf("a text at distance %d: another one was kept", far)
 	}
 	p.Incident = "IDN-2026-9999"
 	_, err = w.s.Propose(background, w.as("gema"), p)
