@@ -12,6 +12,7 @@ import (
 	"github.com/siaga-crp/siaga/fingerprint"
 	"github.com/siaga-crp/siaga/fingerprint/local"
 	"github.com/siaga-crp/siaga/fingerprint/pdq"
+	"github.com/siaga-crp/siaga/fingerprint/vpdq"
 	"github.com/siaga-crp/siaga/internal/journal"
 	"github.com/siaga-crp/siaga/internal/keys"
 )
@@ -215,7 +216,8 @@ func richer(set *fingerprint.Set) []Proposed {
 		out = append(out, Proposed{Value: fingerprint.Value{Kind: fingerprint.TLSH, Text: set.TLSH}})
 	}
 	if len(set.Frames) > 0 {
-		if v := set.VPDQ(0).Thin(pdq.MinQuality, 10); len(v) > 0 {
+		v := set.VPDQ(0).Thin(pdq.MinQuality, 10)
+		if slices.ContainsFunc(v, func(f vpdq.Frame) bool { return !pdq.Degenerate(f.PDQ.Hash) }) { // else no edge could match it
 			out = append(out, Proposed{Value: fingerprint.Value{Kind: fingerprint.VPDQ, Text: v.String()}, MaxDistance: pdq.MatchDistance})
 		}
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/siaga-crp/siaga/fingerprint"
 	"github.com/siaga-crp/siaga/fingerprint/pdq"
 	"github.com/siaga-crp/siaga/fingerprint/text"
+	"github.com/siaga-crp/siaga/fingerprint/vpdq"
 	"github.com/siaga-crp/siaga/internal/access"
 	"github.com/siaga-crp/siaga/internal/journal"
 	"github.com/siaga-crp/siaga/internal/partner"
@@ -141,6 +142,9 @@ func (s *Service) check(p Proposal) (proposed, access.TLP, error) {
 	}
 	switch v.Kind {
 	case fingerprint.VPDQ:
+		if frames, err := vpdq.Parse(v.Text); err == nil && !slices.ContainsFunc(frames, tells) {
+			f.Add("value", "no frame of this video has enough detail to be matched; use another part of the content, or its SHA-256")
+		}
 		out.MaxDistance = pdq.MatchDistance
 	case fingerprint.TLSH:
 		out.MaxDistance = text.MatchDistance
@@ -193,6 +197,12 @@ func (s *Service) check(p Proposal) (proposed, access.TLP, error) {
 		f.Add("tlp", "use clear, green, amber, amber+strict or red; %q is none of them", p.TLP)
 	}
 	return out, tlp, f.Err()
+}
+
+// tells reports whether a frame has enough detail to say anything; edges leave
+// the others out.
+func tells(f vpdq.Frame) bool {
+	return f.PDQ.Quality >= pdq.MinQuality && !pdq.Degenerate(f.PDQ.Hash)
 }
 
 func joinKinds() string {

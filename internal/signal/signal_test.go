@@ -244,6 +244,9 @@ func TestProposalIsChecked(t *testing.T) {
 		{"63 digits", func(p *signal.Proposal) { p.Value = p.Value[:63] }, "value", "64"},
 		{"no value", func(p *signal.Proposal) { p.Value = "" }, "value", ""},
 		{"flat picture", func(p *signal.Proposal) { p.Value = strings.Repeat("0", 64) }, "value", "unrelated pictures"},
+		{"flat video", func(p *signal.Proposal) {
+			p.Kind, p.Value = "vpdq", fmt.Sprintf(`["%s,49,0.000","%s,100,0.100"]`, p.Value, strings.Repeat("0", 64))
+		}, "value", "no frame"},
 		{"distance under zero", func(p *signal.Proposal) { p.MaxDistance = &minus }, "max_distance", "from 0 to"},
 		{"distance too great", func(p *signal.Proposal) { p.MaxDistance = &over }, "max_distance", "from 0 to"},
 		{"distance too great for a text", func(p *signal.Proposal) { p.Kind, p.Value, p.MaxDistance = "tlsh", tlsh, &over }, "max_distance", "from 0 to 50"},
