@@ -79,12 +79,9 @@ it is. Content never leaves the machine: only fingerprints travel.`,
 			}
 			listeners = append(listeners, tcp)
 			if socket != "" {
-				if err := os.Remove(socket); err != nil && !errors.Is(err, os.ErrNotExist) {
-					return errors.Join(problem.Newf(problem.Unavailable, "cannot listen on %s: %v", socket, err).WithFix("name another path with --socket"), e.Close())
-				}
-				unix, err := net.Listen("unix", socket)
+				unix, err := listenUnix(socket)
 				if err != nil {
-					return errors.Join(problem.Newf(problem.Unavailable, "cannot listen on %s: %v", socket, err).WithFix("name another path with --socket"), e.Close())
+					return errors.Join(err, tcp.Close(), e.Close())
 				}
 				listeners = append(listeners, unix)
 			}
@@ -154,4 +151,32 @@ func serveEdge(ctx context.Context, e *app.Edge, listeners []net.Listener) error
 		err = nil
 	}
 	return errors.Join(err, e.Close())
+}
+
+// listenUnix listens on a Unix socket. One that a program left behind gives way;
+// one that is answered, and a file that is no socket, do not.
+func listenUnix(path string) (net.Listener, error) {
+	refuse := func(err error) error {
+		return problem.Newf(problem.Unavailable, "cannot listen on %s: %v", path, err).WithFix("name another path with --socket")
+	}
+	switch info, err := os.Lstat(path); {
+	case errors.Is(err, os.ErrNotExist):
+	case err != nil:
+		return nil, refuse(err)
+	case info.Mode().Type() != os.ModeSocket:
+		return nil, refuse(errors.New("there is a file that is no socket"))
+	default:
+		if c, err := net.DialTimeout("unix", path, time.Second); err == nil {
+			_ = c.Close() // nothing was said
+			return nil, refuse(errors.New("another program answers there"))
+		}
+		if err := os.Remove(path); err != nil {
+			return nil, refuse(err)
+		}
+	}
+	l, err := net.Listen("unix", path)
+	if err != nil {
+		return nil, refuse(err)
+	}
+	return l, nil
 }
