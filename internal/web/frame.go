@@ -125,6 +125,17 @@ func (f *Frame) Can(do string) bool {
 	return access.Allow(a, access.Action(do), f.Now) == nil
 }
 
+// opens is the right that a section of the navigation needs; one that is not
+// named needs none.
+var opens = map[string]access.Action{"incidents": access.ReadIncidents, "signals": access.ReadSignals, "edges": access.ReadEdges, "partners": access.ReadPartners}
+
+// Offers reports whether the navigation leads the reader to the section, on a
+// desk and on a phone alike.
+func (f *Frame) Offers(section string) bool {
+	do, ok := opens[section]
+	return !ok || f.Can(string(do))
+}
+
 // Lang is the page's language, BCP 47.
 func (f *Frame) Lang() string { return f.word.lang }
 

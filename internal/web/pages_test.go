@@ -141,6 +141,23 @@ func TestEveryPageForEveryRole(t *testing.T) {
 			}
 		}
 	}
+	// The navigation, on a desk and on a phone, leads nobody to a closed door.
+	for _, who := range []string{"officer", "reviewer", "observer", "operator"} {
+		led := map[string]bool{}
+		for _, n := range w.get(who, "/").all("a", "href") {
+			href := attr(n, "href")
+			if !inside(n, "nav") || led[href] {
+				continue
+			}
+			led[href] = true
+			if p := w.get(who, href); p.status != http.StatusOK {
+				t.Errorf("the navigation leads %s to %s, which answers %d", who, href, p.status)
+			}
+		}
+		if len(led) < 4 || led["/incidents"] == (who == "operator") {
+			t.Errorf("%s is led to %v", who, led)
+		}
+	}
 	if opened < 200 {
 		t.Fatalf("only %d pages opened", opened)
 	}
