@@ -56,7 +56,7 @@ func (s *server) incidentView(ctx context.Context, i incident.Incident) Incident
 		URLs: i.URLs, Live: i.Live, MoreExpected: i.MoreExpected, Exercise: i.Exercise, State: i.Status.Phase,
 		ThreatToLife: i.Status.Threat, TLP: i.Audience.TLP, Partners: i.Audience.Partners,
 		NotifiedBy: i.Notified.Partner, NotifiedAt: i.Notified.At, Answers: i.Status.Answers,
-		Activations: []protocol.Activation{}, Acknowledged: slices.Sorted(maps.Keys(i.Acks)), Missing: i.Missing(),
+		Activations: []protocol.Activation{}, Acknowledged: i.Seen(), Missing: i.Missing(),
 		Updates: i.Updates, Assets: i.Assets, Version: i.Last.Entry,
 	}
 	v.Answers, v.Missing = list(v.Answers), list(v.Missing)

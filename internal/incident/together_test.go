@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"log/slog"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -172,6 +173,43 @@ func TestSeen(t *testing.T) {
 	}
 	_, err = w.Incidents.PostUpdate(incident.Seen(t.Context(), inc.Last.Entry), w.lensa, w.id, incident.NewUpdate{Texts: map[string]string{"en": "Second"}, Corrects: 1})
 	ok(t, err)
+}
+
+// Who has seen the notice has not seen the activation, which asks anew; one
+// answer counts for both.
+func TestAcknowledgements(t *testing.T) {
+	w := newTogether(t)
+	_, err := w.Incidents.Acknowledge(t.Context(), w.nusa, w.id)
+	ok(t, err)
+	w.now = w.now.Add(3 * time.Minute)
+	active := w.now
+	inc := w.activate(t)
+	for _, p := range []string{"nusa", "lensa"} {
+		a, waits := inc.Waiting(p)
+		if !waits || a.Protocol != "sea-crp" || !a.Asked.Equal(active) || !a.Due.Equal(active.Add(10*time.Minute)) || a.At.IsZero() {
+			t.Errorf("activated: %+v", a)
+		}
+	}
+	if n, of := inc.Acked(); n != 0 || of != 3 {
+		t.Errorf("activated: %d of %d", n, of)
+	}
+	w.now = w.now.Add(time.Minute)
+	inc, err = w.Incidents.Acknowledge(t.Context(), w.nusa, w.id)
+	ok(t, err)
+	if n, of := inc.Acked(); n != 1 || of != 3 || strings.Join(inc.Missing(), " ") != "lensa secretariat" || strings.Join(inc.Seen(), " ") != "nusa" {
+		t.Errorf("answered: %d of %d, missing %v", n, of, inc.Missing())
+	}
+	if a := inc.Acknowledgements()[slices.Index(inc.Called, "nusa")]; !a.At.Equal(w.now) || a.Protocol != "" {
+		t.Errorf("answered: %+v", a)
+	}
+	_, err = w.Incidents.Acknowledge(t.Context(), w.nusa, w.id)
+	want(t, err, problem.Conflict)
+	// Who answers the clock alone has seen the incident as well.
+	inc, err = w.Incidents.Act(t.Context(), w.lensa, w.id, "sea-crp", protocol.Action{Verb: protocol.Acknowledge})
+	ok(t, err)
+	if n, of := inc.Acked(); n != 2 || of != 3 {
+		t.Errorf("the other one: %d of %d", n, of)
+	}
 }
 
 // A draft is the partner's, is gone once the update is posted, and is shown to

@@ -111,17 +111,6 @@ func (i Incident) Lead() string {
 	return i.Notified.Partner
 }
 
-// Missing returns the called partners that have not acknowledged.
-func (i Incident) Missing() []string {
-	var out []string
-	for _, p := range i.Called {
-		if _, ok := i.Acks[p]; !ok {
-			out = append(out, p)
-		}
-	}
-	return out
-}
-
 // Corrected returns the numbers of the updates that a later one corrects, with
 // the number of the latest correction.
 func (i Incident) Corrected() map[int]int {

@@ -304,7 +304,10 @@ func (s *Service) Acknowledgements(ctx context.Context, by access.Actor, id stri
 		if err != nil {
 			return err
 		}
-		named := append(slices.Clone(inc.Called), sortedKeys(calls)...)
+		named := sortedKeys(calls)
+		for _, a := range inc.Acknowledgements() {
+			named = append(named, a.Partner)
+		}
 		slices.Sort(named)
 		for _, p := range slices.Compact(named) {
 			k, _, err := contacts(r, p, now)
@@ -326,8 +329,10 @@ func (s *Service) Acknowledgements(ctx context.Context, by access.Actor, id stri
 
 func standing(inc incident.Incident, p string, calls []Call, k Contacts, now time.Time) Standing {
 	st := Standing{Partner: p, State: "none", Calls: calls}
-	if act, ok := inc.Acks[p]; ok {
-		st.Acknowledged, st.At = true, act.At
+	for _, a := range inc.Acknowledgements() {
+		if a.Partner == p {
+			st.Acknowledged, st.At = !a.Waits, a.At
+		}
 	}
 	// The call that counts: one that is open, else the latest.
 	i := slices.IndexFunc(calls, Call.Open)
@@ -339,9 +344,6 @@ func standing(inc incident.Incident, p string, calls []Call, k Contacts, now tim
 	}
 	c := calls[i]
 	st.Asked, st.Since, st.Deadline, st.State = c.Ask, c.Begun, c.Deadline, c.State
-	if c.Open() && (c.Ask == AskActive || c.Ask == AskNotified) {
-		st.Acknowledged = false // an activation asks anew
-	}
 	if m, a, ok := c.Last(); ok {
 		st.LastMember, st.LastKind, st.LastState, st.LastReason, st.LastAt = m, a.Kind, a.State, a.Reason, a.At
 	}

@@ -105,12 +105,13 @@ func (s *Site) acknowledgements(w http.ResponseWriter, r *http.Request, f *Frame
 		Rows   []standingRow
 		Acked  int
 		Called int
+		Ask    *Ask // of the reader's partner; nil: none
 	}{Frame: f, ID: inc.ID}
 	for _, st := range list {
 		page.Rows = append(page.Rows, f.standing(st, names))
-		page.Called++
-		page.Acked += b2i(st.Acknowledged)
 	}
+	page.Acked, page.Called = inc.Acked()
+	page.Ask = acknowledge(f, inc)
 	f.Section, f.Live, f.Title = "incidents", []string{"incident:" + inc.ID}, f.T("acknowledgements.title", "Incident", inc.ID)
 	if inc.Exercise {
 		f.Exercise = inc.ID

@@ -51,8 +51,8 @@ func (s *Site) asksOf(ctx context.Context, f *Frame, inc incident.Incident) (out
 		return nil, nil
 	}
 	base := "/incidents/" + inc.ID
-	if slices.Contains(inc.Missing(), f.Me.Partner) && f.Can(string(access.Acknowledge)) {
-		out = append(out, Ask{Title: f.T("ask.acknowledge"), Detail: inc.Title, Incident: inc.ID, Due: acknowledgeBy(inc, f.Me.Partner), Post: base + "/acknowledge", Verb: f.T("ask.acknowledge.do"), Primary: true})
+	if a := acknowledge(f, inc); a != nil {
+		out = append(out, *a)
 	}
 	if inc.Status.Phase == protocol.Notified && f.Can(string(access.Assess)) {
 		out = append(out, Ask{Title: f.T("ask.assess"), Detail: inc.Title, Incident: inc.ID, Href: base + "/assess", Verb: f.T("ask.assess.do"), Primary: true})
@@ -132,17 +132,18 @@ func (s *Site) asksOf(ctx context.Context, f *Frame, inc incident.Incident) (out
 	return out, nil
 }
 
-// acknowledgeBy is when the partner was to acknowledge at the latest; zero if
-// no clock asks for it.
-func acknowledgeBy(inc incident.Incident, partner string) (due time.Time) {
-	for _, a := range inc.Activations {
-		for _, c := range a.Clocks {
-			if c.MetBy == protocol.ByAcknowledgement && c.Running() && (c.Partner == "" || c.Partner == partner) && (due.IsZero() || c.Due.Before(due)) {
-				due = c.Due
-			}
-		}
+// acknowledge asks the reader to say that their partner has seen the incident,
+// or its activation, which asks anew; nil if it has, or the reader may not.
+func acknowledge(f *Frame, inc incident.Incident) *Ask {
+	wait, ok := inc.Waiting(f.Me.Partner)
+	if !ok || inc.Status.Phase == protocol.Closed || !f.Can(string(access.Acknowledge)) {
+		return nil
 	}
-	return due
+	title := f.T("ask.acknowledge")
+	if !wait.At.IsZero() {
+		title = f.T("ask.acknowledge.active", "Protocol", wait.Protocol)
+	}
+	return &Ask{Title: title, Detail: inc.Title, Incident: inc.ID, Due: wait.Due, Post: "/incidents/" + inc.ID + "/acknowledge", Verb: f.T("ask.acknowledge.do"), Primary: true}
 }
 
 func voted(votes []protocol.Vote, partner string) bool {
@@ -276,8 +277,8 @@ func (s *Site) row(f *Frame, inc incident.Incident) Row {
 			parts = append(parts, p+" "+f.T("state."+string(a.State)))
 		}
 	}
-	if len(inc.Called) > 0 {
-		parts = append(parts, f.T("row.acknowledged", "N", len(inc.Called)-len(inc.Missing()), "Of", len(inc.Called)))
+	if n, of := inc.Acked(); of > 0 {
+		parts = append(parts, f.T("row.acknowledged", "N", n, "Of", of))
 	}
 	parts = append(parts, f.T("row.lead", "Partner", f.Name(inc.Lead())))
 	r.Lines = strings.Join(parts, " · ")
@@ -348,9 +349,9 @@ func (s *Site) board(w http.ResponseWriter, r *http.Request, f *Frame) error {
 		if inc.Exercise { // its row says who is missing; practice is never mixed with the real
 			continue
 		}
-		for _, m := range inc.Missing() {
-			if m != f.Me.Partner { // what I owe is asked of me
-				p.Silent = append(p.Silent, Silence{Who: f.Name(m), Late: f.T("silent.partner", "Incident", inc.ID, "Age", f.Since(inc.Notified.At)), Detail: reached[inc.ID][m], Href: "/incidents/" + inc.ID})
+		for _, a := range inc.Acknowledgements() {
+			if a.Waits && a.Partner != f.Me.Partner { // what I owe is asked of me
+				p.Silent = append(p.Silent, Silence{Who: f.Name(a.Partner), Late: f.T("silent.partner", "Incident", inc.ID, "Age", f.Since(a.Asked)), Detail: reached[inc.ID][a.Partner], Href: "/incidents/" + inc.ID})
 			}
 		}
 	}
@@ -387,8 +388,8 @@ func (s *Site) board(w http.ResponseWriter, r *http.Request, f *Frame) error {
 	}
 	if r.URL.Query().Has("wall") {
 		for _, row := range p.Real {
-			p.Called += len(row.Called)
-			p.Acked += len(row.Called) - len(row.Missing())
+			n, of := row.Incident.Acked()
+			p.Acked, p.Called = p.Acked+n, p.Called+of
 		}
 		return s.render(w, r, http.StatusOK, "wall", p)
 	}

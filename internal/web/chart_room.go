@@ -239,18 +239,19 @@ func timelineChart(f *Frame, inc incident.Incident, runs []runView) Timeline {
 		}
 	}
 	slices.SortFunc(acks, time.Time.Compare)
+	acked, asked := inc.Acked()
 	missing := inc.Missing()
 	var names []string
 	for _, m := range missing {
 		names = append(names, f.Name(m))
 	}
-	desc = append(desc, f.T("tl.acks", "N", len(inc.Called)-len(missing), "Of", len(inc.Called)))
+	desc = append(desc, f.T("tl.acks", "N", acked, "Of", asked))
 	t.Desc = strings.Join(desc, ". ") + "."
 	slices.SortStableFunc(t.Rows, func(a, b TimelineRow) int { return strings.Compare(a.Time, b.Time) })
-	t.Sentence = f.T("tl.sentence", "N", len(inc.Called)-len(missing), "Of", len(inc.Called))
+	t.Sentence = f.T("tl.sentence", "N", acked, "Of", asked)
 	for _, r := range runs {
 		if !r.ActiveSince.IsZero() {
-			t.Sentence = f.T("tl.sentence.active", "Protocol", r.Name, "Age", f.Age(r.ActiveSince.Sub(inc.Notified.At)), "N", len(inc.Called)-len(missing), "Of", len(inc.Called))
+			t.Sentence = f.T("tl.sentence.active", "Protocol", r.Name, "Age", f.Age(r.ActiveSince.Sub(inc.Notified.At)), "N", acked, "Of", asked)
 			break
 		}
 	}

@@ -171,9 +171,8 @@ func (s *Site) briefWork(r *http.Request, f *Frame, p *briefPage) error {
 	if counts.AddMS > 0 {
 		p.Done = append(p.Done, f.T("brief.delivered", "Add", f.MS(counts.AddMS), "Current", counts.Current, "Of", counts.Edges))
 	}
-	missing := p.Inc.Missing()
-	if len(p.Inc.Called) > 0 {
-		p.Done = append(p.Done, f.T("tl.acks", "N", len(p.Inc.Called)-len(missing), "Of", len(p.Inc.Called)))
+	if n, of := p.Inc.Acked(); of > 0 {
+		p.Done = append(p.Done, f.T("tl.acks", "N", n, "Of", of))
 	}
 	for _, run := range p.Runs {
 		needed := map[string][]string{} // partners, by what is asked of them and until when
@@ -210,7 +209,7 @@ func (s *Site) briefWork(r *http.Request, f *Frame, p *briefPage) error {
 			p.Needed = append(p.Needed, f.T("brief.by", "What", f.T("clock.vote", "Protocol", run.Name), "Time", f.ClockText(run.Closes)))
 		}
 	}
-	for _, m := range missing {
+	for _, m := range p.Inc.Missing() {
 		p.Needed = append(p.Needed, f.T("brief.ack", "Partner", f.Name(m)))
 	}
 	if n[signal.Proposed] > 0 {

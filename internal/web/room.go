@@ -42,8 +42,10 @@ type roomPage struct {
 	AskList     []Ask
 	Missing     []string
 	Reached     map[string]string // by partner that is missing: the last attempt and the next
-	Acked       int
-	AckDue      time.Time // when the earliest clock of acknowledgements is or was due
+	Acked       int               // of Asked
+	Asked       int
+	Waits       map[string]incident.Acknowledgement // by partner
+	AckDue      time.Time                           // when the earliest clock of acknowledgements is or was due
 	Clocks      []Clock
 	ClocksHref  string
 	Latest      *updateView
@@ -132,7 +134,11 @@ func (s *Site) room(w http.ResponseWriter, r *http.Request, f *Frame) error {
 	}
 	f.Live = []string{"incident:" + inc.ID, "signal", "edges"}
 	p := roomPage{Frame: f, Inc: inc, Chip: f.Chip(string(inc.Status.Phase)), Missing: inc.Missing()}
-	p.Acked = len(inc.Called) - len(p.Missing)
+	p.Acked, p.Asked = inc.Acked()
+	p.Waits = map[string]incident.Acknowledgement{}
+	for _, a := range inc.Acknowledgements() {
+		p.Waits[a.Partner] = a
+	}
 	if p.Reached, err = s.reached(r, f, inc.ID); err != nil {
 		return err
 	}

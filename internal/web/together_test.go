@@ -10,6 +10,7 @@ import (
 
 	"github.com/siaga-crp/siaga/internal/app"
 	"github.com/siaga-crp/siaga/internal/incident"
+	"github.com/siaga-crp/siaga/internal/protocol"
 )
 
 // fields are the hidden fields and the texts of the form that posts to action,
@@ -99,5 +100,40 @@ func TestTwoPeopleActAtOnce(t *testing.T) {
 	w.ok(err)
 	if len(inc.Activations["sea-crp"].Votes) != 1 {
 		t.Errorf("the late vote counts: %v", inc.Activations["sea-crp"].Votes)
+	}
+}
+
+// A partner that acknowledged before the activation is asked anew by it: the
+// ask stands with its button where things are asked, all pages count the same,
+// and pressing it stops the calls.
+func TestActivationAsksAnew(t *testing.T) {
+	w := newWorld(t)
+	_, err := w.node.Incidents.Acknowledge(t.Context(), w.actor["officer"], w.incident)
+	w.ok(err)
+	_, err = w.node.Incidents.Act(t.Context(), w.actor["platform"], w.incident, "sea-crp", protocol.Action{Verb: protocol.CastVote, Vote: protocol.VoteYes, Reason: "Copies on ours"})
+	w.ok(err)
+	room := "/incidents/" + w.incident
+	button := func(p page) bool { return len(p.fields(room+"/acknowledge")) > 0 }
+	counts := func(n string) {
+		t.Helper()
+		for path, want := range map[string]string{"/": "acknowledged " + n + " of 3", room: n + " of 3", room + "/acknowledgements": n + " of 3 partners", room + "/brief": n + " of 3 partners"} {
+			if main := text(w.get("officer", path+"?lang=en").all("main", "")[0]); !strings.Contains(main, want) {
+				t.Errorf("%s does not say %q: %s", path, want, main)
+			}
+		}
+	}
+	counts("0")
+	for _, path := range []string{"/", "/asks", room, room + "/acknowledgements"} {
+		p := w.get("officer", path+"?lang=en")
+		if !strings.Contains(p.body, "Say that you have seen that sea-crp is active") || !button(p) {
+			t.Errorf("%s does not ask the officer to acknowledge the activation", path)
+		}
+	}
+	w.post("officer", room+"/acknowledge", w.get("officer", room).fields(room+"/acknowledge"))
+	counts("1")
+	for _, path := range []string{"/", room, room + "/acknowledgements"} {
+		if button(w.get("officer", path)) {
+			t.Errorf("%s still asks", path)
+		}
 	}
 }
