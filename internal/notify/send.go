@@ -383,7 +383,8 @@ func (s *sender) push(ctx context.Context, k secret, n note) error {
 			return failed(ReasonRecipient, true, err)
 		}
 	}
-	body, err := json.Marshal(map[string]string{"text": n.Subject, "link": n.Link, "tag": n.Number})
+	// The tag keeps each ask of an incident; a repetition takes the place of the one before.
+	body, err := json.Marshal(map[string]string{"text": n.Subject, "link": n.Link, "tag": strings.TrimSpace(n.Number + " " + n.Ask)})
 	if err != nil {
 		return err
 	}
