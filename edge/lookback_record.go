@@ -177,7 +177,7 @@ func parseUpload(b []byte) (ref string, at time.Time, s fingerprint.Set, err err
 	ref = text(maxReference)
 	copy(s.SHA256[:], take(32))
 	copy(s.MD5[:], take(16))
-	s.TLSH = text(maxText)
+	s.TLSH = text(MaxText)
 	var flags byte
 	if f := take(1); len(f) == 1 {
 		flags = f[0]
@@ -191,7 +191,7 @@ func parseUpload(b []byte) (ref string, at time.Time, s fingerprint.Set, err err
 		}
 		p.Local = points()
 		for range num(maxKeptTrims) {
-			t := fingerprint.Trim{Name: text(maxText), PDQ: hash()}
+			t := fingerprint.Trim{Name: text(MaxText), PDQ: hash()}
 			t.Dihedral = turned(t.PDQ.Hash)
 			p.Trims = append(p.Trims, t)
 		}

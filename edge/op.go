@@ -33,8 +33,8 @@ var (
 const (
 	MaxOperation = 256 << 10 // bytes of one operation with its signature
 	MaxValue     = 192 << 10 // bytes of a fingerprint's text
-	maxText      = 200       // bytes of each short text
-	maxLabels    = 32
+	MaxText      = 200       // bytes of each short text
+	MaxLabels    = 32        // labels of one signal
 )
 
 // Do is what an operation does to its chain's idea of one signal.
@@ -290,20 +290,20 @@ func (o *Operation) Check() error {
 		return bad("signal is empty")
 	case o.Entry < 0:
 		return bad("entry is below 0")
-	case len(o.Do) == 0 || len(o.Do) > maxText:
+	case len(o.Do) == 0 || len(o.Do) > MaxText:
 		return bad("do is empty or too long")
 	}
 	for _, t := range []string{o.ID, string(o.Kind), o.List, o.Producer, string(o.Action), o.Group, o.Incident} {
-		if len(t) > maxText {
-			return bad("a text has %d bytes, the limit is %d", len(t), maxText)
+		if len(t) > MaxText {
+			return bad("a text has %d bytes, the limit is %d", len(t), MaxText)
 		}
 	}
-	if len(o.Labels) > maxLabels {
-		return bad("%d labels, the limit is %d", len(o.Labels), maxLabels)
+	if len(o.Labels) > MaxLabels {
+		return bad("%d labels, the limit is %d", len(o.Labels), MaxLabels)
 	}
 	for _, l := range o.Labels {
-		if len(l) > maxText {
-			return bad("a label has %d bytes, the limit is %d", len(l), maxText)
+		if len(l) > MaxText {
+			return bad("a label has %d bytes, the limit is %d", len(l), MaxText)
 		}
 	}
 	if o.Do != Add {

@@ -505,7 +505,7 @@ func (t *table) readRecord(r *hashReader, c *chain, local []uint32, last *record
 		}
 		rec.idNum = rec.num + uint64(d) //nolint:gosec // wraps both ways
 	case cl.ID == ownText:
-		b, err := r.bytes(maxText)
+		b, err := r.bytes(MaxText)
 		if err != nil {
 			return err
 		}
@@ -520,7 +520,7 @@ func (t *table) readRecord(r *hashReader, c *chain, local []uint32, last *record
 		group += uint64(d) //nolint:gosec // wraps both ways
 		rec.group = group
 	case cl.Group == ownText:
-		b, err := r.bytes(maxText)
+		b, err := r.bytes(MaxText)
 		if err != nil {
 			return err
 		}

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/siaga-crp/siaga/edge"
 	"github.com/siaga-crp/siaga/fingerprint"
 	"github.com/siaga-crp/siaga/fingerprint/pdq"
 	"github.com/siaga-crp/siaga/fingerprint/text"
@@ -166,8 +167,20 @@ func (s *Service) check(p Proposal) (proposed, access.TLP, error) {
 	if q := p.Provenance.Quality; q != nil && *q < protocol.MinPDQQuality && p.Action == Block && (v.Kind == fingerprint.PDQ || v.Kind == fingerprint.VPDQ) {
 		f.Add("action", "this picture has too little detail to block safely (%d, needs %d). Use another frame, or choose review", *q, protocol.MinPDQQuality)
 	}
-	for _, l := range p.Labels {
-		if !checkLabel(l) {
+	if len(v.Text) > edge.MaxValue {
+		f.Add("value", "the value has %d bytes, the limit is %d", len(v.Text), edge.MaxValue)
+	}
+	if len(p.Labels) > edge.MaxLabels {
+		f.Add("labels", "%d labels, the limit is %d", len(p.Labels), edge.MaxLabels)
+		p.Labels = nil
+	}
+	for i, l := range p.Labels {
+		switch {
+		case len(l) > edge.MaxText:
+			f.Add("labels", "a label has %d bytes, the limit is %d", len(l), edge.MaxText)
+		case slices.Contains(p.Labels[:i], l):
+			f.Add("labels", "%q is there twice", l)
+		case !checkLabel(l):
 			f.Add("labels", "%q is not a label: use %s, language:CODE or entity:LIST/ENTRY", l, strings.Join(labels, ", "))
 		}
 	}

@@ -15,6 +15,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/siaga-crp/siaga/edge"
 	"github.com/siaga-crp/siaga/fingerprint"
 	"github.com/siaga-crp/siaga/internal/access"
 	"github.com/siaga-crp/siaga/internal/journal"
@@ -59,6 +60,9 @@ func (f *chains) Publish(_ journal.StoreTx, _ int64, _ time.Time, ops []signal.O
 		return f.fail
 	}
 	for _, op := range ops {
+		if err := wire(op); err != nil {
+			return err
+		}
 		f.ops = append(f.ops, op)
 		if f.last[op.Chain] == nil {
 			f.last[op.Chain] = map[string]string{}
@@ -69,6 +73,21 @@ func (f *chains) Publish(_ journal.StoreTx, _ int64, _ time.Time, ops []signal.O
 		}
 	}
 	return nil
+}
+
+// wire reports what the edge's side of the wire would refuse in an operation.
+func wire(op signal.Op) error {
+	s := op.Signal
+	o := edge.Operation{Chain: op.Chain, Epoch: 1, Seq: 1, Do: edge.Remove, Signal: edge.Signal{Number: s.Number, ID: s.ID}}
+	if op.Add {
+		o.Do = edge.Add
+		o.Signal = edge.Signal{
+			Number: s.Number, ID: s.ID, Kind: s.Fingerprint.Kind, Value: s.Fingerprint.Text, List: s.List, Labels: s.Labels,
+			Producer: string(s.Producer), Action: edge.Action(op.Action), MaxDistance: s.MaxDistance, Group: s.Group,
+			Exercise: s.Exercise, Incident: s.Incident, Expires: s.ExpiresAt,
+		}
+	}
+	return o.Check()
 }
 
 // does is what an edge of the partner does with a signal: its own chain hides
@@ -253,6 +272,11 @@ func TestProposalIsChecked(t *testing.T) {
 		{"quality over 100", func(p *signal.Proposal) { p.Provenance.Quality = &q }, "provenance.quality", "0 to 100"},
 		{"block with little detail", func(p *signal.Proposal) { p.Provenance.Quality = &weak }, "action", "31, needs 50"},
 		{"a label of our own", func(p *signal.Proposal) { p.Labels = []string{"bad"} }, "labels", `"bad"`},
+		{"33 labels", func(p *signal.Proposal) { p.Labels = entities(edge.MaxLabels+1, 30) }, "labels", "33 labels, the limit is 32"},
+		{"a label of 201 bytes", func(p *signal.Proposal) { p.Labels = entities(1, edge.MaxText+1) }, "labels", "201 bytes, the limit is 200"},
+		{"a label twice", func(p *signal.Proposal) { p.Labels = []string{"propaganda", "propaganda"} }, "labels", "twice"},
+		{"a label with a line break", func(p *signal.Proposal) { p.Labels = []string{"language:i\nd"} }, "labels", "not a label"},
+		{"a value that no edge takes", func(p *signal.Proposal) { p.Kind, p.Value = "vpdq", longVideo(w) }, "value", "the limit is 196608"},
 		{"a producer that there is not", func(p *signal.Proposal) { p.Producer = "me" }, "producer", `"me"`},
 		{"an action that there is not", func(p *signal.Proposal) { p.Action = "delete" }, "action", `"delete"`},
 		{"a confidence that there is not", func(p *signal.Proposal) { p.Confidence = "sure" }, "confidence", `"sure"`},
@@ -296,6 +320,51 @@ func TestProposalIsChecked(t *testing.T) {
 	w.incidents.open = false
 	_, err = w.s.Propose(background, w.as("gema"), w.proposal(88))
 	w.want("a closed incident", err, problem.Conflict)
+}
+
+// entities returns n labels that are not equal, of the given number of bytes.
+func entities(n, size int) []string {
+	out := make([]string, n)
+	for i := range out {
+		out[i] = fmt.Sprintf("entity:list/%0*d", size-len("entity:list/"), i)
+	}
+	return out
+}
+
+// longVideo is a right video fingerprint of more bytes than an edge reads.
+func longVideo(w *world) string {
+	var b strings.Builder
+	for i := range 3000 {
+		fmt.Fprintf(&b, "%d,100,%s,%d.000\n", i, w.value(), i)
+	}
+	return b.String()
+}
+
+// TestAcceptedCanBePublished approves proposals at every limit: what a proposal
+// is accepted with, no decision fails on. chains asks the edge's own check.
+func TestAcceptedCanBePublished(t *testing.T) {
+	w := open(t)
+	w.active(true)
+	p := w.proposal(88)
+	p.Labels, p.List, p.Group = entities(edge.MaxLabels, edge.MaxText), strings.Repeat("x", 60), strings.Repeat("g", 60)
+	for range 2 {
+		p.Value = w.value()
+		sig := w.propose("lensa", p)
+		sig, err := w.s.Approve(background, w.as("nusa"), sig.ID, signal.Decision{})
+		if err != nil || sig.State != signal.Active {
+			t.Errorf("approving a proposal at its limits: %s, %v", sig.State, err)
+		}
+	}
+	for n := 29; n < 36; n++ { // around the limit, whatever it is
+		p := w.proposal(88)
+		p.Labels = entities(n, edge.MaxText-32+n)
+		sig, err := w.s.Propose(background, w.as("lensa"), p)
+		if err != nil {
+			continue
+		}
+		_, err = w.s.Approve(background, w.as("nusa"), sig.ID, signal.Decision{})
+		w.ok(err)
+	}
 }
 
 // TestDenied asks every decision as those who may not. Nothing is written.

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/siaga-crp/siaga/fingerprint"
 	"github.com/siaga-crp/siaga/internal/access"
@@ -198,6 +200,9 @@ func (s Signal) effective(top protocol.Ceiling) Action {
 func ID(number uint64) string { return fmt.Sprintf("S-%04d", number) }
 
 func checkLabel(l string) bool {
+	if !utf8.ValidString(l) || strings.ContainsFunc(l, unicode.IsControl) {
+		return false
+	}
 	if slices.Contains(labels, l) {
 		return true
 	}
