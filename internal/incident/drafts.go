@@ -43,22 +43,21 @@ func (s *Service) SaveDraft(ctx context.Context, by access.Actor, id string, n N
 		return Draft{}, fieldError("texts", "enter up to 20 languages")
 	}
 	d := Draft{n, by.Member, now.UTC().Truncate(time.Millisecond)}
-	err := s.o.Log.Update(ctx, func(tx *journal.Tx) error {
+	return journal.Do(ctx, s.o.Log, by, "update.draft "+id, now, func(tx *journal.Tx) (Draft, error) {
 		inc, err := visible(tx, by, id)
 		if err != nil {
-			return err
+			return d, err
 		}
 		key := inc.ID + "/" + by.Partner
 		if len(n.Texts) == 0 {
-			return tx.DeletePrivate(privateDraft, key)
+			return d, tx.DeletePrivate(privateDraft, key)
 		}
 		doc, err := json.Marshal(d)
 		if err != nil {
-			return fmt.Errorf("writing a draft: %w", err)
+			return d, fmt.Errorf("writing a draft: %w", err)
 		}
-		return tx.PutPrivate(journal.Private{Kind: privateDraft, ID: key, Owner: by.Partner, Doc: doc, Expires: now.Add(draftKept)})
+		return d, tx.PutPrivate(journal.Private{Kind: privateDraft, ID: key, Owner: by.Partner, Doc: doc, Expires: now.Add(draftKept)})
 	})
-	return d, err
 }
 
 // Draft returns the draft of the actor's partner; ok is false if there is none.

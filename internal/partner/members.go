@@ -83,22 +83,24 @@ func (s *Service) AddMember(ctx context.Context, by access.Actor, n NewMember) (
 	if err := n.check(); err != nil {
 		return Member{}, "", err
 	}
-	var m Member
-	var code string
+	type added struct {
+		Member
+		code string
+	}
 	now := s.o.Now()
-	err := s.o.Log.Update(ctx, func(tx *journal.Tx) (err error) {
+	a, err := journal.DoSecret(ctx, s.o.Log, by, "member.add", "find the member in the list and make a new one-time code with a new key", now, func(tx *journal.Tx) (a added, err error) {
 		if _, err = Load(tx, n.Partner); err != nil {
-			return err
+			return a, err
 		}
 		if administrator(n.Roles) {
 			if err := alone(tx, by, n.Partner, ""); err != nil {
-				return err
+				return a, err
 			}
 		}
-		m, code, err = s.addMember(tx, by, now, n, agreed{Shell: by.Shell})
-		return err
+		a.Member, a.code, err = s.addMember(tx, by, now, n, agreed{Shell: by.Shell})
+		return a, err
 	})
-	return m, code, err
+	return a.Member, a.code, err
 }
 
 type memberAdded struct {
@@ -251,7 +253,7 @@ func (s *Service) Invite(ctx context.Context, by access.Actor, id string) (strin
 		return "", err
 	}
 	now := s.o.Now()
-	return journal.Do(ctx, s.o.Log, by, "member.invite", now, func(tx *journal.Tx) (string, error) {
+	return journal.DoSecret(ctx, s.o.Log, by, "member.invite", "make a new one-time code with a new key; it voids the one before", now, func(tx *journal.Tx) (string, error) {
 		m, err := ownMember(tx, by, id)
 		if err != nil {
 			return "", err

@@ -385,7 +385,26 @@ func TestSecretsAreNotStored(t *testing.T) {
 	seed, session := d.enrol(d.code, password)
 	_, text, err := d.s.CreateToken(background, d.shell, partner.NewToken{Roles: []access.Role{access.Officer}})
 	d.ok(err)
-	_, code := d.member(d.nusa, "Budi", access.Officer)
+	budi, code := d.member(d.nusa, "Budi", access.Officer)
+	// With a key, the answer of a write is kept, and a secret in it must not be.
+	keyed := func(key string) context.Context { return journal.Once(background, key, "request") }
+	dewi := partner.NewMember{Partner: d.nusa.ID, Name: "Dewi", Email: "dewi@nusa.example", Roles: []access.Role{access.Officer}}
+	_, keyedText, err := d.s.CreateToken(keyed("k1"), d.shell, partner.NewToken{Roles: []access.Role{access.Officer}})
+	d.ok(err)
+	_, keyedCode, err := d.s.AddMember(keyed("k2"), d.shell, dewi)
+	d.ok(err)
+	keyedInvite, err := d.s.Invite(keyed("k3"), d.shell, budi.ID)
+	d.ok(err)
+	before := d.size()
+	_, again, err := d.s.CreateToken(keyed("k1"), d.shell, partner.NewToken{Roles: []access.Role{access.Officer}})
+	d.want("a token with the same key", err, problem.Conflict)
+	_, againCode, err := d.s.AddMember(keyed("k2"), d.shell, dewi)
+	d.want("a member with the same key", err, problem.Conflict)
+	againInvite, err := d.s.Invite(keyed("k3"), d.shell, budi.ID)
+	d.want("an invitation with the same key", err, problem.Conflict)
+	if d.size() != before || again+againCode+againInvite != "" {
+		t.Errorf("the same keys wrote %d entries and gave %q %q %q", d.size()-before, again, againCode, againInvite)
+	}
 	d.ok(d.log.Update(background, func(*journal.Tx) error { return nil }))
 	files, err := filepath.Glob(filepath.Join(d.dir, "siaga.db*"))
 	d.ok(err)
@@ -394,7 +413,7 @@ func TestSecretsAreNotStored(t *testing.T) {
 		b, err := os.ReadFile(f)
 		d.ok(err)
 		seen += bytes.Count(b, []byte("ayu@nusa.example"))
-		for name, secret := range map[string]string{"password": password, "TOTP seed": seed, "session": session, "token": text, "token without prefix": text[6:], "used code": d.code, "open code": code} {
+		for name, secret := range map[string]string{"password": password, "TOTP seed": seed, "session": session, "token": text, "token without prefix": text[6:], "used code": d.code, "open code": code, "token of a key": keyedText, "code of a key": keyedCode, "invitation of a key": keyedInvite} {
 			if bytes.Contains(b, []byte(secret)) {
 				t.Errorf("%s holds the %s", filepath.Base(f), name)
 			}

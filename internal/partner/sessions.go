@@ -406,10 +406,10 @@ func (s *Service) EndSession(ctx context.Context, by access.Actor, id, except st
 	if by.Member == "" {
 		return s.own(ctx, by, nil)
 	}
-	return s.o.Log.Update(ctx, func(tx *journal.Tx) error {
+	_, err := journal.Do(ctx, s.o.Log, by, "session.end "+id, s.o.Now(), func(tx *journal.Tx) (none struct{}, err error) {
 		m, _, err := journal.Load[Member](tx, KindMember, by.Member)
 		if err != nil {
-			return err
+			return none, err
 		}
 		n, err := endSessions(tx, m.Account(), func(p journal.Private, _ Session) bool {
 			if id != "" {
@@ -418,10 +418,11 @@ func (s *Service) EndSession(ctx context.Context, by access.Actor, id, except st
 			return except == "" || p.ID != hashSecret(except)
 		})
 		if err == nil && n == 0 && id != "" {
-			return problem.New(problem.NotFound, "this session has ended already", "nothing more is needed")
+			err = problem.New(problem.NotFound, "this session has ended already", "nothing more is needed")
 		}
-		return err
+		return none, err
 	})
+	return err
 }
 
 // endSessions ends an account's sessions that are chosen, and says how many.

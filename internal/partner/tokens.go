@@ -112,14 +112,13 @@ func (s *Service) CreateToken(ctx context.Context, by access.Actor, n NewToken) 
 	if edge {
 		secret = TokenPrefix + "edge_" + random(32) + "_" + s.o.NodeKey
 	}
-	var t Token
-	err := s.o.Log.Update(ctx, func(tx *journal.Tx) error {
+	t, err := journal.DoSecret(ctx, s.o.Log, by, "token.create", "find the token in the list, revoke it, and make a new one with a new key", now, func(tx *journal.Tx) (t Token, err error) {
 		if _, err := Load(tx, n.Partner); err != nil {
-			return err
+			return t, err
 		}
 		seq, err := tx.Next("token")
 		if err != nil {
-			return err
+			return t, err
 		}
 		body := tokenCreated{ID: fmt.Sprintf("t%d", seq), Partner: n.Partner, Name: n.Name, Roles: n.Roles, Scopes: n.Scopes, Expires: now.Add(n.Life).UTC().Truncate(time.Millisecond)}
 		if n.Own {
@@ -134,13 +133,13 @@ func (s *Service) CreateToken(ctx context.Context, by access.Actor, n NewToken) 
 		e := journal.New("token.created", by, now, body, journal.Ref{Kind: KindToken, ID: body.ID}, journal.Ref{Kind: KindPartner, ID: n.Partner})
 		e.Audience = access.Audience{TLP: access.AmberStrict, Origin: n.Partner}
 		if _, err := tx.Append(e); err != nil {
-			return err
+			return t, err
 		}
 		if err := tx.PutPrivate(journal.Private{Kind: privateToken, ID: hashSecret(secret), Owner: body.ID, Doc: []byte(`"` + body.ID + `"`), Expires: body.Expires}); err != nil {
-			return err
+			return t, err
 		}
 		t, _, err = journal.Load[Token](tx, KindToken, body.ID)
-		return err
+		return t, err
 	})
 	if err != nil {
 		return Token{}, "", err
