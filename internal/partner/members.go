@@ -88,7 +88,7 @@ func (s *Service) AddMember(ctx context.Context, by access.Actor, n NewMember) (
 		code string
 	}
 	now := s.o.Now()
-	a, err := journal.DoSecret(ctx, s.o.Log, by, "member.add", "find the member in the list and make a new one-time code with a new key", now, func(tx *journal.Tx) (a added, err error) {
+	a, err := journal.DoSecret(ctx, s.o.Log, by, "member.add", now, func(tx *journal.Tx) (a added, err error) {
 		if _, err = Load(tx, n.Partner); err != nil {
 			return a, err
 		}
@@ -253,7 +253,7 @@ func (s *Service) Invite(ctx context.Context, by access.Actor, id string) (strin
 		return "", err
 	}
 	now := s.o.Now()
-	return journal.DoSecret(ctx, s.o.Log, by, "member.invite", "make a new one-time code with a new key; it voids the one before", now, func(tx *journal.Tx) (string, error) {
+	return journal.DoSecret(ctx, s.o.Log, by, "member.invite", now, func(tx *journal.Tx) (string, error) {
 		m, err := ownMember(tx, by, id)
 		if err != nil {
 			return "", err

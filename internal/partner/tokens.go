@@ -112,7 +112,7 @@ func (s *Service) CreateToken(ctx context.Context, by access.Actor, n NewToken) 
 	if edge {
 		secret = TokenPrefix + "edge_" + random(32) + "_" + s.o.NodeKey
 	}
-	t, err := journal.DoSecret(ctx, s.o.Log, by, "token.create", "find the token in the list, revoke it, and make a new one with a new key", now, func(tx *journal.Tx) (t Token, err error) {
+	t, err := journal.DoSecret(ctx, s.o.Log, by, "token.create", now, func(tx *journal.Tx) (t Token, err error) {
 		if _, err := Load(tx, n.Partner); err != nil {
 			return t, err
 		}

@@ -170,18 +170,13 @@ func (s *Service) check(p Proposal) (proposed, access.TLP, error) {
 	if len(v.Text) > edge.MaxValue {
 		f.Add("value", "the value has %d bytes, the limit is %d", len(v.Text), edge.MaxValue)
 	}
-	if len(p.Labels) > edge.MaxLabels {
-		f.Add("labels", "%d labels, the limit is %d", len(p.Labels), edge.MaxLabels)
-		p.Labels = nil
-	}
-	for i, l := range p.Labels {
-		switch {
-		case len(l) > edge.MaxText:
-			f.Add("labels", "a label has %d bytes, the limit is %d", len(l), edge.MaxText)
-		case slices.Contains(p.Labels[:i], l):
-			f.Add("labels", "%q is there twice", l)
-		case !checkLabel(l):
-			f.Add("labels", "%q is not a label: use %s, language:CODE or entity:LIST/ENTRY", l, strings.Join(labels, ", "))
+	if len(p.Labels) > edge.MaxLabels || slices.ContainsFunc(p.Labels, func(l string) bool { return len(l) > edge.MaxText }) || twice(p.Labels) {
+		f.Add("labels", "use up to %d labels of up to %d bytes, none of them twice", edge.MaxLabels, edge.MaxText)
+	} else {
+		for _, l := range p.Labels {
+			if !checkLabel(l) {
+				f.Add("labels", "%q is not a label: use %s, language:CODE or entity:LIST/ENTRY", l, strings.Join(labels, ", "))
+			}
 		}
 	}
 	if out.Labels == nil {
@@ -216,6 +211,10 @@ func (s *Service) check(p Proposal) (proposed, access.TLP, error) {
 // the others out.
 func tells(f vpdq.Frame) bool {
 	return f.PDQ.Quality >= pdq.MinQuality && !pdq.Degenerate(f.PDQ.Hash)
+}
+
+func twice(list []string) bool {
+	return len(slices.Compact(slices.Sorted(slices.Values(list)))) < len(list)
 }
 
 func joinKinds() string {
