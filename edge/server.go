@@ -50,6 +50,9 @@ type ServerOptions struct {
 	// Uploads is the number of files that are worked on at once; 0 means 16.
 	// More wait, and are refused as busy when the client gives up.
 	Uploads int
+	// MaxUpload is the most bytes of a file; 0, and more than the constant
+	// MaxUpload, mean the constant. A longer one is refused with 413.
+	MaxUpload int64
 }
 
 // Server is the local HTTP interface of an edge: it answers the platform's own
@@ -80,6 +83,9 @@ type answering struct {
 func NewServer(o ServerOptions) *Server {
 	if o.Uploads == 0 {
 		o.Uploads = 16
+	}
+	if o.MaxUpload <= 0 || o.MaxUpload > MaxUpload {
+		o.MaxUpload = MaxUpload
 	}
 	s := &Server{o: o, mux: http.NewServeMux(), files: make(chan struct{}, o.Uploads)}
 	if s.o.Values == nil {
@@ -194,14 +200,14 @@ func (s *Server) match(a *answering, w http.ResponseWriter, r *http.Request) err
 	case ct == "application/x-www-form-urlencoded":
 		// What curl --data-binary sends if it is told nothing else: a value in
 		// JSON, or a file as it is.
-		body := bufio.NewReader(http.MaxBytesReader(w, r.Body, MaxUpload))
+		body := bufio.NewReader(http.MaxBytesReader(w, r.Body, s.o.MaxUpload))
 		if head, _ := body.Peek(1); len(head) == 1 && (head[0] == '{' || head[0] == '[') {
 			r.Body = io.NopCloser(body)
 			return s.matchValues(a, w, r)
 		}
 		return s.matchFile(a, w, r, sent{Reader: body})
 	default:
-		file, err := upload(w, r, ct)
+		file, err := s.upload(w, r, ct)
 		if err != nil {
 			return err
 		}
@@ -216,11 +222,11 @@ type sent struct {
 }
 
 // upload returns the file in the body, raw or in a form.
-func upload(w http.ResponseWriter, r *http.Request, ct string) (sent, error) {
+func (s *Server) upload(w http.ResponseWriter, r *http.Request, ct string) (sent, error) {
 	if ct != "multipart/form-data" {
-		return sent{http.MaxBytesReader(w, r.Body, MaxUpload), "", ct}, nil
+		return sent{http.MaxBytesReader(w, r.Body, s.o.MaxUpload), "", ct}, nil
 	}
-	r.Body = http.MaxBytesReader(w, r.Body, MaxUpload+64<<10)
+	r.Body = http.MaxBytesReader(w, r.Body, s.o.MaxUpload+64<<10)
 	mr, err := r.MultipartReader()
 	if err != nil {
 		return sent{}, &refusal{http.StatusBadRequest, "the multipart body cannot be read", "send one file as multipart/form-data, as curl -F file=@NAME does"}
@@ -231,7 +237,7 @@ func upload(w http.ResponseWriter, r *http.Request, ct string) (sent, error) {
 			return sent{}, &refusal{http.StatusBadRequest, "the form has no file", "send one file as multipart/form-data, as curl -F file=@NAME does"}
 		}
 		if err != nil {
-			return sent{}, bodyError(err, MaxUpload)
+			return sent{}, bodyError(err, s.o.MaxUpload)
 		}
 		if part.FileName() != "" {
 			return sent{part, part.FileName(), part.Header.Get("Content-Type")}, nil
@@ -368,7 +374,7 @@ func (s *Server) matchFile(a *answering, w http.ResponseWriter, r *http.Request,
 // it.
 func (s *Server) fingerprints(w http.ResponseWriter, r *http.Request) (*fingerprint.Set, error) {
 	ct, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")) // what cannot be read is taken as a file
-	file, err := upload(w, r, ct)
+	file, err := s.upload(w, r, ct)
 	if err != nil {
 		return nil, err
 	}
@@ -386,13 +392,13 @@ func (s *Server) fingerprint(r *http.Request, file sent) (*fingerprint.Set, erro
 	case <-r.Context().Done():
 		return nil, r.Context().Err()
 	}
-	in := &limited{r: file.Reader, n: MaxUpload}
+	in := &limited{r: file.Reader, n: s.o.MaxUpload}
 	set, err := s.o.Fingerprinter.Fingerprint(r.Context(), in)
 	switch {
 	case in.over:
-		return nil, bodyError(&http.MaxBytesError{Limit: MaxUpload}, MaxUpload)
+		return nil, bodyError(&http.MaxBytesError{Limit: s.o.MaxUpload}, s.o.MaxUpload)
 	case in.err != nil:
-		return nil, bodyError(in.err, MaxUpload)
+		return nil, bodyError(in.err, s.o.MaxUpload)
 	case err != nil:
 		return nil, fmt.Errorf("fingerprinting: %w", err)
 	case set.Bytes == 0:
@@ -417,25 +423,33 @@ type limited struct {
 
 func (l *limited) Read(p []byte) (int, error) {
 	if l.n <= 0 {
+		// What follows decides whether this was the whole file. Its end alone says
+		// so: a body that a reader below cuts at the same place ends with an error.
 		var one [1]byte
-		if n, _ := l.r.Read(one[:]); n > 0 {
+		n, err := io.ReadFull(l.r, one[:])
+		if n > 0 {
 			l.over = true
 			return 0, io.ErrUnexpectedEOF
 		}
-		return 0, io.EOF
+		return 0, l.note(err)
 	}
 	if int64(len(p)) > l.n {
 		p = p[:l.n]
 	}
 	n, err := l.r.Read(p)
 	l.n -= int64(n)
+	return n, l.note(err)
+}
+
+// note remembers an error that is not the end.
+func (l *limited) note(err error) error {
 	if err != nil && err != io.EOF { //nolint:errorlint // as readers return it
 		if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
 			l.over = true
 		}
 		l.err = err
 	}
-	return n, err
+	return err
 }
 
 // read fills a.in with the body.

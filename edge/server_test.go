@@ -270,6 +270,39 @@ func TestBadRequestsGetOneClearLine(t *testing.T) {
 	}
 }
 
+// A file is looked at whole or not at all, however it is sent, and wherever a
+// reader on its way cuts it.
+func TestFileThatIsTooLong(t *testing.T) {
+	const limit = 70_000
+	m, _ := ready(t, edge.MatcherOptions{})
+	s := httptest.NewServer(edge.NewServer(edge.ServerOptions{Matcher: m, Fingerprinter: printer{}, MaxUpload: limit}))
+	t.Cleanup(s.Close)
+	form := func(body string) (string, string) {
+		var b strings.Builder
+		mw := multipart.NewWriter(&b)
+		f, err := mw.CreateFormFile("file", "x.zip")
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, _ = io.WriteString(f, body)
+		_ = mw.Close()
+		return mw.FormDataContentType(), b.String()
+	}
+	for _, ct := range []string{"application/octet-stream", "application/zip", "application/x-www-form-urlencoded", "multipart"} {
+		for _, x := range []struct{ bytes, code int }{{limit - 1, 200}, {limit, 200}, {limit + 1, 413}, {limit + 9_000, 413}, {limit + 300_000, 413}} {
+			ct, body := ct, strings.Repeat("x", x.bytes)
+			if ct == "multipart" {
+				ct, body = form(body)
+			}
+			// A reader without a length, as of an endless stream.
+			code, a, raw := post(t, s.URL+"/v1/match", ct, io.MultiReader(strings.NewReader(body)))
+			if code != x.code || code == 413 && (!strings.Contains(a.Detail, "larger than 70000 bytes") || a.Fix == "" || a.Answer != "") {
+				t.Errorf("%s, %d bytes: %d %s", ct, x.bytes, code, raw)
+			}
+		}
+	}
+}
+
 // TestMethodNotAllowed wants the methods that a path takes to be named.
 func TestMethodNotAllowed(t *testing.T) {
 	s, _, _, _ := newServer(t)
