@@ -308,7 +308,16 @@ func ownMember(r journal.StoreReader, by access.Actor, id string) (Member, error
 	if problem.KindOf(err) == problem.NotFound || (err == nil && m.Partner != by.Partner && !by.Shell) {
 		return Member{}, problem.New(problem.NotFound, "there is no such member", "check the list of members")
 	}
+	if err == nil && m.Partner != by.Partner {
+		return Member{}, notTheirs("member "+id, m.Partner, by.Partner)
+	}
 	return m, err
+}
+
+// notTheirs refuses the operator's shell, which sees every partner but acts for
+// one: a wrong number must not end what is another partner's.
+func notTheirs(what, of, actsFor string) error {
+	return problem.Newf(problem.Conflict, "%s is of the partner %s, not of %s", what, of, actsFor).WithFix("if you mean it, name its partner: --partner %s", of)
 }
 
 func (s *Service) memberEntry(tx *journal.Tx, by access.Actor, m Member, typ string, body any) error {

@@ -207,6 +207,9 @@ func (s *Service) RevokeToken(ctx context.Context, by access.Actor, id string) (
 		if problem.KindOf(err) == problem.NotFound || (err == nil && t.Partner != by.Partner && !by.Shell) {
 			return t, none
 		}
+		if err == nil && t.Partner != by.Partner {
+			return t, notTheirs("token "+id, t.Partner, by.Partner)
+		}
 		if err != nil {
 			return t, err
 		}
