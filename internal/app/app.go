@@ -213,6 +213,9 @@ func New(ctx context.Context, o Options) (_ *Node, err error) {
 	if o.NATS, err = NATSAddress(o.NATS, o.NATSFile); err != nil {
 		return nil, err
 	}
+	if err := ownFolder(o.Data, &aNode); err != nil {
+		return nil, err
+	}
 	set, err := keys.Load(filepath.Join(o.Data, "keys"))
 	if err != nil {
 		return nil, err

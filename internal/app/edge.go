@@ -69,6 +69,9 @@ func NewEdge(o EdgeOptions) (*Edge, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
+	if err := ownFolder(o.Data, &anEdge); err != nil {
+		return nil, err
+	}
 	e := &Edge{notify: o.Lookback.Notify, log: o.Log}
 	pool := o.Pool
 	if pool == nil {

@@ -69,6 +69,9 @@ func Init(ctx context.Context, o InitOptions) (_ Initialised, err error) {
 		}
 		o.Origin = "siaga.local/" + hex.EncodeToString(b)
 	}
+	if err := ownFolder(o.Data, &aNode); err != nil {
+		return Initialised{}, err
+	}
 	existed := true
 	if entries, err := os.ReadDir(o.Data); errors.Is(err, fs.ErrNotExist) {
 		existed = false

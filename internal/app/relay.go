@@ -7,6 +7,9 @@ import (
 
 // NewRelay makes a relay that answers as a node does.
 func NewRelay(o relay.Options) (*relay.Relay, error) {
+	if err := ownFolder(o.Dir, &aRelay); err != nil {
+		return nil, err
+	}
 	o.Version, o.Error = Version(), api.WriteProblem(o.Log)
 	return relay.New(o)
 }
