@@ -71,8 +71,10 @@ func (g *Guard) Begin(ctx context.Context, log *journal.Log) error {
 	}
 	if ok && seen.Checkpoint != "" {
 		if err := g.Show(ctx, seen, "the file "+filepath.Join(g.dir, seenFile)); err != nil && !errors.Is(err, journal.ErrForked) {
-			return problem.Newf(problem.Invalid, "%s is not a checkpoint of this journal", filepath.Join(g.dir, seenFile)).
-				WithFix("if keys and database belong together, delete the file; it is written anew").Because(err)
+			// The file is what tells a node that went back from one that did not: it
+			// is never the first thing to give up.
+			return problem.Newf(problem.Invalid, "the database does not fit what %s says that this node signed: the database is damaged, or database, keys and file are not of one node", filepath.Join(g.dir, seenFile)).
+				WithFix("keep this folder; run \"siaga log verify --data %s\", and if it finds faults, \"siaga restore\" the newest backup; if it finds none, put the file away, not into the bin, and start again", g.dir).Because(err)
 		}
 	}
 	return nil

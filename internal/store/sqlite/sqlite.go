@@ -227,7 +227,7 @@ func (db *DB) migrate(ctx context.Context, created bool) error {
 	}
 	if !created {
 		if err := db.pool.QueryRowContext(ctx, `SELECT coalesce(max(version_id), 0) FROM goose_db_version WHERE is_applied`).Scan(&have); err != nil {
-			return fmt.Errorf("reading the schema's version: %w", err)
+			return unavailable(db.path, fmt.Errorf("reading the schema's version: %w", err))
 		}
 	}
 	since, err := db.compatible(ctx)
