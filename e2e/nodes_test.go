@@ -133,7 +133,7 @@ func TestNodes(t *testing.T) {
 
 	// 1. The relay is killed; it and its edge go on.
 	relay.kill()
-	relay = serveRelay()
+	serveRelay()
 	n, err := put(b.url, a.url)
 	if err != nil {
 		t.Fatal(err)

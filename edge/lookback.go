@@ -69,7 +69,6 @@ type Lookback struct {
 	segs    []*segment
 	cur     *appender // of the last of segs; nil: to be made
 	bytes   int64
-	recheck bool
 
 	events  []LookbackEvent // that can be asked for, oldest first
 	seq     uint64          // of the newest

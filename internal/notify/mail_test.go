@@ -30,7 +30,6 @@ type mailServer struct {
 	got      []string // messages
 	to       []string
 	password string
-	hang     bool
 }
 
 type mailSession struct {

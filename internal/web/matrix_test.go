@@ -188,7 +188,8 @@ func TestRights(t *testing.T) {
 		}
 	}
 	requests := 0
-	ask := func(method, path, key string, form url.Values) int {
+	ask := func(method, path, key string) int {
+		var form url.Values
 		requests++
 		body := ""
 		if method == http.MethodPost {
@@ -249,14 +250,14 @@ func TestRights(t *testing.T) {
 		if path == "/live" { // a stream: see TestStreamsEndWithTheirRights
 			continue
 		}
-		nobody := ask(method, path, "", nil)
+		nobody := ask(method, path, "")
 		if signIn := nobody == http.StatusSeeOther || nobody == http.StatusUnauthorized; right != "open" && !signIn {
 			t.Errorf("%s %s answers nobody with %d", method, path, nobody)
 		}
 		var wrong []string
 		for _, r := range readers {
 			may := right == "open" || right == "session" || access.Allow(r.actor, access.Action(right), time.Now()) == nil
-			got := ask(method, path, r.key, nil)
+			got := ask(method, path, r.key)
 			// What is not seen is not there, whoever asks.
 			refused := got == http.StatusForbidden || (got == http.StatusNotFound && r.actor.Partner == "warga")
 			if (may && got == http.StatusForbidden) || (!may && !refused) || got >= 500 {

@@ -47,7 +47,7 @@ func riverMigrations() []*goose.Migration {
 		if err != nil {
 			return err
 		}
-		_, err = m.MigrateTx(ctx, tx, rivermigrate.DirectionUp, &rivermigrate.MigrateOpts{TargetVersion: riverSchema})
+		_, err = m.MigrateTx(ctx, tx, rivermigrate.DirectionUp, &rivermigrate.MigrateOpts{TargetVersion: riverSchema}) //nolint:staticcheck // SQLite can take all its steps in one transaction, and ours must be one
 		return err
 	}
 	return []*goose.Migration{goose.NewGoMigration(riverMigration, &goose.GoFunc{RunTx: up}, nil)}
