@@ -150,8 +150,9 @@ func named(f *Frame, m form) form {
 	order := []string{"real", "what", "place", "country", "urls", "live", "since", "more"}
 	out := form{}
 	for _, e := range m.Errors {
+		unread := e.Name == "since" // no time at all: said where it was read
 		e.Name = cmp.Or(ids[e.Name], e.Name)
-		if id := "notify.error." + e.Name; f.word.has(id) {
+		if id := "notify.error." + e.Name; !unread && f.word.has(id) {
 			e.Detail = f.T(id, "UTC", f.Now.Format("15:04"), "Local", f.LocalTime(f.Now))
 		}
 		if !slices.ContainsFunc(out.Errors, func(o problem.Field) bool { return o.Name == e.Name }) {

@@ -211,7 +211,7 @@ func TestSendingTwiceActsOnce(t *testing.T) {
 // the sentence at the field, and what was typed.
 func TestMistakesAreShownTogether(t *testing.T) {
 	w := newWorld(t)
-	form := url.Values{"_key": {"k1"}, "what": {""}, "place": {"Kota " + hostile}, "country": {"Atlantis"}, "urls": {"lensa video nine"}, "since": {"half past"}, "live": {"yes"}, "more": {"no"}}
+	form := url.Values{"_key": {"k1"}, "what": {""}, "place": {"Kota " + hostile}, "country": {"Atlantis"}, "urls": {"lensa video nine"}, "since": {"25:99"}, "live": {"yes"}, "more": {"no"}}
 	p := w.post("officer", "/incidents/new", form)
 	checkPage(t, "notify with mistakes", p)
 	if p.status != http.StatusUnprocessableEntity {
@@ -242,7 +242,7 @@ func TestMistakesAreShownTogether(t *testing.T) {
 	if n := strings.Count(p.body, `<p class="msg">`); n != len(links) {
 		t.Errorf("%d sentences at fields, %d in the summary", n, len(links))
 	}
-	for name, want := range map[string]string{"place": form.Get("place"), "country": "Atlantis", "since": "half past"} {
+	for name, want := range map[string]string{"place": form.Get("place"), "country": "Atlantis", "since": "25:99"} {
 		got := ""
 		for _, n := range p.all("input", "name") {
 			if attr(n, "name") == name {
@@ -255,6 +255,9 @@ func TestMistakesAreShownTogether(t *testing.T) {
 	}
 	if !strings.Contains(p.body, "lensa video nine") {
 		t.Error("the addresses were lost")
+	}
+	if !strings.Contains(p.body, "Enter the time as hours and minutes") || strings.Contains(p.body, "must be a time in the past") {
+		t.Error("what is no time at all is not said to be none")
 	}
 }
 

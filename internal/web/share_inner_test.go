@@ -88,3 +88,17 @@ func TestShare(t *testing.T) {
 		t.Errorf("%d views are kept, want at most %d", n, shareMost)
 	}
 }
+
+// A zone is called by its letters or, where it has none, by its city.
+func TestZoneName(t *testing.T) {
+	at := time.Date(2026, 3, 2, 14, 33, 0, 0, time.UTC)
+	for zone, want := range map[string]string{"UTC": "UTC", "Asia/Jakarta": "WIB", "Asia/Singapore": "Singapore", "Asia/Ho_Chi_Minh": "Ho Chi Minh", "Etc/GMT+3": "Etc/GMT+3", "America/Argentina/Buenos_Aires": "Buenos Aires"} {
+		loc, err := time.LoadLocation(zone)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := (&Frame{Zone: loc}).ZoneName(at); got != want {
+			t.Errorf("%s is called %q, want %q", zone, got, want)
+		}
+	}
+}
