@@ -199,7 +199,7 @@ func (d *demo) prepare(ctx context.Context, g *errgroup.Group) error {
 	d.first = made.Partner
 	options := app.Options{Data: d.o.Data, Listen: d.o.Listen, Log: d.o.Log}
 	if !d.o.Once {
-		options.Notice = "Demo: a fictional story on a real node. All people and places are invented."
+		options.Notice = "demo" // the pages say it in the reader's language
 		box, err := newMailbox()
 		if err != nil {
 			return err

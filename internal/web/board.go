@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -150,18 +151,42 @@ func voted(votes []protocol.Vote, partner string) bool {
 	return slices.ContainsFunc(votes, func(v protocol.Vote) bool { return v.Partner == partner })
 }
 
+// eachAlone is how many signals of one proposer in one incident are asked for
+// one by one; more are one line that leads to their list.
+const eachAlone = 3
+
 // approvals lists the signals that wait for the reader's approval.
 func (s *Site) approvals(ctx context.Context, f *Frame, incidentID string) ([]Ask, error) {
 	if !f.Can(string(access.Decide)) {
 		return nil, nil
 	}
-	list, _, err := s.o.Signals.List(ctx, f.Me, signal.Query{Incident: incidentID, States: []signal.State{signal.Proposed}, Limit: 50})
+	list, next, err := s.o.Signals.List(ctx, f.Me, signal.Query{Incident: incidentID, States: []signal.State{signal.Proposed}, Limit: 200})
 	if err != nil {
 		return nil, err
 	}
+	like := map[[2]string][]signal.Signal{} // by incident and proposer
+	for _, sig := range list {
+		if sig.Proposed.Partner != f.Me.Partner {
+			k := [2]string{sig.Incident, sig.Proposed.Partner}
+			like[k] = append(like[k], sig)
+		}
+	}
 	var out []Ask
 	for _, sig := range list {
-		if sig.Proposed.Partner == f.Me.Partner {
+		same := like[[2]string{sig.Incident, sig.Proposed.Partner}]
+		if len(same) == 0 || len(same) > eachAlone && same[0].ID != sig.ID {
+			continue
+		}
+		if n := len(same); n > eachAlone {
+			title := f.N("ask.approve.many", n, "Partner", f.Name(sig.Proposed.Partner))
+			if next != "" { // there are more than were read
+				title = f.T("ask.approve.over", "N", n, "Partner", f.Name(sig.Proposed.Partner))
+			}
+			out = append(out, Ask{
+				Title: title, Incident: sig.Incident, Exercise: sig.Exercise,
+				Detail: f.T("ask.approve.first", "Time", f.ClockText(same[n-1].Proposed.At)),
+				Href:   "/signals?" + url.Values{"state": {string(signal.Proposed)}, "incident": {sig.Incident}}.Encode(), Verb: f.T("ask.open"), Primary: true,
+			})
 			continue
 		}
 		out = append(out, Ask{

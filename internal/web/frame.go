@@ -19,6 +19,7 @@ import (
 	"github.com/siaga-crp/siaga/internal/journal"
 	"github.com/siaga-crp/siaga/internal/partner"
 	"github.com/siaga-crp/siaga/internal/protocol"
+	"github.com/siaga-crp/siaga/internal/signal"
 )
 
 // Frame is what every page has around its content.
@@ -60,10 +61,13 @@ type Frame struct {
 
 func (s *Site) frame(r *http.Request, a access.Actor, m partner.Member) *Frame {
 	f := &Frame{
-		site: s, Me: a, Member: m, Node: s.o.Node, Notice: s.o.Notice, Path: r.URL.RequestURI(), Now: s.o.Now().UTC(), Zone: time.UTC,
+		site: s, Me: a, Member: m, Node: s.o.Node, Path: r.URL.RequestURI(), Now: s.o.Now().UTC(), Zone: time.UTC,
 		names: map[string]string{},
 	}
 	f.word = s.words.pick(s.language(r, m), r.Header.Get("Accept-Language"))
+	if f.Notice = s.o.Notice; f.word.has("notice." + f.Notice) {
+		f.Notice = f.T("notice." + f.Notice)
+	}
 	if sent := r.URL.Query().Get("sent"); sent != "" && f.word.has("sent."+sent) {
 		f.Sent = sent
 	}
@@ -134,6 +138,18 @@ var opens = map[string]access.Action{"incidents": access.ReadIncidents, "signals
 func (f *Frame) Offers(section string) bool {
 	do, ok := opens[section]
 	return !ok || f.Can(string(do))
+}
+
+// Does says what a signal does now: what is only proposed, suspended or over
+// does nothing.
+func (f *Frame) Does(sig signal.Signal) string {
+	switch sig.State {
+	case signal.Active:
+		return f.T("action." + string(sig.Does))
+	case signal.Proposed, signal.Suspended:
+		return f.T("does."+string(sig.State), "Action", f.T("action."+string(sig.Wanted)))
+	}
+	return f.T("does.ended")
 }
 
 // Lang is the page's language, BCP 47.
@@ -231,11 +247,17 @@ func newKey() string {
 	return hex.EncodeToString(b)
 }
 
-// ZoneName is the reader's zone by its short name, for example WIB.
+// ZoneName is the reader's zone by its short name, for example WIB, or by its
+// city where the zone has none, for example Singapore.
 func (f *Frame) ZoneName(t time.Time) string {
 	name, _ := t.In(f.Zone).Zone()
 	if strings.HasPrefix(name, "+") || strings.HasPrefix(name, "-") {
-		return f.Zone.String() // a zone is named, never only an offset
+		// A zone is named, never only an offset: Asia/Singapore by its city.
+		zone := f.Zone.String()
+		if !strings.HasPrefix(zone, "Etc/") {
+			zone = strings.ReplaceAll(zone[strings.LastIndexByte(zone, '/')+1:], "_", " ")
+		}
+		return zone
 	}
 	return name
 }

@@ -3,6 +3,7 @@ package web_test
 import (
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -11,6 +12,7 @@ import (
 	"github.com/siaga-crp/siaga/internal/app"
 	"github.com/siaga-crp/siaga/internal/incident"
 	"github.com/siaga-crp/siaga/internal/protocol"
+	"github.com/siaga-crp/siaga/internal/signal"
 )
 
 // fields are the hidden fields and the texts of the form that posts to action,
@@ -36,10 +38,15 @@ func (p page) fields(action string) url.Values {
 func TestTwoPeopleActAtOnce(t *testing.T) {
 	var ahead atomic.Int64
 	w := newWorldWith(t, func(o *app.Options) {
+		o.Notice = "demo"
 		o.Now = func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }
 	})
 	room := "/incidents/" + w.incident
 	digits := w.incident[len(w.incident)-4:]
+
+	if p := w.get("officer", "/?lang=id"); !strings.Contains(p.body, "Demo: cerita rekaan") || strings.Contains(p.body, "Demo: a fictional") {
+		t.Error("the line of the demo is not in the reader's language")
+	}
 
 	// An update is written while another one is posted.
 	form := w.get("officer", room+"/updates/new?lang=en").fields(room + "/updates/new")
@@ -134,6 +141,60 @@ func TestActivationAsksAnew(t *testing.T) {
 	for _, path := range []string{"/", room, room + "/acknowledgements"} {
 		if button(w.get("officer", path)) {
 			t.Errorf("%s still asks", path)
+		}
+	}
+}
+
+// Pages claim nothing that their reader may not see, a signal that stands still
+// is not shown as if it blocked, and many proposals of one partner are one line.
+func TestPagesClaimWhatTheirReaderMaySee(t *testing.T) {
+	w := newWorld(t)
+	for who, want := range map[string][]string{
+		"observer": {"No open incident that you may see.", "none that you may see", "Of what you may see, all partners have answered"},
+		"operator": {"Your role does not show you incidents. Some may be open.", "none that you may see", "Who has answered an incident is not shown to your role."},
+	} {
+		main := text(w.get(who, "/?lang=en").all("main", "")[0])
+		for _, s := range want {
+			if !strings.Contains(main, s) {
+				t.Errorf("%s is not told %q: %s", who, s, main)
+			}
+		}
+		for _, never := range []string{"0 real", "No open incident.", "All partners have answered"} {
+			if strings.Contains(main, never) {
+				t.Errorf("%s is told %q, which they cannot know", who, never)
+			}
+		}
+	}
+
+	does := func() string {
+		return strings.Join(strings.Fields(text(w.get("officer", "/signals/"+w.signal+"?lang=en").all("", "data-region")[0])), " ")
+	}
+	if s := does(); !strings.Contains(s, "Action review") {
+		t.Errorf("an active signal: %s", s)
+	}
+	_, err := w.node.Signals.Suspend(t.Context(), w.actor["officer"], w.signal, signal.Decision{Reason: "it may be wrong", Reach: signal.Everywhere})
+	w.ok(err)
+	if s := does(); !strings.Contains(s, "Action none while suspended; then: review") {
+		t.Errorf("a suspended signal: %s", s)
+	}
+
+	quality := 90
+	for i := range 5 {
+		_, err := w.node.Signals.Propose(t.Context(), w.actor["platform"], signal.Proposal{Incident: w.incident, Kind: "pdq", Value: strings.Repeat(strconv.Itoa(i+2)+"f1e2d3c4b5a6978", 4), Labels: []string{"propaganda"}, Producer: "perpetrator", Action: signal.Review, TLP: "amber", Provenance: signal.Provenance{Quality: &quality, Tool: "test"}})
+		w.ok(err)
+	}
+	for _, path := range []string{"/", "/incidents/" + w.incident} {
+		p := w.get("officer", path+"?lang=en")
+		main := text(p.all("main", "")[0])
+		if !strings.Contains(main, "Approve 6 signals proposed by Lensa") || strings.Contains(main, "Approve S-") {
+			t.Errorf("%s asks for each of six: %s", path, main)
+		}
+		for _, n := range p.all("a", "href") {
+			if href := attr(n, "href"); strings.HasPrefix(href, "/signals?incident="+w.incident) {
+				if list := w.get("officer", href); strings.Count(list.body, "/signals/S-") < 6 || strings.Contains(text(list.all("main", "")[0]), w.signal) {
+					t.Errorf("%s does not list the six", href)
+				}
+			}
 		}
 	}
 }

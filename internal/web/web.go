@@ -68,7 +68,7 @@ type Options struct {
 	Sign   func(message []byte) ([]byte, error)
 	VKey   string         // the key's text form
 	Node   string         // what the node is called on its pages, for example "Nusa"
-	Notice string         // a line on every page, for example of the demo; may be empty
+	Notice string         // a line on every page: demo for the demo's, or its text; may be empty
 	OIDC   *oidc.Provider // signs people in elsewhere; nil: nowhere
 }
 
