@@ -152,6 +152,24 @@ func textPDF(text string) []byte {
 	)
 }
 
+// damagedPage is a PDF whose first page has this text, and whose second chooses
+// no font where it must.
+func damagedPage(text string) []byte {
+	stream := func(s string) string {
+		s = "BT " + s + " ET"
+		return fmt.Sprintf("<< /Length %d >>\nstream\n%s\nendstream", len(s), s)
+	}
+	return pdfOf(
+		"<< /Type /Catalog /Pages 2 0 R >>",
+		"<< /Type /Pages /Kids [3 0 R 6 0 R] /Count 2 >>",
+		"<< /Type /Page /Parent 2 0 R /Contents 4 0 R /Resources << /Font << /F1 5 0 R >> >> >>",
+		stream("/F1 12 Tf ("+text+") Tj"),
+		"<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica /Encoding /WinAnsiEncoding >>",
+		"<< /Type /Page /Parent 2 0 R /Contents 7 0 R /Resources << /Font << /F1 5 0 R >> >> >>",
+		stream("/F1 Tf ("+text+") Tj"),
+	)
+}
+
 // crafted are the files of which something is known to break decoders. What
 // names files and addresses names canaries.
 func crafted(t testing.TB, canaryFile, canaryAddr string) []hostile {

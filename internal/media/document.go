@@ -66,10 +66,15 @@ func (d *decoder) text(set *fingerprint.Set) {
 	if d.format.Class == Document {
 		s = []byte(text.Normalize(string(s)))
 	}
-	h, err := text.Sum(s)
-	switch {
-	case err == nil:
+	h, short := text.Sum(s)
+	if short == nil {
 		set.TLSH = h.String()
+	}
+	switch {
+	case err != nil:
+		set.Unknown = "only a part of its text could be read"
+		set.Fix = "review it by eye; save it again in a common form, in parts if it is long, and try those"
+	case short == nil:
 	case d.format.Class == Document:
 		// A scan is pictures only; a viewer shows them, and we did not look.
 		set.Unknown = "this document has too little text to be fingerprinted; it may hold pictures"
@@ -80,20 +85,21 @@ func (d *decoder) text(set *fingerprint.Set) {
 var (
 	errOld   = errors.New("media: an old office document")
 	errTypes = errors.New("media: a zip file that says its type again and again")
+	errCut   = errors.New("media: a text of which the rest was not read, as it is too long or slow")
 )
 
 // plain returns a text's bytes as they are, so that the reference tool run on
 // the file agrees; UTF-16 becomes UTF-8, and a byte order mark is dropped.
 func (d *decoder) plain() ([]byte, error) {
 	b, err := io.ReadAll(io.LimitReader(d.start(), maxText))
-	if err != nil {
-		return nil, err
+	if err == nil && d.Size > maxText {
+		err = errCut
 	}
 	if rest, ok := bytes.CutPrefix(b, []byte("\xef\xbb\xbf")); ok {
-		return rest, nil
+		return rest, err
 	}
 	if len(b) < 2 || !(b[0] == 0xff && b[1] == 0xfe || b[0] == 0xfe && b[1] == 0xff) {
-		return b, nil
+		return b, err
 	}
 	low := 0
 	if b[0] == 0xfe {
@@ -107,8 +113,11 @@ func (d *decoder) plain() ([]byte, error) {
 	for _, r := range utf16.Decode(units) {
 		out = utf8.AppendRune(out, r)
 	}
-	return out, nil
+	return out, err
 }
+
+// maxPages is how many pages of a PDF are read.
+const maxPages = 10000
 
 // pdf returns the text of a PDF's pages.
 func (d *decoder) pdf() (out []byte, err error) {
@@ -117,8 +126,9 @@ func (d *decoder) pdf() (out []byte, err error) {
 		return nil, err
 	}
 	fonts := make(map[string]*pdf.Font)
-	for i := 1; i <= min(r.NumPage(), 10000); i++ {
-		if len(out) > maxText || time.Now().After(d.deadline) {
+	for i := 1; i <= r.NumPage(); i++ {
+		if i > maxPages || len(out) > maxText || time.Now().After(d.deadline) {
+			err = errCut
 			break
 		}
 		s, perr := pageText(r, i, fonts)
@@ -128,7 +138,10 @@ func (d *decoder) pdf() (out []byte, err error) {
 		}
 		out = append(append(out, s...), '\n')
 	}
-	return out[:min(len(out), maxText)], err
+	if len(out) > maxText {
+		out, err = out[:maxText], errCut
+	}
+	return out, err
 }
 
 // pageText returns the text of one page; what its parser panics at costs this
@@ -158,7 +171,8 @@ func (d *decoder) office() (name string, out []byte, err error) {
 		return name, nil, err
 	}
 	for _, f := range wanted {
-		if len(out) > maxText || time.Now().After(d.deadline) {
+		if len(out) >= maxText || time.Now().After(d.deadline) {
+			err = errCut
 			break
 		}
 		part, perr := partText(f, maxText-int64(len(out)))
@@ -250,7 +264,8 @@ func readPart(f *zip.File, limit int64) ([]byte, error) {
 // maxExpansion is how many times its compressed size a part is read to.
 const maxExpansion = 1000
 
-// partText returns the characters of one XML part, at most limit bytes of it.
+// partText returns the characters of one XML part, about limit bytes of it at
+// most, and errCut when there is more.
 func partText(f *zip.File, limit int64) ([]byte, error) {
 	r, err := f.Open()
 	if err != nil {
@@ -258,16 +273,20 @@ func partText(f *zip.File, limit int64) ([]byte, error) {
 	}
 	defer r.Close()
 	bound := min(4*limit, int64(min(f.CompressedSize64, 1<<40))*maxExpansion+1<<10)
-	x := xml.NewDecoder(io.LimitReader(r, bound))
+	in := &io.LimitedReader{R: r, N: bound}
+	x := xml.NewDecoder(in)
 	x.Strict, x.AutoClose, x.Entity = false, xml.HTMLAutoClose, xml.HTMLEntity
 	var out []byte
 	skip := 0
 	for int64(len(out)) < limit {
 		t, err := x.RawToken()
-		if errors.Is(err, io.EOF) {
+		if errors.Is(err, io.EOF) && in.N > 0 {
 			return out, nil
 		}
 		if err != nil {
+			if in.N == 0 {
+				err = errCut
+			}
 			return out, err
 		}
 		switch t := t.(type) {
@@ -291,5 +310,5 @@ func partText(f *zip.File, limit int64) ([]byte, error) {
 			}
 		}
 	}
-	return out, nil
+	return out, errCut
 }

@@ -19,7 +19,8 @@
 // are answered all the same; limits are checked before memory is asked for;
 // the format is taken from the content, never from a name; what a viewer may
 // show and we could not decode is said to be unknown (fingerprint.Set.Unknown),
-// never passed over, and so is what is named as media and holds none. It keeps no copy of a file: bytes from a reader wait in
+// never passed over, and so is what is named as media and holds none, and a
+// document of which only a part could be read. It keeps no copy of a file: bytes from a reader wait in
 // memory or in a file without a name, which ends with the call.
 //
 // Where the kernel lacks landlock or seccomp, and outside Linux, the worker

@@ -368,6 +368,33 @@ func TestTexts(t *testing.T) {
 	if err != nil || typed.Unknown == "" || typed.Fix == "" {
 		t.Errorf("a document behind %d types: %v, %+v, want it unknown", maxTypes, err, typed)
 	}
+	// What was read of it is fingerprinted, and the rest is said to be missing.
+	whole := zipOf(t, "word/document.xml", "<w:t>"+body+"</w:t>")
+	cutXML := zipOf(t, "word/document.xml", "<w:t>"+body+"</w:t><w:p", "word/endnotes.xml", "<w:t>x</w:t>")
+	two := zipOf(t, "word/document.xml", "<w:t>"+body+"</w:t>", "word/footnotes.xml", "<w:p>and <")
+	over := append([]byte(strings.Repeat(body+"\n", maxText/len(body)+1)), "the end"...)
+	for _, c := range []struct {
+		name string
+		data []byte
+	}{
+		{"a part cut off", cutXML},
+		{"a damaged second part", two},
+		{"a text over the limit", over},
+		{"a document over the limit", zipOf(t, "word/document.xml", "<w:t>"+string(over)+"</w:t>")},
+		{"a damaged second page", damagedPage(body)},
+	} {
+		got, err := p.Fingerprint(t.Context(), bytes.NewReader(c.data), Want{})
+		if err != nil || got.TLSH == "" || !strings.Contains(got.Unknown, "only a part of its text") || got.Fix == "" {
+			t.Errorf("%s: %v, %+v, want its TLSH and a word that it is of a part", c.name, err, got)
+		}
+	}
+	// A document whose directory is lost is no archive that nobody looks at.
+	for _, ext := range []string{"docx", "xlsx", "pptx", "odt"} {
+		got, err := p.Fingerprint(t.Context(), bytes.NewReader(whole[:len(whole)-30]), Want{Name: "x." + ext})
+		if err != nil || got.Format != "zip" || !strings.Contains(got.Unknown, "ends in ."+ext) || got.Fix == "" || got.Looked() {
+			t.Errorf("a damaged %s: %v, %+v, want it unknown", ext, err, got)
+		}
+	}
 	for _, c := range []struct {
 		name, format string
 		data         []byte
