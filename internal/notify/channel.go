@@ -54,6 +54,7 @@ const (
 	ReasonTLS         = "tls"         // no trustworthy encryption
 	ReasonAnswer      = "answer"      // an answer that means failure
 	ReasonSetup       = "setup"       // the node is not set up for this kind
+	ReasonGone        = "gone"        // the browser's address has ended for good: the channel ends with it
 )
 
 // Channel is a way to reach a member. Its secrets are elsewhere.
@@ -67,6 +68,7 @@ type Channel struct {
 	Order   int       `json:"order"`           // channels of a member are tried in this order
 	Added   time.Time `json:"added"`
 	Removed bool      `json:"removed,omitempty"`
+	Ended   time.Time `json:"ended,omitzero"` // nothing is sent by it any more; it is shown until it is removed
 
 	Checked time.Time `json:"checked,omitzero"` // last known to work or not
 	How     string    `json:"how,omitempty"`    // from what: message, test (by hand), selftest
@@ -74,9 +76,11 @@ type Channel struct {
 	Reason  string    `json:"reason,omitempty"`
 }
 
-// State is untested, works or failing.
+// State is untested, works, failing or ended.
 func (c Channel) State() string {
 	switch {
+	case !c.Ended.IsZero():
+		return "ended"
 	case c.Checked.IsZero():
 		return "untested"
 	case c.Failing:
@@ -102,6 +106,8 @@ func applyChannel(c *Channel, e journal.Entry) error {
 		c.Removed = e.Erased
 	case "channel.removed":
 		c.Removed = true
+	case "channel.ended":
+		c.Ended = e.At
 	case "channel.checked":
 		var b channelChecked
 		if err := e.Decode(&b); err != nil {
@@ -125,8 +131,11 @@ func Folds() []journal.Fold {
 		journal.FoldOf(KindNotice, applyNotice, noticeKeys),
 		journal.FoldOf(KindChannel, applyChannel, func(c *Channel) journal.Keys {
 			state := "active"
-			if c.Removed {
+			switch {
+			case c.Removed:
 				state = "removed"
+			case !c.Ended.IsZero():
+				state = "ended"
 			}
 			return journal.Keys{State: state, Partner: c.Partner, Parent: c.Member, Sort: itoa(1000+c.Order) + c.Added.UTC().Format(time.RFC3339Nano)}
 		}),
@@ -217,6 +226,7 @@ func ReasonText(reason string) string {
 		ReasonPassword: "user or password is refused", ReasonRecipient: "the receiver is not known there", ReasonRefused: "the address is not allowed",
 		ReasonRedirect: "the address sends elsewhere", ReasonTimeout: "no answer in time", ReasonUnreachable: "no connection",
 		ReasonTLS: "no trustworthy encryption", ReasonAnswer: "the other side answered with a failure", ReasonSetup: "the node is not set up for this kind",
+		ReasonGone: "the browser's address has ended",
 	}[reason]
 	if text == "" {
 		return reason

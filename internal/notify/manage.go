@@ -60,6 +60,11 @@ func (s *Service) Add(ctx context.Context, by access.Actor, n NewChannel) (Added
 		if len(list) >= maxChannels {
 			return Channel{}, invalid("kind", fmt.Sprintf("a person has up to %d channels; remove one first", maxChannels))
 		}
+		if n.Kind == Push {
+			if err := replaced(tx, by, n.Member, shown, now); err != nil {
+				return Channel{}, err
+			}
+		}
 		c := Channel{Member: n.Member, Partner: by.Partner, Kind: n.Kind, Shown: shown, Phone: n.Phone}
 		for _, x := range list {
 			c.Order = max(c.Order, x.Order+1)
@@ -86,6 +91,26 @@ func (s *Service) Add(ctx context.Context, by access.Actor, n NewChannel) (Added
 		k.Key = ""
 	}
 	return Added{c, k.Key}, nil
+}
+
+// replaced removes the ended channels of a browser that is added again: those
+// of the member with its name.
+func replaced(tx *journal.Tx, by access.Actor, member, shown string, now time.Time) error {
+	var old []Channel
+	err := journal.Each(tx, journal.ObjectQuery{Kind: KindChannel, Partner: by.Partner, Parent: member, States: []string{"ended"}}, func(c Channel, _ journal.Object) error {
+		if c.Kind == Push && c.Shown == shown {
+			old = append(old, c)
+		}
+		return nil
+	})
+	for _, c := range old {
+		if err == nil {
+			e := journal.New("channel.removed", by, now, nil, journal.Ref{Kind: KindChannel, ID: c.ID})
+			e.Audience = access.Audience{TLP: access.AmberStrict, Origin: c.Partner}
+			_, err = tx.Append(e)
+		}
+	}
+	return err
 }
 
 func channelsOf(r journal.StoreReader, partnerID, member string) ([]Channel, error) {
@@ -142,6 +167,9 @@ func (s *Service) Test(ctx context.Context, by access.Actor, id string) (Channel
 	err := s.o.Log.View(ctx, func(r journal.StoreReader) (err error) {
 		if c, err = mine(r, by, id); err != nil {
 			return err
+		}
+		if !c.Ended.IsZero() {
+			return problem.New(problem.Conflict, "this channel has ended: the browser's address is gone", "add the browser again, with the browser itself")
 		}
 		m, _, err = journal.Load[partner.Member](r, partner.KindMember, c.Member)
 		return err
@@ -274,7 +302,7 @@ func (s *Service) Rows(ctx context.Context, by access.Actor) ([]Row, error) {
 		}); err != nil {
 			return err
 		}
-		q := journal.ObjectQuery{Kind: KindChannel, States: []string{"active"}}
+		q := journal.ObjectQuery{Kind: KindChannel, States: []string{"active", "ended"}}
 		if !by.Has(access.Operator) {
 			q.Partner = by.Partner
 		}

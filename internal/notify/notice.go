@@ -34,13 +34,18 @@ const (
 	NoticeGap     = "roster_gap"      // nobody is on duty some days from now
 	NoticeChannel = "channel_failing" // a channel of messages does not work
 	NoticeSilent  = "edge_silent"     // an edge of the partner was not heard from
+	NoticeEnded   = "channel_ended"   // the address of one's browser is gone for good
+
+	NoticeWithdrawn = "signals_withdrawn" // signals that the partner's edges had
+	NoticeApproval  = "approval_waits"    // a signal waits for an approver
 )
 
 // NoticeKinds lists all kinds.
 func NoticeKinds() []string {
 	return []string{
 		partner.NoticeKeys, partner.NoticeSignIn, partner.NoticeRecovery, partner.NoticeRoles, partner.NoticeGlass, partner.NoticeRequest,
-		partner.NoticeAdmin, partner.NoticeWayBack, partner.NoticeRecovered, NoticeGap, NoticeChannel, NoticeSilent,
+		partner.NoticeAdmin, partner.NoticeWayBack, partner.NoticeRecovered, NoticeGap, NoticeChannel, NoticeSilent, NoticeEnded,
+		NoticeWithdrawn, NoticeApproval,
 	}
 }
 
@@ -56,6 +61,7 @@ type Notice struct {
 	Kind   string      `json:"kind"`
 	About  journal.Ref `json:"about"`
 	Path   string      `json:"path"` // of the page that says more
+	Drill  bool        `json:"exercise,omitempty"`
 	At     time.Time   `json:"at"`
 	People []Reached   `json:"people"`
 	State  string      `json:"state"`
@@ -134,7 +140,7 @@ func tellOnce(tx *journal.Tx, id string, n partner.Notice, now time.Time) error 
 		return err
 	}
 	now = now.UTC().Truncate(time.Millisecond)
-	made := Notice{ID: id, Kind: n.Kind, About: n.About, Path: n.Path, At: now, State: NoticeSending, Next: now.Add(30 * time.Second)}
+	made := Notice{ID: id, Kind: n.Kind, About: n.About, Path: n.Path, Drill: n.Exercise, At: now, State: NoticeSending, Next: now.Add(30 * time.Second)}
 	u := access.Audience{TLP: access.AmberStrict}
 	for _, m := range slices.Compact(slices.Sorted(slices.Values(n.Members))) {
 		made.People = append(made.People, Reached{Member: m, Since: now})
@@ -151,7 +157,7 @@ func tellOnce(tx *journal.Tx, id string, n partner.Notice, now time.Time) error 
 	}
 	slices.Sort(u.Partners)
 	e := journal.New("notice.made", access.Actor{System: true}, now, made, journal.Ref{Kind: KindNotice, ID: id})
-	e.Audience = u
+	e.Audience, e.Exercise = u, n.Exercise
 	if _, err := tx.Append(e); err != nil {
 		return err
 	}
@@ -357,7 +363,10 @@ func (s *Service) noticeNote(ctx context.Context, n Notice, m partner.Member, p 
 		return note{}, err
 	}
 	text, link := s.o.Words(m.Language, "notice.says."+n.Kind), s.o.URL()+n.Path
-	x := note{ID: "msg_" + newID(), Type: "siaga.notice", Ask: n.Kind, Link: link, Real: true, Subject: text, Text: text + " " + link}
+	if n.Drill {
+		text = s.o.Words(m.Language, "notice.exercise", "Text", text)
+	}
+	x := note{ID: "msg_" + newID(), Type: "siaga.notice", Ask: n.Kind, Link: link, Real: !n.Drill, Subject: text, Text: text + " " + link}
 	if word != "" {
 		x.Text += " " + word
 	}
@@ -377,9 +386,13 @@ func (s *Service) TellOf(ctx context.Context, a TellArgs) error {
 		switch e.Type {
 		case "roster.gap":
 			return tellPartner(tx, id, e.About[0].ID, partner.Notice{Kind: NoticeGap, About: e.About[0], Path: "/duty"}, false, now)
+		case "channel.ended":
+			return tellEnded(tx, id, e.About[0], now)
+		case "signal.withdrawn", "signal.proposed":
+			return tellOfSignal(tx, e, now)
 		case "channel.checked":
 			c, _, err := journal.Load[Channel](tx, KindChannel, e.About[0].ID)
-			if err != nil || !c.Failing || c.Removed {
+			if err != nil || !c.Failing || c.Removed || !c.Ended.IsZero() { // the end is told by itself
 				return err
 			}
 			return tellPartner(tx, id, c.Partner, partner.Notice{Kind: NoticeChannel, About: e.About[0], Path: "/messages"}, false, now, c.Member)
@@ -433,7 +446,7 @@ func (s *Service) EdgeSilent(ctx context.Context, partnerID, edge string, since 
 // be looking.
 func followed(tx journal.StoreTx, e journal.Entry) error {
 	switch {
-	case e.Type == "roster.gap":
+	case e.Type == "roster.gap", e.Type == "channel.ended", e.Type == "signal.withdrawn", e.Type == "signal.proposed":
 	case e.Type == "channel.checked":
 		var b channelChecked
 		if err := e.Decode(&b); err != nil || !b.News || b.How == "test" { // who tests sees it

@@ -15,12 +15,15 @@ import (
 	"encoding/json"
 	"errors"
 	"math/big"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/siaga-crp/siaga/internal/access"
+	"github.com/siaga-crp/siaga/internal/journal"
 	"github.com/siaga-crp/siaga/internal/notify"
+	"github.com/siaga-crp/siaga/internal/problem"
 )
 
 // TestPush sends to a browser's push service: encrypted for that browser,
@@ -93,8 +96,59 @@ func TestPush(t *testing.T) {
 	}
 	// A browser that is gone (RFC 8030 §7.3) is not tried again.
 	w.hooks.answer("/push", 410)
-	if got, err := w.notify.Test(ctx, third, c.ID); err != nil || got.Reason != notify.ReasonRecipient {
+	if got, err := w.notify.Test(ctx, third, c.ID); err != nil || got.Reason != notify.ReasonGone || got.State() != "ended" {
 		t.Errorf("%+v, %v", got, err)
+	}
+	w.hooks.take()
+	err = w.store.View(ctx, func(r journal.StoreReader) error {
+		_, err := r.Private(notify.KindChannel, c.ID)
+		return err
+	})
+	if problem.KindOf(err) != problem.NotFound {
+		t.Errorf("its keys are kept: %v", err)
+	}
+	if _, err := w.notify.Test(ctx, third, c.ID); problem.KindOf(err) != problem.Conflict || len(w.hooks.take()) != 0 {
+		t.Errorf("tested again: %v", err)
+	}
+	// It stands on the page until the browser is added again.
+	listed := func() (list []string) {
+		rows, err := w.notify.Rows(ctx, third)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, r := range rows {
+			if r.Member == third.Member {
+				list = append(list, r.Kind+" "+r.State())
+			}
+		}
+		return list
+	}
+	if got := listed(); !slices.Contains(got, "push ended") {
+		t.Errorf("listed: %q", got)
+	}
+	// The owner hears of it by another channel, once, and nothing goes to the one that ended.
+	w.tells = true
+	w.hook(third, "/third")
+	w.settle()
+	told := 0
+	for _, m := range w.hooks.take() {
+		if strings.Contains(m.Text, "gets no messages any more") {
+			told++
+			if m.Path != "/third" {
+				t.Errorf("told by %s", m.Path)
+			}
+		}
+	}
+	if told != 1 {
+		t.Errorf("the owner was told %d times", told)
+	}
+	if _, err := w.notify.Add(ctx, third, notify.NewChannel{
+		Kind: notify.Push, Target: w.hooks.URL + "/push2", Label: "Phone", P256dh: enc.EncodeToString(browser.PublicKey().Bytes()), Auth: enc.EncodeToString(auth),
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if got := listed(); slices.Contains(got, "push ended") || !slices.Contains(got, "push untested") {
+		t.Errorf("added again: %q", got)
 	}
 	for name, n := range map[string]notify.NewChannel{
 		"a private address": {Kind: notify.Push, Target: "https://10.0.0.1/push", P256dh: "x", Auth: "y"},

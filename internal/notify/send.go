@@ -396,6 +396,9 @@ func (s *sender) push(ctx context.Context, k secret, n note) error {
 		return err
 	}
 	defer res.Body.Close()
+	if res.StatusCode == http.StatusNotFound || res.StatusCode == http.StatusGone { // RFC 8030 §7.3: for good
+		return failed(ReasonGone, true, fmt.Errorf("answered %d", res.StatusCode))
+	}
 	_, _ = io.Copy(io.Discard, res.Body) // so that the connection can be used again
 	return status(res.StatusCode)
 }

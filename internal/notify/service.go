@@ -454,10 +454,11 @@ func (s *Service) secretOf(ctx context.Context, channel string) (k secret, err e
 	return k, err
 }
 
-// checked notes whether a channel works, if that is news or a day old.
+// checked notes whether a channel works, if that is news or a day old, and ends
+// a channel whose address is gone for good.
 func (s *Service) checked(tx *journal.Tx, ch Channel, failing bool, reason, how string, now time.Time) error {
 	now0, _, err := journal.Load[Channel](tx, KindChannel, ch.ID)
-	if err != nil {
+	if err != nil || now0.Removed || !now0.Ended.IsZero() {
 		return err
 	}
 	if !now0.Checked.IsZero() && now0.Failing == failing && now0.Reason == reason && now.Sub(now0.Checked) < 20*time.Hour && how != "test" {
@@ -465,8 +466,16 @@ func (s *Service) checked(tx *journal.Tx, ch Channel, failing bool, reason, how 
 	}
 	e := journal.New("channel.checked", access.Actor{System: true}, now, channelChecked{failing, reason, how, failing && !now0.Failing}, journal.Ref{Kind: KindChannel, ID: ch.ID})
 	e.Audience = access.Audience{TLP: access.AmberStrict, Origin: ch.Partner}
-	_, err = tx.Append(e)
-	return err
+	if _, err = tx.Append(e); err != nil || !failing || reason != ReasonGone {
+		return err
+	}
+	// There is nothing to try again, and no use for its keys.
+	e = journal.New("channel.ended", access.Actor{System: true}, now, nil, journal.Ref{Kind: KindChannel, ID: ch.ID})
+	e.Audience = access.Audience{TLP: access.AmberStrict, Origin: ch.Partner}
+	if _, err := tx.Append(e); err != nil {
+		return err
+	}
+	return tx.DeletePrivate(KindChannel, ch.ID)
 }
 
 // Tick finds calls and notices that are due and have no job: after a copy of

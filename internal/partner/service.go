@@ -53,6 +53,8 @@ type Notice struct {
 	Members []string    // IDs of whom to tell
 	About   journal.Ref // the member whose keys these are, the broken glass, or the request
 	Path    string      // of the page that says more
+
+	Exercise bool // it is about an exercise, and the message says so first
 }
 
 // Kinds of notices.

@@ -271,7 +271,7 @@ var chips = map[string][2]string{
 	"expired": {"", "done"}, "suspended": {"warn", "late"}, "open": {"info", "open"}, "silent": {"fail", "fail"}, "behind": {"warn", "late"},
 	"current":      {"ok", "ok"},
 	"acknowledged": {"ok", "ok"}, "not_acknowledged": {"warn", "late"}, "exhausted": {"fail", "fail"},
-	"channel.works": {"ok", "ok"}, "channel.failing": {"fail", "fail"}, "channel.untested": {"", "unk"},
+	"channel.works": {"ok", "ok"}, "channel.failing": {"fail", "fail"}, "channel.ended": {"fail", "fail"}, "channel.untested": {"", "unk"},
 	"call.calling": {"info", "open"}, "call.acknowledged": {"ok", "ok"}, "call.ended": {"", "done"}, "call.exhausted": {"fail", "fail"},
 }
 

@@ -1,0 +1,106 @@
+package notify
+
+import (
+	"slices"
+	"time"
+
+	"github.com/siaga-crp/siaga/internal/access"
+	"github.com/siaga-crp/siaga/internal/journal"
+	"github.com/siaga-crp/siaga/internal/partner"
+	"github.com/siaga-crp/siaga/internal/signal"
+)
+
+// tellEnded tells the owner of a channel that has ended, by another channel of
+// theirs, and the administrators where there is none.
+func tellEnded(tx *journal.Tx, id string, ref journal.Ref, now time.Time) error {
+	c, _, err := journal.Load[Channel](tx, KindChannel, ref.ID)
+	if err != nil || c.Removed {
+		return err
+	}
+	n := partner.Notice{Kind: NoticeEnded, About: ref, Path: "/messages", Members: []string{c.Member}}
+	left, err := channelsOf(tx, c.Partner, c.Member)
+	if err != nil {
+		return err
+	}
+	if len(left) == 0 {
+		return tellPartner(tx, id, c.Partner, n, false, now, c.Member)
+	}
+	return tellOnce(tx, id, n, now)
+}
+
+// together is how long signals of one incident are told of once: whoever opens
+// the page sees all of them.
+const together = 10 * time.Minute
+
+// tellOfSignal tells the partners whom a signal's entry concerns: of one that
+// was withdrawn everywhere, who is on duty where edges had it; of one that waits
+// for approval, an approver of each other partner that may see it.
+func tellOfSignal(tx *journal.Tx, e journal.Entry, now time.Time) error {
+	sig, _, err := journal.Load[signal.Signal](tx, signal.KindSignal, e.About[0].ID)
+	if err != nil {
+		return err
+	}
+	n := partner.Notice{Kind: NoticeApproval, About: journal.Ref{Kind: signal.KindSignal, ID: sig.ID}, Path: "/signals?state=proposed", Exercise: sig.Exercise}
+	if e.Type == "signal.withdrawn" {
+		// On one platform only it concerns nobody else; what never was active reached no edge.
+		if sig.State != signal.Withdrawn || sig.Active.IsZero() {
+			return nil
+		}
+		n.Kind, n.Path = NoticeWithdrawn, "/edges"
+	} else if sig.State != signal.Proposed { // a variant that went out at once, or decided meanwhile
+		return nil
+	}
+	partners, err := partner.All(tx)
+	if err != nil {
+		return err
+	}
+	for _, p := range partners {
+		if !sig.Audience.SeenBy(p.ID, p.Kind) {
+			continue
+		}
+		k, members, err := contacts(tx, p.ID, now)
+		if err != nil {
+			return err
+		}
+		if n.Kind == NoticeWithdrawn {
+			edges, err := hasEdges(tx, p.ID, now)
+			if err != nil {
+				return err
+			}
+			if !edges || p.ID == e.Partner && len(k.Order) > 0 && k.Order[0] == e.Member {
+				continue
+			}
+			n.Members = k.Order[:min(1, len(k.Order))]
+		} else {
+			if p.ID == sig.Proposed.Partner {
+				continue
+			}
+			n.Members = approver(k, members)
+		}
+		id := callID("notice", n.Kind, p.ID, sig.Incident, sig.List, now.UTC().Truncate(together).Format(time.RFC3339))
+		if err := tellOnce(tx, id, n, now); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// approver is the approver to tell: whoever of them comes first on the roster,
+// else the first one there is.
+func approver(k Contacts, members map[string]partner.Member) []string {
+	for _, id := range slices.Concat(k.Order, sortedKeys(members)) {
+		if m, ok := members[id]; ok && !m.Disabled && slices.Contains(m.Roles, access.Approver) {
+			return []string{id}
+		}
+	}
+	return nil
+}
+
+// hasEdges reports whether an edge of the partner may be connected.
+func hasEdges(r journal.StoreReader, partnerID string, now time.Time) (has bool, err error) {
+	err = journal.Each(r, journal.ObjectQuery{Kind: partner.KindToken, Partner: partnerID, States: []string{"active"}}, func(t partner.Token, _ journal.Object) error {
+		has = has || slices.Contains(t.Roles, access.Edge) && t.State(now) == "active"
+		return nil
+	})
+	return has, err
+}
