@@ -7,6 +7,7 @@ import (
 	"github.com/siaga-crp/siaga/internal/access"
 	"github.com/siaga-crp/siaga/internal/journal"
 	"github.com/siaga-crp/siaga/internal/partner"
+	"github.com/siaga-crp/siaga/internal/problem"
 	"github.com/siaga-crp/siaga/internal/signal"
 )
 
@@ -55,29 +56,33 @@ func tellOfSignal(tx *journal.Tx, e journal.Entry, now time.Time) error {
 		return err
 	}
 	for _, p := range partners {
-		if !sig.Audience.SeenBy(p.ID, p.Kind) {
+		if !sig.Audience.SeenBy(p.ID, p.Kind) || n.Kind == NoticeApproval && p.ID == sig.Proposed.Partner {
 			continue
+		}
+		// Signals come by the hundred: what was told is known at once.
+		id := callID("notice", n.Kind, p.ID, sig.Incident, sig.List, now.UTC().Truncate(together).Format(time.RFC3339))
+		if _, err := tx.Object(journal.Ref{Kind: KindNotice, ID: id}); problem.KindOf(err) != problem.NotFound {
+			if err != nil {
+				return err
+			}
+			continue
+		}
+		if n.Kind == NoticeWithdrawn {
+			if edges, err := hasEdges(tx, p.ID, now); err != nil {
+				return err
+			} else if !edges {
+				continue
+			}
 		}
 		k, members, err := contacts(tx, p.ID, now)
 		if err != nil {
 			return err
 		}
-		if n.Kind == NoticeWithdrawn {
-			edges, err := hasEdges(tx, p.ID, now)
-			if err != nil {
-				return err
-			}
-			if !edges || p.ID == e.Partner && len(k.Order) > 0 && k.Order[0] == e.Member {
-				continue
-			}
-			n.Members = k.Order[:min(1, len(k.Order))]
-		} else {
-			if p.ID == sig.Proposed.Partner {
-				continue
-			}
+		if n.Members = k.Order[:min(1, len(k.Order))]; n.Kind == NoticeApproval {
 			n.Members = approver(k, members)
+		} else if slices.Contains(n.Members, e.Member) { // who withdrew it knows
+			continue
 		}
-		id := callID("notice", n.Kind, p.ID, sig.Incident, sig.List, now.UTC().Truncate(together).Format(time.RFC3339))
 		if err := tellOnce(tx, id, n, now); err != nil {
 			return err
 		}
