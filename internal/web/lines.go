@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"html/template"
+	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -34,8 +35,12 @@ func (s *Site) lines(ctx context.Context, f *Frame, q journal.RowQuery, limit in
 		if err != nil {
 			return err
 		}
+		hidden := map[string]bool{"incident": !f.Can(string(access.ReadIncidents)), "signal": !f.Can(string(access.ReadSignals)), "group": !f.Can(string(access.ReadSignals))}
 		broke := f.Me.Broke(q.About.Kind, q.About.ID, s.o.Now())
 		for _, e := range entries {
+			if slices.ContainsFunc(e.About, func(r journal.Ref) bool { return hidden[r.Kind] }) {
+				continue // what the role may not open is not told of either
+			}
 			if len(out) < limit && (broke || e.Audience.Sees(f.Me)) {
 				out = append(out, s.line(f, e))
 			}

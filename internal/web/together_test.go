@@ -166,6 +166,10 @@ func TestPagesClaimWhatTheirReaderMaySee(t *testing.T) {
 		}
 	}
 
+	if p := w.get("operator", "/"); strings.Contains(p.body, w.incident) || strings.Contains(p.body, w.signal) {
+		t.Error("the operator's board tells of incidents and signals, which they may not open")
+	}
+
 	does := func() string {
 		return strings.Join(strings.Fields(text(w.get("officer", "/signals/"+w.signal+"?lang=en").all("", "data-region")[0])), " ")
 	}
