@@ -15,7 +15,7 @@ import (
 // partnerCommand is the directory of partners at the operator's shell.
 func partnerCommand() *cobra.Command {
 	c := &cobra.Command{
-		Use: "partner", Short: "Add and list partners",
+		Use: "partner", Short: "Add, list, deactivate and activate partners",
 		Example: "  siaga partner add --name Lensa --kind platform --country ID",
 		Args:    cobra.NoArgs, RunE: needsCommand,
 	}
@@ -51,22 +51,63 @@ journal says which of the two it was.`,
 	f.StringVar(&n.Zone, "zone", "", "its time zone, for example Asia/Jakarta (default: UTC)")
 	f.StringSliceVar(&n.Languages, "languages", nil, "its languages by their codes, for example id,en (default: en)")
 	f.StringVar(&n.Contact, "contact", "", "its duty desk, as text for the directory")
+	disable, enable := leavingCommand(&o, true), leavingCommand(&o, false)
 	list := &cobra.Command{
 		Use: "list", Short: "List the partners", Example: "  siaga partner list", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return shellOf(cmd, &o, "", func(s *partner.Service, p partner.Partner) error {
 				all, err := s.List(cmd.Context(), partner.Shell(p))
 				for _, p := range all {
-					fmt.Fprintf(cmd.OutOrStdout(), "%s\t%s\t%s\t%s\t%s\n", p.ID, p.Name, p.Kind, p.Country, p.Zone)
+					state := ""
+					if p.Disabled {
+						state = "\tdeactivated"
+					}
+					fmt.Fprintf(cmd.OutOrStdout(), "%s\t%s\t%s\t%s\t%s%s\n", p.ID, p.Name, p.Kind, p.Country, p.Zone, state)
 				}
 				return err
 			})
 		},
 	}
-	for _, sub := range []*cobra.Command{add, list} {
+	for _, sub := range []*cobra.Command{add, list, disable, enable} {
 		nodeFlags(sub.Flags(), &o)
 	}
-	c.AddCommand(add, list)
+	c.AddCommand(add, list, disable, enable)
+	return c
+}
+
+// leavingCommand deactivates a partner, or activates it again.
+func leavingCommand(o *app.Options, off bool) *cobra.Command {
+	var by, why string
+	c := &cobra.Command{
+		Use: "enable ID", Short: "Let a deactivated partner act again",
+		Long: `Activates a partner again: its members sign in as before. Tokens were ended for
+good; it makes new ones. Who may do it is as for siaga partner disable.`,
+		Example: `  siaga partner enable lensa --reason "The accounts were cleaned and checked"`,
+	}
+	did := "activated"
+	if off {
+		did = "deactivated"
+		c.Use, c.Short = "disable ID", "End all that lets a partner act, at once"
+		c.Long = `Deactivates a partner: ends every session, code and token of its people and
+edges, and with them their streams. Its votes in open ballots count no more. Its
+signals stay as they are; its page lists them for a decision. The partner that
+added it or the node's first one decides. The operator's shell counts as the
+second person as long as that partner has fewer than two administrators who have
+signed in; from then on two of them decide, on the partner's page.`
+		c.Example = `  siaga partner disable lensa --reason "Its accounts were taken over on 3 March"`
+	}
+	c.Args = cobra.ExactArgs(1)
+	c.RunE = func(cmd *cobra.Command, args []string) error {
+		return shellOf(cmd, o, by, func(s *partner.Service, p partner.Partner) error {
+			left, err := s.Disable(cmd.Context(), partner.Shell(p), args[0], off, why)
+			if err == nil {
+				fmt.Fprintf(cmd.OutOrStdout(), "%s %s\n", left.ID, did)
+			}
+			return err
+		})
+	}
+	c.Flags().StringVar(&by, "by", "", "short name of the partner that decides (default: the first one)")
+	c.Flags().StringVar(&why, "reason", "", "why, in one sentence of 10 to 500 characters")
 	return c
 }
 

@@ -38,6 +38,7 @@ signal.suspend        pr       decide   GIPCR  -
 signal.withdraw       p        decide   GIPCR  fresh
 partner.read          aonprbt  read     GIPCR  -
 partner.add           a        admin    GIPCR  fresh
+partner.disable       a        admin    GIPCR  fresh
 request.confirm       a        admin    GIPCR  fresh
 member.manage         a        admin    GIPCR  fresh
 member.read           a        admin    GIPCR  -

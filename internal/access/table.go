@@ -20,6 +20,7 @@ const (
 	Withdraw       Action = "signal.withdraw"
 	ReadPartners   Action = "partner.read"
 	AddPartner     Action = "partner.add"
+	DisablePartner Action = "partner.disable" // deactivate, activate again
 	ManageMembers  Action = "member.manage"
 	ConfirmRequest Action = "request.confirm" // as the second of two people
 	ReadMembers    Action = "member.read"     // how the members of one's partner sign in
@@ -71,6 +72,7 @@ var table = []Rule{
 	{Withdraw, []Role{Approver}, ScopeDecide, nil, true, "withdraw a signal"},
 	{ReadPartners, append([]Role{Operator}, people...), ScopeRead, nil, false, "read the directory of partners"},
 	{AddPartner, []Role{Administrator}, ScopeAdmin, nil, true, "add a partner"},
+	{DisablePartner, []Role{Administrator}, ScopeAdmin, nil, true, "deactivate a partner"},
 	{ConfirmRequest, []Role{Administrator}, ScopeAdmin, nil, true, "confirm what a colleague asks for"},
 	{ManageMembers, []Role{Administrator}, ScopeAdmin, nil, true, "manage members"},
 	{ReadMembers, []Role{Administrator}, ScopeAdmin, nil, false, "see how members sign in"},

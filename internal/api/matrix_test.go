@@ -89,6 +89,8 @@ POST /api/v1/members/{id}/sessions/end                                   member.
 GET  /api/v1/partners                                                    partner.read
 POST /api/v1/partners                                                    partner.add
 GET  /api/v1/requests                                                    member.read
+POST /api/v1/partners/{id}/disable                                       partner.disable
+POST /api/v1/partners/{id}/enable                                        partner.disable
 POST /api/v1/requests                                                    member.manage
 GET  /api/v1/requests/{id}                                               member.read
 POST /api/v1/requests/{id}/confirm                                       request.confirm

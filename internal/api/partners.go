@@ -89,6 +89,22 @@ func (s *server) partnerRoutes() {
 			q, err := s.Partners.AskToAdd(ctx, actor(ctx), in.Body.NewPartner, in.Body.Why)
 			return s.request(q), err
 		})
+	type leaving struct {
+		IDInput
+		Body struct {
+			Why string `json:"why" maxLength:"500" doc:"One sentence of 10 to 500 characters; the second administrator reads it"`
+		}
+	}
+	add(s, op{"disable-partner", http.MethodPost, "/api/v1/partners/{id}/disable", "Ask for a partner to be deactivated; another administrator of yours confirms it within 30 minutes, which ends its sessions, tokens and streams", access.DisablePartner, http.StatusAccepted},
+		func(ctx context.Context, in *leaving) (*struct{ Body Request }, error) {
+			q, err := s.Partners.AskToDisable(ctx, actor(ctx), in.ID, true, in.Body.Why)
+			return s.request(q), err
+		})
+	add(s, op{"enable-partner", http.MethodPost, "/api/v1/partners/{id}/enable", "Ask for a partner to be activated again; another administrator of yours confirms it within 30 minutes", access.DisablePartner, http.StatusAccepted},
+		func(ctx context.Context, in *leaving) (*struct{ Body Request }, error) {
+			q, err := s.Partners.AskToDisable(ctx, actor(ctx), in.ID, false, in.Body.Why)
+			return s.request(q), err
+		})
 	add(s, op{"make-request", http.MethodPost, "/api/v1/requests", "Ask for what two administrators decide about administrators; another of yours confirms it within 30 minutes", access.ManageMembers, http.StatusAccepted},
 		func(ctx context.Context, in *struct{ Body NewRequest }) (*struct{ Body Request }, error) {
 			q, err := s.askTwo(ctx, in.Body)

@@ -126,6 +126,7 @@ func (s *server) signalRoutes() {
 		func(ctx context.Context, in *struct {
 			PageInput
 			Incident string   `query:"incident" maxLength:"60"`
+			Partner  string   `query:"partner" maxLength:"40" doc:"That proposed them"`
 			State    []string `query:"state" enum:"proposed,active,suspended,refused,withdrawn,expired"`
 		},
 		) (*struct{ Body Page[Signal] }, error) {
@@ -133,7 +134,7 @@ func (s *server) signalRoutes() {
 			if err != nil {
 				return nil, err
 			}
-			q := signal.Query{Incident: in.Incident, Text: in.Q, Cursor: after, Limit: in.Limit}
+			q := signal.Query{Incident: in.Incident, Partner: in.Partner, Text: in.Q, Cursor: after, Limit: in.Limit}
 			for _, st := range in.State {
 				q.States = append(q.States, signal.State(st))
 			}

@@ -90,7 +90,7 @@ func (s *Service) Notify(ctx context.Context, by access.Actor, n Notice) (Incide
 		}
 		body := body
 		for _, p := range all {
-			if aud.SeenBy(p.ID, p.Kind) && acts(p.Kind) {
+			if !p.Disabled && aud.SeenBy(p.ID, p.Kind) && acts(p.Kind) {
 				body.Called = append(body.Called, p.ID)
 			}
 		}
@@ -136,6 +136,9 @@ func fieldError(name, detail string) error {
 
 func load(r journal.StoreReader, id string) (Incident, error) {
 	inc, _, err := journal.Load[Incident](r, KindIncident, id)
+	if err == nil {
+		err = inc.dropLeft(r)
+	}
 	return inc, err
 }
 
@@ -210,7 +213,7 @@ func (s *Service) List(ctx context.Context, by access.Actor, q Query) ([]Inciden
 			}
 			inc.Updates = inc.VisibleUpdates(by)
 			out, last = append(out, inc), o.Cursor()
-			return nil
+			return inc.dropLeft(r)
 		})
 	})
 	return out, next, err
@@ -460,7 +463,7 @@ func (s *Service) act(tx *journal.Tx, by access.Actor, inc *Incident, proto stri
 }
 
 func (s *Service) participants(r journal.StoreReader, inc *Incident) ([]protocol.Participant, error) {
-	all, err := partner.All(r)
+	all, err := partner.Acting(r)
 	if err != nil {
 		return nil, err
 	}

@@ -305,6 +305,9 @@ func loadVersion(r journal.StoreReader, hash string) (Version, error) {
 	if problem.KindOf(err) == problem.NotFound {
 		return v, problem.New(problem.NotFound, "there is no such proposal", "open the protocol's page: it lists them")
 	}
+	if err == nil && v.State == Voted {
+		v.Votes, err = standing(r, v.Votes)
+	}
 	return v, err
 }
 

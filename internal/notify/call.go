@@ -259,7 +259,7 @@ func Wanted(inc incident.Incident, partners []partner.Partner, now time.Time) ma
 				}
 			}
 			for _, p := range targets {
-				if p == "" {
+				if p == "" || slices.ContainsFunc(partners, func(x partner.Partner) bool { return x.ID == p && x.Disabled }) {
 					continue
 				}
 				asked[p] = asked[p] || ask != AskDue
@@ -288,7 +288,7 @@ func Wanted(inc incident.Incident, partners []partner.Partner, now time.Time) ma
 		return out
 	}
 	for _, p := range inc.Missing() {
-		if asked[p] || !slices.ContainsFunc(partners, func(x partner.Partner) bool { return x.ID == p }) {
+		if asked[p] || !slices.ContainsFunc(partners, func(x partner.Partner) bool { return x.ID == p && !x.Disabled }) {
 			continue
 		}
 		w := wanted{id: callID(inc.ID, AskNotified, p)}

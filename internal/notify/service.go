@@ -228,6 +228,9 @@ func contacts(r journal.StoreReader, partnerID string, now time.Time) (Contacts,
 	if err != nil {
 		return Contacts{}, nil, err
 	}
+	if left, err := partner.Left(r, partnerID); left || err != nil {
+		return Contacts{}, members, err // nobody of a partner that is deactivated is told anything
+	}
 	k := Contacts{Order: order, Channels: make(map[string][]Channel)}
 	for _, id := range sortedKeys(members) {
 		if m := members[id]; !m.Disabled && slices.Contains(m.Roles, access.Administrator) {

@@ -41,7 +41,15 @@ func Folds() []journal.Fold {
 func byTime(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000Z") }
 
 func applyPartner(p *Partner, e journal.Entry) error {
-	if e.Type != "partner.added" {
+	switch e.Type {
+	case "partner.disabled":
+		p.Disabled, p.LeftAt = true, e.At
+		return nil
+	case "partner.enabled":
+		p.Disabled, p.LeftAt = false, time.Time{}
+		return nil
+	case "partner.added":
+	default:
 		return nil
 	}
 	var n NewPartner

@@ -204,13 +204,8 @@ func (s *Service) Add(ctx context.Context, by access.Actor, n NewPartner) (Partn
 		return Partner{}, err
 	}
 	return journal.Do(ctx, s.o.Log, by, "partner.add", now, func(tx *journal.Tx) (Partner, error) {
-		admins, err := administrators(tx, by.Partner)
-		if err != nil {
+		if err := shellDecides(tx, by); err != nil {
 			return Partner{}, err
-		}
-		if len(admins) > 1 {
-			return Partner{}, problem.Newf(problem.Conflict, "%s has %d administrators, and two of them decide", by.Partner, len(admins)).
-				WithFix("one asks for it on the page Partners, and another confirms it there")
 		}
 		return add(tx, by, now, partnerAdded{NewPartner: n, agreed: agreed{Shell: true}}, "")
 	})

@@ -183,6 +183,9 @@ func (s *Service) acting(r journal.StoreReader, ses Session) (access.Actor, Memb
 	if err != nil {
 		return access.Actor{}, m, err
 	}
+	if pa.Disabled {
+		return access.Actor{}, m, errSession
+	}
 	a := access.Actor{
 		Partner: pa.ID, Kind: pa.Kind, Country: pa.Country, Member: m.ID, Name: m.Name,
 		Roles: m.Roles,
@@ -296,16 +299,19 @@ func (s *Service) Memberships(ctx context.Context, member string) ([]Member, err
 func memberships(r journal.StoreReader, account string) ([]Member, error) {
 	var out []Member
 	add := func(m Member, _ journal.Object) error {
-		if !m.Disabled && m.Enrolled {
+		left, err := Left(r, m.Partner)
+		if err == nil && !left && !m.Disabled && m.Enrolled {
 			out = append(out, m)
 		}
-		return nil
+		return err
 	}
 	m, _, err := journal.Load[Member](r, KindMember, account)
 	if err != nil {
 		return nil, err
 	}
-	_ = add(m, journal.Object{}) // returns nil always
+	if err := add(m, journal.Object{}); err != nil {
+		return nil, err
+	}
 	err = journal.Each(r, journal.ObjectQuery{Kind: KindMember, Parent: account}, add)
 	return out, err
 }

@@ -169,6 +169,12 @@ func (s *Service) invitation(r journal.StoreReader, code string) (codeDoc, journ
 	if err == nil && m.Disabled {
 		err = errCode
 	}
+	if err == nil {
+		var left bool
+		if left, err = Left(r, m.Partner); left {
+			err = errCode
+		}
+	}
 	return d, p, m, err
 }
 

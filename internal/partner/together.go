@@ -31,11 +31,11 @@ type Request struct {
 	ID      string        `json:"id"`
 	Partner string        `json:"partner"` // whose administrators decide
 	Member  string        `json:"member"`  // who asked
-	Do      access.Action `json:"do"`      // partner.add or member.manage
+	Do      access.Action `json:"do"`      // partner.add, partner.disable or member.manage
 	Add     NewPartner    `json:"add,omitzero"`
 	New     *NewMember    `json:"new,omitempty"`    // someone to be invited as administrator
-	Of      string        `json:"of,omitempty"`     // a member whom it is about
-	Change  *Change       `json:"change,omitempty"` // of that member; nil: a new one-time code
+	Of      string        `json:"of,omitempty"`     // a member whom it is about, or a partner
+	Change  *Change       `json:"change,omitempty"` // of that member or partner; nil: a new one-time code
 	Name    string        `json:"name"`             // of the partner or person that it is about
 	Why     string        `json:"why"`
 	At      time.Time     `json:"at"`
@@ -48,21 +48,32 @@ type Request struct {
 
 // What a request asks for.
 const (
-	AsksPartner = "partner" // a partner to be added
-	AsksMember  = "member"  // someone to be invited as administrator
-	AsksRole    = "role"    // the role administrator to be given
-	AsksNoRole  = "no_role" // the role administrator to be taken
-	AsksEnable  = "enable"  // an administrator to be enabled
-	AsksCode    = "code"    // a new one-time code for an administrator
+	AsksPartner = "partner"     // a partner to be added
+	AsksLeave   = "partner_off" // a partner to be deactivated
+	AsksReturn  = "partner_on"  // a partner to be activated again
+	AsksMember  = "member"      // someone to be invited as administrator
+	AsksRole    = "role"        // the role administrator to be given
+	AsksNoRole  = "no_role"     // the role administrator to be taken
+	AsksEnable  = "enable"      // an administrator to be enabled
+	AsksCode    = "code"        // a new one-time code for an administrator
 )
 
 // What is one of the list above.
 func (q Request) What() string { return what(q.Do, q.New, q.Change) }
 
+// OfPartner reports whether the request is about a partner, not a member.
+func (q Request) OfPartner() bool {
+	return q.Do == access.AddPartner || q.Do == access.DisablePartner
+}
+
 func what(do access.Action, n *NewMember, c *Change) string {
 	switch {
 	case do == access.AddPartner:
 		return AsksPartner
+	case do == access.DisablePartner && c != nil && c.Disable:
+		return AsksLeave
+	case do == access.DisablePartner:
+		return AsksReturn
 	case n != nil:
 		return AsksMember
 	case c == nil:
@@ -361,6 +372,10 @@ func (s *Service) carryOut(tx *journal.Tx, by access.Actor, now time.Time, q Req
 	both := agreed{First: q.Member, Request: q.ID}
 	if q.What() == AsksPartner {
 		_, err = add(tx, by, now, partnerAdded{NewPartner: q.Add, agreed: both}, q.Why)
+		return "", err
+	}
+	if off := q.What() == AsksLeave; off || q.What() == AsksReturn {
+		_, err = s.disable(tx, by, now, q.Of, off, q.Why, both)
 		return "", err
 	}
 	if q.What() == AsksMember {

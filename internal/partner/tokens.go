@@ -260,6 +260,9 @@ func (s *Service) ByToken(ctx context.Context, text string) (access.Actor, Token
 		if err != nil {
 			return err
 		}
+		if pa.Disabled {
+			return errToken
+		}
 		a = access.Actor{Partner: pa.ID, Kind: pa.Kind, Country: pa.Country, Name: t.Name, Roles: t.Roles, Scopes: t.Scopes, Token: t.ID}
 		if t.Member == "" {
 			return nil

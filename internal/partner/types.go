@@ -27,6 +27,8 @@ type Partner struct {
 	Lead      bool               `json:"lead,omitempty"`    // the secretariat that leads by default
 	AddedAt   time.Time          `json:"added_at"`
 	AddedBy   string             `json:"added_by,omitempty"`
+	Disabled  bool               `json:"disabled,omitempty"` // deactivated: nobody acts for it
+	LeftAt    time.Time          `json:"left_at,omitzero"`   // since then
 }
 
 // Location returns the partner's time zone, UTC if it is unknown here.

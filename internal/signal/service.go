@@ -374,6 +374,7 @@ func (s *Service) Get(ctx context.Context, by access.Actor, id string) (Signal, 
 // Query selects signals. Empty fields do not restrict.
 type Query struct {
 	Incident string
+	Partner  string // that proposed them
 	States   []State
 	Text     string // of number, fingerprint (exact), list, label
 	Cursor   string
@@ -387,7 +388,7 @@ func (s *Service) List(ctx context.Context, by access.Actor, q Query) ([]Signal,
 		return nil, "", err
 	}
 	q.Limit = cmp.Or(q.Limit, 50)
-	oq := journal.ObjectQuery{Kind: KindSignal, Parent: q.Incident, Text: strings.ToLower(strings.TrimSpace(q.Text)), After: q.Cursor, Newest: true}
+	oq := journal.ObjectQuery{Kind: KindSignal, Partner: q.Partner, Parent: q.Incident, Text: strings.ToLower(strings.TrimSpace(q.Text)), After: q.Cursor, Newest: true}
 	for _, st := range q.States {
 		oq.States = append(oq.States, string(st))
 	}

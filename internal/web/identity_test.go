@@ -5,6 +5,7 @@ import (
 	"context"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -14,7 +15,10 @@ import (
 
 	"github.com/siaga-crp/siaga/internal/access"
 	"github.com/siaga-crp/siaga/internal/app"
+	"github.com/siaga-crp/siaga/internal/incident"
 	"github.com/siaga-crp/siaga/internal/partner"
+	"github.com/siaga-crp/siaga/internal/protocol"
+	"github.com/siaga-crp/siaga/internal/signal"
 )
 
 // stream opens the event stream of a person and says when it ended with "end".
@@ -90,6 +94,87 @@ func TestStreamsEndWithTheirRights(t *testing.T) {
 	}
 	if p := w.get("observer", "/signals"); p.status != http.StatusOK {
 		t.Errorf("with other roles: %d", p.status)
+	}
+}
+
+// A partner that is deactivated has its people's streams ended at once, its
+// vote in an open ballot counts no more, nobody of it is called to a new
+// incident, and its signals stay and are listed for a decision.
+func TestPartnerLeaves(t *testing.T) {
+	w := newWorld(t)
+	ctx := t.Context()
+	_, err := w.node.Incidents.Act(ctx, w.actor["platform"], w.incident, "sea-crp", protocol.Action{Verb: protocol.CastVote, Vote: protocol.VoteAbstain, Reason: "not seen here"})
+	w.ok(err)
+	votes := func() (out []string) {
+		inc, err := w.node.Incidents.Get(ctx, w.actor["officer"], w.incident)
+		w.ok(err)
+		for _, v := range inc.Activations["sea-crp"].Votes {
+			out = append(out, v.Partner)
+		}
+		return out
+	}
+	if got := votes(); !slices.Equal(got, []string{"nusa", "lensa"}) {
+		t.Fatalf("voted: %v", got)
+	}
+	if q := w.get("officer", "/partners/lensa"); strings.Contains(q.body, `value="disable"`) {
+		t.Error("the form is offered to a partner that may not")
+	}
+	boss := w.enter(w.shell, "boss", partner.NewMember{Partner: "secretariat", Name: "Fitri", Roles: []access.Role{access.Administrator, access.Approver}})
+	p := w.get("boss", "/partners/lensa")
+	checkPage(t, "form", p)
+	if !strings.Contains(p.body, `value="disable"`) {
+		t.Fatal("the form is not offered")
+	}
+	ended, stays := w.stream(t, "platform"), w.stream(t, "officer")
+	start := time.Now()
+	_, err = w.node.Partners.Disable(ctx, w.shell, "lensa", true, "Its accounts were taken over on 3 March")
+	w.ok(err)
+	select {
+	case at := <-ended:
+		if took := at.Sub(start); took > time.Second {
+			t.Errorf("the stream ended after %v", took)
+		}
+	case <-time.After(5 * time.Second):
+		t.Error("the stream goes on")
+	}
+	select {
+	case <-stays:
+		t.Error("somebody else's stream ended")
+	default:
+	}
+	if q := w.get("platform", "/signals"); !strings.HasPrefix(q.path, "/sign-in") {
+		t.Errorf("its member reads %s", q.path)
+	}
+	if got := votes(); !slices.Equal(got, []string{"nusa"}) {
+		t.Errorf("votes that count: %v", got)
+	}
+	no := false
+	inc, err := w.node.Incidents.Notify(ctx, w.actor["officer"], incident.Notice{Description: "Another one", Exercise: &no, Country: "ID"})
+	w.ok(err)
+	if slices.Contains(inc.Called, "lensa") || !slices.Contains(inc.Called, "nusa") {
+		t.Errorf("called: %v", inc.Called)
+	}
+	sig, err := w.node.Signals.Get(ctx, w.actor["officer"], w.signal)
+	w.ok(err)
+	if sig.State != signal.Active {
+		t.Errorf("its signal is %s", sig.State)
+	}
+	p = w.get("officer", "/partners/lensa")
+	checkPage(t, "deactivated", p)
+	if !strings.Contains(p.body, "/signals/"+w.signal+`"`) || !strings.Contains(p.body, "/signals/"+w.proposed+`"`) || !strings.Contains(p.body, "Deactivated since") {
+		t.Errorf("the page does not list what is to be decided: %s", p.body)
+	}
+	checkPage(t, "list", w.get("officer", "/partners"))
+	if j := w.get("officer", "/journal"); !strings.Contains(j.body, "was deactivated as a partner") {
+		t.Error("the journal does not say it in words")
+	}
+	if may, err := w.node.Partners.MayDisable(ctx, boss, "lensa"); err != nil || !may {
+		t.Errorf("it cannot be activated again: %v", err)
+	}
+	_, err = w.node.Partners.Disable(ctx, w.shell, "lensa", false, "The accounts were cleaned and checked")
+	w.ok(err)
+	if got := votes(); !slices.Equal(got, []string{"nusa", "lensa"}) {
+		t.Errorf("votes after it came back: %v", got)
 	}
 }
 

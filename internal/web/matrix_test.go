@@ -86,6 +86,7 @@ GET  /partners                                      partner.read
 GET  /partners/new                                  partner.add
 POST /partners/new                                  partner.add
 GET  /partners/{id}                                 partner.read
+POST /partners/{id}                                 partner.disable
 GET  /admin/members                                 member.read
 POST /admin/members                                 member.manage
 GET  /admin/members/{id}                            member.read
@@ -152,6 +153,7 @@ var forms = map[string]url.Values{
 	"/signals/{id}/suspend":                       {"cause": {"benign"}, "reach": {"everywhere"}},
 	"/protocols/{id}/versions/{hash}/vote":        {"vote": {"yes"}},
 	"/partners/new":                               {"name": {""}},
+	"/partners/{id}":                              {"do": {"disable"}},
 	"/admin/requests/{id}":                        {"do": {"confirm"}},
 	"/incidents/{id}/assess":                      {"a.spread": {"one_service"}, "e.spread": {"seen on Lensa"}},
 	"/groups/{id}/variants":                       {"values": {`{"sha256":"` + strings.Repeat("0f1e2d3c4b5a6978", 4) + `"}`}},

@@ -13,6 +13,7 @@ import (
 	"github.com/siaga-crp/siaga/internal/journal"
 	"github.com/siaga-crp/siaga/internal/partner"
 	"github.com/siaga-crp/siaga/internal/problem"
+	"github.com/siaga-crp/siaga/internal/signal"
 )
 
 func (s *Site) partners(w http.ResponseWriter, r *http.Request, f *Frame) error {
@@ -24,7 +25,7 @@ func (s *Site) partners(w http.ResponseWriter, r *http.Request, f *Frame) error 
 	if err != nil {
 		return err
 	}
-	asked = slices.DeleteFunc(asked, func(q requestRow) bool { return q.What() != partner.AsksPartner })
+	asked = slices.DeleteFunc(asked, func(q requestRow) bool { return !q.OfPartner() })
 	f.Section, f.Live, f.Title = "partners", []string{"partner", "request"}, f.T("partners.title")
 	return s.render(w, r, http.StatusOK, "partners", struct {
 		*Frame
@@ -34,18 +35,41 @@ func (s *Site) partners(w http.ResponseWriter, r *http.Request, f *Frame) error 
 }
 
 func (s *Site) partner(w http.ResponseWriter, r *http.Request, f *Frame) error {
+	return s.partnerForm(w, r, f, http.StatusOK, form{}, "")
+}
+
+func (s *Site) partnerForm(w http.ResponseWriter, r *http.Request, f *Frame, status int, m form, why string) error {
 	p, err := s.o.Partners.Get(r.Context(), f.Me, r.PathValue("id"))
 	if err != nil {
 		return err
 	}
 	f.Section, f.Title = "partners", p.Name
+	if len(m.Errors) > 0 {
+		f.Form, f.Title = true, f.T("form.title", "Title", f.Title)
+	}
 	page := struct {
 		*Frame
+		form
 		Partner partner.Partner
 		Members []partner.Member
 		Edges   []api.Edge
 		Lines   []Line
-	}{Frame: f, Partner: p}
+		Left    []signal.Signal // of a partner that is deactivated: still on, to be decided
+		More    bool            // there are more of them
+		May     bool            // deactivate it, or activate it again
+		Why     string
+	}{Frame: f, form: m, Partner: p, Why: why}
+	if page.May, err = s.o.Partners.MayDisable(r.Context(), f.Me, p.ID); err != nil {
+		return err
+	}
+	if p.Disabled && f.Can(string(access.ReadSignals)) {
+		q := signal.Query{Partner: p.ID, States: []signal.State{signal.Active, signal.Proposed, signal.Suspended}, Limit: 50}
+		var next string
+		if page.Left, next, err = s.o.Signals.List(r.Context(), f.Me, q); err != nil {
+			return err
+		}
+		page.More = next != ""
+	}
 	if p.ID == f.Me.Partner {
 		if page.Members, err = s.o.Partners.Members(r.Context(), f.Me); err != nil {
 			return err
@@ -65,7 +89,25 @@ func (s *Site) partner(w http.ResponseWriter, r *http.Request, f *Frame) error {
 	if page.Lines, err = s.lines(r.Context(), f, journal.RowQuery{Partner: p.ID, Newest: true, Limit: 40}, 20); err != nil {
 		return err
 	}
-	return s.render(w, r, http.StatusOK, "partner", page)
+	return s.render(w, r, status, "partner", page)
+}
+
+func (s *Site) partnerDo(w http.ResponseWriter, r *http.Request, f *Frame) error {
+	v := r.PostForm
+	do := v.Get("do")
+	if do != "disable" && do != "enable" {
+		return problem.New(problem.Invalid, "the form does not say what to do", "go back and press one of its buttons")
+	}
+	q, err := s.o.Partners.AskToDisable(r.Context(), f.Me, r.PathValue("id"), do == "disable", v.Get("reason"))
+	if err != nil {
+		m, ok := f.mistakes(err)
+		if !ok {
+			return err
+		}
+		return s.partnerForm(w, r, f, http.StatusUnprocessableEntity, m, v.Get("reason"))
+	}
+	http.Redirect(w, r, "/admin/requests/"+q.ID+"?sent=request", http.StatusSeeOther)
+	return nil
 }
 
 type newPartnerPage struct {

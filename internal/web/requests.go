@@ -71,7 +71,7 @@ func (s *Site) requestRows(r *http.Request, f *Frame) ([]requestRow, error) {
 type requestPage struct {
 	*Frame
 	Q         requestRow
-	Group     string        // "partner" or "member"
+	Group     string        // "member", or what is asked for a partner
 	Says      string        // what is asked for, in a sentence
 	Had, Gets []access.Role // of a member, now and then
 	Link      string        // of the invitation just made; shown this once
@@ -99,8 +99,8 @@ func (s *Site) requestForm(w http.ResponseWriter, r *http.Request, f *Frame, q p
 		}
 	}
 	switch {
-	case q.What() == partner.AsksPartner:
-		page.Group = "partner"
+	case q.OfPartner():
+		page.Group = q.What()
 	case q.New != nil:
 		page.Gets = q.New.Roles
 	case q.Change != nil:
@@ -109,7 +109,7 @@ func (s *Site) requestForm(w http.ResponseWriter, r *http.Request, f *Frame, q p
 	page.Q = f.requestRow(q, names)
 	page.Says = page.Q.Says
 	f.Section, f.Live, f.Title = "more", []string{"request:" + q.ID}, f.T("request.title."+page.Group)
-	if page.Group == "partner" {
+	if q.OfPartner() {
 		f.Section = "partners"
 	}
 	return s.render(w, r, http.StatusOK, "request", page)

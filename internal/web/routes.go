@@ -81,6 +81,7 @@ func (s *Site) routes() []route {
 		{"GET /partners/new", s.newPartner, false, false, false},
 		{"POST /partners/new", s.newPartnerDo, false, false, false},
 		{"GET /partners/{id}", s.partner, false, false, false},
+		{"POST /partners/{id}", s.partnerDo, false, false, false},
 		{"GET /admin/members", s.members, false, false, false},
 		{"POST /admin/members", s.membersDo, false, false, false},
 		{"GET /admin/members/{id}", s.member, false, false, false},
