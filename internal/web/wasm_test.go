@@ -67,6 +67,23 @@ func TestFilesAreFingerprintedInTheBrowser(t *testing.T) {
 		}
 		b.ok(chromedp.Do(b.ctx, chromedp.SetUploadFiles("#file-here", []string{text})))
 		b.until("a word on what is no picture", `document.getElementById("file-said").textContent.includes("siaga hash")`, 5*time.Second)
+		// A file that fails leaves nothing of the one before it in the form, and
+		// one over the limit is refused by its size, before it is read.
+		b.ok(chromedp.Do(b.ctx, chromedp.SetUploadFiles("#file-here", []string{photo})))
+		b.until("the fingerprint again", fmt.Sprintf(`document.getElementById(%q).value == %q`, p.field, want.Hash), 15*time.Second)
+		eval[bool](b, `(() => {
+			const file = new File(["x"], "big.jpg");
+			Object.defineProperty(file, "size", { value: 256 * 1024 * 1024 + 1 });
+			file.arrayBuffer = () => { window.wasRead = true; return Promise.reject(); };
+			const drop = new Event("drop", { cancelable: true, bubbles: true });
+			drop.dataTransfer = { files: [file] };
+			document.querySelector("[data-fingerprint]").dispatchEvent(drop);
+			return true;
+		})()`)
+		b.until("the word on its size", `document.getElementById("file-said").textContent == document.querySelector("[data-fingerprint]").dataset.large`, 5*time.Second)
+		if got := eval[string](b, fmt.Sprintf(`document.getElementById(%q).value + (window.wasRead ? " and was read" : "")`, p.field)); got != "" {
+			t.Errorf("%s: after a file over the limit the form has %q, want nothing", p.path, got)
+		}
 		// All that was loaded for it are our own static files.
 		for _, url := range eval[[]string](b, `performance.getEntriesByType("resource").map(e => e.initiatorType + " " + e.name)`) {
 			if !strings.Contains(url, "/static/") && !strings.Contains(url, "/live") && !strings.Contains(url, "/events") {
