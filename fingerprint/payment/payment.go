@@ -176,6 +176,34 @@ func Parse(text string) (Handle, error) {
 	return parseBare(text)
 }
 
+// Like reports whether a text is a handle in clear, or one with a mistake in it,
+// so that it must not be handled as a mere word. A keyed hash is none, nor is a
+// number alone that may as well count something; names, words and the hex
+// digits of other fingerprints are none either.
+func Like(text string) bool {
+	h, err := Parse(text)
+	if err == nil {
+		return !h.IsKeyed()
+	}
+	compact := strip(paste.Narrow(text), " -.()")
+	digits := 0
+	for i := range len(compact) {
+		if isDigit(compact[i]) {
+			digits++
+		}
+	}
+	switch err {
+	case errPhoneOnly:
+		return digits >= 9 && (compact[0] == '+' || compact[0] == '0')
+	case errHandle, errForm, errUnknown:
+		return false
+	}
+	if _, _, named := cutSystem(paste.Narrow(text)); !named && strings.Trim(strings.ToLower(compact), "0123456789abcdef") == "" {
+		return false // the digits of an MD5
+	}
+	return digits >= 6
+}
+
 // A reader reads what follows the name of a system.
 type reader func(string) (Handle, error)
 

@@ -521,3 +521,19 @@ func BenchmarkParse(b *testing.B) {
 		})
 	}
 }
+
+// TestLike wants handles and misspelt ones told from everything else that people
+// look up.
+func TestLike(t *testing.T) {
+	for text, want := range map[string]bool{
+		"GB29 NWBK 6016 1331 9268 19": true, "GB29NWBK60161331926818": true, "gcash 0917 123 4567": true, "+62 812 3456 7890": true, "081234567890": true,
+		"1A1zP1eP5QGefi2DMPTfTL5SLmv7DivfNa": true, "1A1zP1eP5QGefi2DMPTfTL5SLmv7DivfNb": true,
+		"": false, "12345678": false, "#42": false, "S-1042": false, "d41d8cd98f00b204e9800998ecf8427e": false, "141d8cd98f00b204e9800998ecf8427e": false,
+		"Message about the flood relief": false, "DANA 2026": false, "language:id": false, "https://example.test/1234567": false, "2026-11-29": false,
+		"hmac:seahub-2026:" + strings.Repeat("ab", 32): false,
+	} {
+		if got := payment.Like(text); got != want {
+			t.Errorf("%q: %t, want %t", text, got, want)
+		}
+	}
+}

@@ -353,3 +353,23 @@ func TestBadgesAreTheSameEverywhere(t *testing.T) {
 		}
 	}
 }
+
+// A payment handle that somebody looks up stands in no address: the page sends
+// them on without it, says why, and does not repeat it. Hashes and words are
+// looked up as before.
+func TestPaymentHandlesAreNotLookedUp(t *testing.T) {
+	w := newWorld(t)
+	for _, path := range []string{"/search", "/signals"} {
+		for _, q := range []string{"GB29 NWBK 6016 1331 9268 19", "GB29NWBK60161331926818", "gcash 0917 123 4567", "+62 812 3456 7890"} {
+			p := w.get("officer", path+"?q="+url.QueryEscape(q))
+			if p.status != http.StatusUnprocessableEntity || p.path != path+"?refused=payment" || !strings.Contains(p.body, "siaga payment hash") || strings.Contains(p.body, q) {
+				t.Errorf("%s of %q: %d at %s", path, q, p.status, p.path)
+			}
+		}
+		for _, q := range []string{"", "12345678", "d41d8cd98f00b204e9800998ecf8427e", "hmac:seahub-2026:" + strings.Repeat("ab", 32), "Message about the flood relief", "DANA 2026", "label:x"} {
+			if p := w.get("officer", path+"?q="+url.QueryEscape(q)); p.status != http.StatusOK {
+				t.Errorf("%s of %q: %d", path, q, p.status)
+			}
+		}
+	}
+}

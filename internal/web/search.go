@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"strings"
 
+	"github.com/siaga-crp/siaga/fingerprint/payment"
+	"github.com/siaga-crp/siaga/internal/problem"
 	"github.com/siaga-crp/siaga/internal/search"
 )
 
@@ -21,12 +23,39 @@ type hitRow struct {
 	Chip Chip
 }
 
+// handleTyped says, in the place of a payment handle that was to be looked up,
+// that one was.
+const handleTyped = "payment"
+
+// handleAway sends a reader who looks up a payment handle to the same page
+// without it, as it would stand in the address, and reports whether it did. The
+// page says what to do instead (noHandle).
+func handleAway(w http.ResponseWriter, r *http.Request) bool {
+	if !payment.Like(r.URL.Query().Get("q")) {
+		return false
+	}
+	http.Redirect(w, r, r.URL.Path+"?refused="+handleTyped, http.StatusSeeOther)
+	return true
+}
+
+// noHandle is what a page says to whom handleAway sent there.
+func (f *Frame) noHandle(r *http.Request) (form, int) {
+	if r.URL.Query().Get("refused") != handleTyped {
+		return form{}, http.StatusOK
+	}
+	return form{Errors: []problem.Field{{Name: "q", Detail: f.T("search.payment")}}}, http.StatusUnprocessableEntity
+}
+
 // find looks for numbers and names, never into content.
 func (s *Site) find(w http.ResponseWriter, r *http.Request, f *Frame) error {
+	if handleAway(w, r) {
+		return nil
+	}
 	p := searchPage{Frame: f, Q: strings.TrimSpace(r.URL.Query().Get("q"))}
 	f.Title = f.T("search.title")
 	hits, err := search.New(search.Options{Partners: s.o.Partners, Incidents: s.o.Incidents, Signals: s.o.Signals, Journal: s.o.Journal}).Find(r.Context(), f.Me, p.Q)
-	status := http.StatusOK
+	said, status := f.noHandle(r)
+	p.form = said
 	if m, ok := f.mistakes(err); ok {
 		p.form, status = m, http.StatusUnprocessableEntity
 	} else if err != nil {

@@ -40,6 +40,7 @@ func (s *Site) signalRow(f *Frame, sig signal.Signal) SignalRow {
 
 type signalsPage struct {
 	*Frame
+	form
 	Signals   []SignalRow
 	StateList []signal.State
 	Q         string
@@ -48,6 +49,9 @@ type signalsPage struct {
 }
 
 func (s *Site) signals(w http.ResponseWriter, r *http.Request, f *Frame) error {
+	if handleAway(w, r) {
+		return nil
+	}
 	s.letFingerprint(w)
 	f.Section, f.Live, f.Title = "signals", []string{"signal", "edges"}, f.T("signals.title")
 	q := r.URL.Query()
@@ -64,7 +68,9 @@ func (s *Site) signals(w http.ResponseWriter, r *http.Request, f *Frame) error {
 		p.Signals = append(p.Signals, s.signalRow(f, sig))
 	}
 	p.Next = next
-	return s.render(w, r, http.StatusOK, "signals", p)
+	said, status := f.noHandle(r)
+	p.form = said
+	return s.render(w, r, status, "signals", p)
 }
 
 type signalPage struct {
