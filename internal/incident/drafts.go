@@ -31,6 +31,9 @@ func (s *Service) SaveDraft(ctx context.Context, by access.Actor, id string, n N
 	if err := access.Allow(by, access.PostUpdate, now); err != nil {
 		return Draft{}, err
 	}
+	if !languages(n.Texts) {
+		return Draft{}, fieldError("texts", fmt.Sprintf("use up to %d languages, each by its code, for example id", maxLanguages))
+	}
 	for lang, t := range n.Texts {
 		if len([]rune(t)) > MaxText {
 			return Draft{}, fieldError("texts", fmt.Sprintf("the text in %s has %d characters, the limit is %d", lang, len([]rune(t)), MaxText))
@@ -38,9 +41,6 @@ func (s *Service) SaveDraft(ctx context.Context, by access.Actor, id string, n N
 		if strip(t) == "" {
 			delete(n.Texts, lang)
 		}
-	}
-	if len(n.Texts) > 20 {
-		return Draft{}, fieldError("texts", "enter up to 20 languages")
 	}
 	d := Draft{n, by.Member, now.UTC().Truncate(time.Millisecond)}
 	return journal.Do(ctx, s.o.Log, by, "update.draft "+id, now, func(tx *journal.Tx) (Draft, error) {

@@ -108,6 +108,9 @@ func (s *Service) checkNotice(n Notice, now time.Time) (notified, access.TLP, er
 	if out.Country != "" && (len(out.Country) != 2 || strings.Trim(out.Country, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") != "") {
 		f.Add("country", "enter the country's two letters, for example ID, or leave it empty if it is not known")
 	}
+	if !n.SeenAt.IsZero() && n.SeenAt.Year() < 2000 {
+		f.Add("seen_at", `"seen at" must not be before the year 2000`)
+	}
 	if n.SeenAt.IsZero() {
 		out.SeenAt = now.UTC().Truncate(time.Millisecond)
 	}

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 
+	"golang.org/x/text/language"
+
 	"github.com/siaga-crp/siaga/internal/access"
 	"github.com/siaga-crp/siaga/internal/journal"
 	"github.com/siaga-crp/siaga/internal/problem"
@@ -29,6 +31,25 @@ type updated struct {
 	Corrects int               `json:"corrects,omitempty"`
 }
 
+const maxLanguages = 20
+
+// languages reports whether the texts are in few languages, each named by its
+// code (BCP 47).
+func languages(texts map[string]string) bool {
+	if len(texts) > maxLanguages {
+		return false
+	}
+	for l := range texts {
+		if l = strings.TrimSpace(l); len(l) > 35 { // RFC 5646 §4.4.1
+			return false
+		}
+		if _, err := language.Parse(l); err != nil {
+			return false
+		}
+	}
+	return true
+}
+
 // PostUpdate tells an audience how things stand.
 func (s *Service) PostUpdate(ctx context.Context, by access.Actor, id string, n NewUpdate) (Incident, error) {
 	now := s.o.Now()
@@ -41,6 +62,11 @@ func (s *Service) PostUpdate(ctx context.Context, by access.Actor, id string, n 
 		f.Add("audience", "choose partners, observers or public; %q is none of them", n.Audience)
 	}
 	texts := map[string]string{}
+	known := languages(n.Texts)
+	if !known {
+		f.Add("texts", "use up to %d languages, each by its code, for example id", maxLanguages)
+		n.Texts = nil
+	}
 	for lang, t := range n.Texts {
 		if t = strip(t); t != "" {
 			texts[strings.ToLower(strings.TrimSpace(lang))] = t
@@ -49,7 +75,7 @@ func (s *Service) PostUpdate(ctx context.Context, by access.Actor, id string, n 
 			f.Add("texts", "the text in %s has %d characters, the limit is %d", lang, len([]rune(t)), MaxText)
 		}
 	}
-	if len(texts) == 0 {
+	if known && len(texts) == 0 {
 		f.Add("texts", "enter the text in at least one language")
 	}
 	if err := f.Err(); err != nil {

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/siaga-crp/siaga/edge"
 	"github.com/siaga-crp/siaga/fingerprint"
@@ -114,7 +115,10 @@ type proposed struct {
 	Variant     *Variant          `json:"variant,omitempty"`
 }
 
-const maxNote = 2000
+const (
+	maxNote = 2000 // characters
+	maxTool = 200  // characters
+)
 
 func (s *Service) check(p Proposal) (proposed, access.TLP, error) {
 	var f problem.InvalidFields
@@ -156,10 +160,22 @@ func (s *Service) check(p Proposal) (proposed, access.TLP, error) {
 			if *p.MaxDistance < 0 || *p.MaxDistance > text.MatchDistance {
 				f.Add("max_distance", "enter a distance from 0 to %d", text.MatchDistance)
 			}
+		case *p.MaxDistance != 0 && v.Kind != "" && out.MaxDistance == 0:
+			f.Add("max_distance", "fingerprints of the kind %s match exactly: leave max_distance out", v.Kind)
 		case *p.MaxDistance < 0 || *p.MaxDistance > pdq.MatchDistance:
 			f.Add("max_distance", "enter a distance from 0 to %d bits", pdq.MatchDistance)
 		}
 		out.MaxDistance = *p.MaxDistance
+	}
+	if utf8.RuneCountInString(p.Provenance.Tool) > maxTool {
+		f.Add("provenance.tool", "name the tool in up to %d characters", maxTool)
+	}
+	if p.Provenance.SHA256 != "" {
+		if d, err := fingerprint.Parse(fingerprint.SHA256, p.Provenance.SHA256); err != nil {
+			f.Add("provenance.sha256", "enter the file's SHA-256 digest: 64 hexadecimal digits")
+		} else {
+			out.Provenance.SHA256 = d.Text
+		}
 	}
 	if q := p.Provenance.Quality; q != nil && (*q < 0 || *q > 100) {
 		f.Add("provenance.quality", "enter the quality as a number from 0 to 100")
@@ -191,8 +207,8 @@ func (s *Service) check(p Proposal) (proposed, access.TLP, error) {
 	if !slices.Contains([]Confidence{Low, Medium, High}, out.Confidence) {
 		f.Add("confidence", "choose low, medium or high; %q is none of them", p.Confidence)
 	}
-	if len(out.Note) > maxNote {
-		f.Add("note", "the note has %d characters, the limit is %d", len(out.Note), maxNote)
+	if n := utf8.RuneCountInString(out.Note); n > maxNote {
+		f.Add("note", "the note has %d characters, the limit is %d", n, maxNote)
 	}
 	if len(out.List) > 60 {
 		f.Add("list", "the names of lists have up to 60 characters")
@@ -237,7 +253,7 @@ func (s *Service) Propose(ctx context.Context, by access.Actor, p Proposal) (Sig
 		return Signal{}, err
 	}
 	return journal.Do(ctx, s.o.Log, by, "signal.propose", now, func(tx *journal.Tx) (Signal, error) {
-		aud := access.Audience{TLP: tlp, Origin: by.Partner, Partners: slices.Sorted(slices.Values(p.Partners))}
+		aud := access.Audience{TLP: tlp, Origin: by.Partner, Partners: slices.Compact(slices.Sorted(slices.Values(p.Partners)))}
 		exercise := false
 		body := body
 		if p.Incident != "" {
@@ -267,7 +283,7 @@ func (s *Service) Propose(ctx context.Context, by access.Actor, p Proposal) (Sig
 			body.Wanted = Review
 		}
 		body.List = cmp.Or(body.List, by.Partner)
-		for _, id := range p.Partners {
+		for _, id := range aud.Partners {
 			if _, err := partner.Load(tx, id); err != nil {
 				return Signal{}, invalid("partners", "there is no partner %q", id)
 			}

@@ -35,6 +35,7 @@ type incidents struct {
 	exercise bool
 	audience access.Audience
 	runs     []protocol.Run
+	def      *protocol.Definition // nil: sea-crp
 }
 
 const incidentID = "IDN-2026-0007"
@@ -44,6 +45,9 @@ func (f *incidents) Standing(_ journal.StoreReader, by access.Actor, id string, 
 		return signal.Standing{}, problem.New(problem.NotFound, "there is no such incident", "check its number")
 	}
 	def, err := protocol.Lookup("sea-crp")
+	if f.def != nil {
+		def = f.def
+	}
 	return signal.Standing{Incident: id, Open: f.open, Exercise: f.exercise, Audience: f.audience, Definition: def, Runs: f.runs}, err
 }
 
@@ -280,7 +284,10 @@ func TestProposalIsChecked(t *testing.T) {
 		{"a producer that there is not", func(p *signal.Proposal) { p.Producer = "me" }, "producer", `"me"`},
 		{"an action that there is not", func(p *signal.Proposal) { p.Action = "delete" }, "action", `"delete"`},
 		{"a confidence that there is not", func(p *signal.Proposal) { p.Confidence = "sure" }, "confidence", `"sure"`},
-		{"a long note", func(p *signal.Proposal) { p.Note = strings.Repeat("x", 2001) }, "note", "2001"},
+		{"a long note", func(p *signal.Proposal) { p.Note = strings.Repeat("ก", 2001) }, "note", "2001"},
+		{"a long tool", func(p *signal.Proposal) { p.Provenance.Tool = strings.Repeat("x", 201) }, "provenance.tool", "200"},
+		{"a digest that is none", func(p *signal.Proposal) { p.Provenance.SHA256 = "nonsense" }, "provenance.sha256", "64 hex"},
+		{"a distance of a digest", func(p *signal.Proposal) { p.Kind, p.MaxDistance = "sha256", new(31) }, "max_distance", "exactly"},
 		{"a long list", func(p *signal.Proposal) { p.List = strings.Repeat("x", 61) }, "list", "60"},
 		{"a label of another protocol", func(p *signal.Proposal) { p.TLP = "white" }, "tlp", "white"},
 		{"wider than the incident", func(p *signal.Proposal) { p.TLP = "clear" }, "tlp", "AMBER"},
@@ -300,7 +307,11 @@ func TestProposalIsChecked(t *testing.T) {
 		}
 	}
 	p := w.proposal(88)
+	p.Note, p.Partners = strings.Repeat("ก", 2000), slices.Repeat([]string{"nusa"}, 1000)
 	sig := w.propose("lensa", p)
+	if len(sig.Audience.Partners) != 1 {
+		t.Errorf("one reader named a thousand times: %d readers", len(sig.Audience.Partners))
+	}
 	if sig.ID != "S-0001" || sig.State != signal.Proposed || sig.List != "crisis" || sig.Does != "" {
 		t.Errorf("made %+v", sig)
 	}
@@ -364,6 +375,35 @@ func TestAcceptedCanBePublished(t *testing.T) {
 		}
 		_, err = w.s.Approve(background, w.as("nusa"), sig.ID, signal.Decision{})
 		w.ok(err)
+	}
+}
+
+// TestProposerNeverApproves asks where no protocol says so: of a signal without
+// an incident, and of one whose protocol does not ask for another partner.
+func TestProposerNeverApproves(t *testing.T) {
+	w := open(t)
+	def, err := protocol.Lookup("sea-crp")
+	w.ok(err)
+	own := *def
+	own.Signals.Approve.OtherPartner = false
+	w.incidents.def = &own
+	w.incidents.runs = []protocol.Run{{Definition: &own, Activation: protocol.Activation{
+		State: protocol.Active, Protocol: own.ID, Version: own.Version, Hash: own.Hash, ActiveSince: w.clock.now(), Sunset: w.clock.now().AddDate(1, 0, 0),
+	}}}
+	for _, inc := range []string{"", incidentID} {
+		p := w.proposal(88)
+		p.Incident = inc
+		sig := w.propose("lensa", p)
+		colleague := w.as("lensa")
+		colleague.Member = "m-other"
+		for _, by := range []access.Actor{w.as("lensa"), colleague} {
+			_, err := w.s.Approve(background, by, sig.ID, signal.Decision{Reach: signal.Everywhere})
+			w.want(fmt.Sprintf("approve of incident %q by %s of the proposer's partner", inc, by.Member), err, problem.Denied)
+		}
+		got, err := w.s.Approve(background, w.as("gema"), sig.ID, signal.Decision{Reach: signal.Everywhere})
+		if err != nil || got.State != signal.Active {
+			t.Errorf("approve of incident %q by another partner: %s, %v", inc, got.State, err)
+		}
 	}
 }
 
