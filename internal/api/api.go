@@ -13,6 +13,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"io"
 	"log/slog"
@@ -21,6 +22,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
@@ -154,6 +156,10 @@ func (s *server) gate(next http.Handler) http.Handler {
 				s.write(w, r, problem.New(problem.Invalid, "the request contains a NUL byte", "send JSON in UTF-8"))
 				return
 			}
+			if !utf8.Valid(body) { // a decoder would replace what is not
+				s.write(w, r, problem.New(problem.Invalid, "the request is not UTF-8 text", "send JSON in UTF-8"))
+				return
+			}
 			r.Body = io.NopCloser(bytes.NewReader(body))
 			if key := r.Header.Get("Idempotency-Key"); key != "" {
 				if len(key) > 200 {
@@ -186,6 +192,17 @@ type Page[T any] struct {
 	Next  string `json:"next" doc:"Cursor of the next page; empty on the last one"`
 }
 
+// MarshalJSON writes an empty list for none: a list is never null.
+func (p Page[T]) MarshalJSON() ([]byte, error) {
+	type plain Page[T]
+	p.Items = list(p.Items)
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	err := enc.Encode(plain(p))
+	return b.Bytes(), err
+}
+
 // PageInput selects a page of a list.
 type PageInput struct {
 	Limit  int    `query:"limit" minimum:"1" maximum:"200" default:"50" doc:"How many items at most"`
@@ -195,10 +212,19 @@ type PageInput struct {
 
 func (p PageInput) after() (string, error) {
 	b, err := base64.RawURLEncoding.DecodeString(p.Cursor)
-	if err != nil {
+	if err != nil || !utf8.Valid(b) {
 		return "", problem.New(problem.Invalid, "the cursor is not one that this list gave", "start again without a cursor")
 	}
 	return string(b), nil
+}
+
+// object is after for a list of objects.
+func (p PageInput) object() (string, error) {
+	after, err := p.after()
+	if _, _, ok := journal.ParseCursor(after); err == nil && after != "" && !ok {
+		err = problem.New(problem.Invalid, "the cursor is not one that this list gave", "start again without a cursor")
+	}
+	return after, err
 }
 
 func cursor(after string) string { return base64.RawURLEncoding.EncodeToString([]byte(after)) }

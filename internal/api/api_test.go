@@ -307,6 +307,11 @@ func TestProblems(t *testing.T) {
 		{"exercise not chosen", "nusa", post, "/api/v1/incidents", `{"description":"An attack."}`, 422, "invalid", "exercise", nil},
 		{"NUL byte", "nusa", post, "/api/v1/incidents", "{\"title\":\"a\x00b\"}", 422, "invalid", "NUL", nil},
 		{"too large", "nusa", post, "/api/v1/incidents", `{"title":"` + strings.Repeat("a", 1<<20) + `"}`, 413, "too_large", "1 MiB", nil},
+		{"a cursor of nobody", "nusa", get, "/api/v1/signals?cursor=AAAA", "", 422, "invalid", "cursor", nil},
+		{"bytes that are not UTF-8", "nusa", post, "/api/v1/incidents/" + inc.ID + "/updates", "{\"texts\":{\"en\":\"a\xff\"}}", 422, "invalid", "UTF-8", nil},
+		{"a language that there is not", "nusa", post, "/api/v1/incidents/" + inc.ID + "/updates", `{"texts":{"en":"a","` + strings.Repeat("x", 100_000) + `":"b"}}`, 422, "invalid", "20 languages", nil},
+		{"a draft in such a one", "nusa", http.MethodPut, "/api/v1/incidents/" + inc.ID + "/draft", `{"texts":{"not a language":"b"}}`, 422, "invalid", "20 languages", nil},
+		{"seen in the year 1", "nusa", post, "/api/v1/incidents", strings.Replace(notice, "{", `{"seen_at":"0001-01-01T00:00:00Z",`, 1), 422, "invalid", "2000", nil},
 		{"limit out of range", "nusa", get, "/api/v1/signals?limit=100000", "", 422, "invalid", "limit", nil},
 		{"foreign cursor", "nusa", get, "/api/v1/incidents?cursor=%25%25", "", 422, "invalid", "cursor", nil},
 		{"voting twice", "nusa", post, votes, `{"vote":"yes"}`, 409, "conflict", "", nil},
@@ -350,7 +355,41 @@ func TestProblems(t *testing.T) {
 
 func TestListsAreNeverNull(t *testing.T) {
 	n := newNode(t)
-	for _, path := range []string{"incidents", "signals", "edges"} {
+	ctx := t.Context()
+	// A partner without members, signals, edges or anything else.
+	_, text, err := n.Partners.CreateToken(ctx, partner.Shell(partner.Partner{ID: "nusa", Kind: access.Government, Country: "ID"}), partner.NewToken{
+		Partner: "nusa", Roles: slices.DeleteFunc(access.Roles(), access.Role.Machine),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var doc struct {
+		Paths map[string]map[string]any `json:"paths"`
+	}
+	n.send(t, "", http.MethodGet, "/api/v1/openapi.json", "").into(t, &doc)
+	lists := 0
+	walk := func(id string) {
+		for path, methods := range doc.Paths {
+			if methods["get"] == nil {
+				continue
+			}
+			path = strings.NewReplacer("{id}", id, "{protocol}", "sea-crp").Replace(path)
+			a := n.send(t, "Bearer "+text, http.MethodGet, path+"?q=nothing-has-this-name", "")
+			var got map[string]json.RawMessage
+			if a.status != http.StatusOK || json.Unmarshal(a.body, &got) != nil || got["items"] == nil && got["next"] == nil {
+				continue
+			}
+			lists++
+			if string(got["items"]) == "null" || got["items"] == nil {
+				t.Errorf("GET %s: items is %s", path, got["items"])
+			}
+		}
+	}
+	walk("none")
+	if lists < 12 {
+		t.Errorf("only %d lists were read", lists)
+	}
+	for _, path := range []string{"incidents", "signals", "edges", "members", "break-glass"} {
 		a := n.send(t, "nusa", http.MethodGet, "/api/v1/"+path, "")
 		var got map[string]json.RawMessage
 		a.into(t, &got)
@@ -359,6 +398,7 @@ func TestListsAreNeverNull(t *testing.T) {
 			t.Errorf("%s without any (-want +got):\n%s", path, diff)
 		}
 	}
+	walk(n.must(t, "lensa", "/incidents", notice, http.StatusCreated).ID)
 	for i := range 5 {
 		n.must(t, "lensa", "/signals", proposal("", i), http.StatusCreated)
 	}

@@ -165,11 +165,11 @@ func (s *server) messageRoutes() {
 	add(s, op{"list-calls", http.MethodGet, "/api/v1/calls", "List the newest calls of your partner: who was told, how, and what came of it", access.ReadMessages, http.StatusOK},
 		func(ctx context.Context, _ *struct{}) (*struct{ Body Page[notify.Call] }, error) {
 			calls, err := s.Notify.Calls(ctx, actor(ctx), 100)
-			return &struct{ Body Page[notify.Call] }{Page[notify.Call]{Items: list(calls)}}, err
+			return &struct{ Body Page[notify.Call] }{Page[notify.Call]{Items: calls}}, err
 		})
 	add(s, op{"list-acknowledgements", http.MethodGet, "/api/v1/incidents/{id}/acknowledgements", "Who has acknowledged, by partner, with the last attempt and the next", access.ReadIncidents, http.StatusOK},
 		func(ctx context.Context, in *IDInput) (*struct{ Body Page[notify.Standing] }, error) {
 			st, err := s.Notify.Acknowledgements(ctx, actor(ctx), in.ID)
-			return &struct{ Body Page[notify.Standing] }{Page[notify.Standing]{Items: list(st)}}, err
+			return &struct{ Body Page[notify.Standing] }{Page[notify.Standing]{Items: st}}, err
 		})
 }

@@ -106,17 +106,17 @@ type Entry struct {
 // Notice notifies an incident. Unknown is an answer to everything but what is
 // happening and whether it is real.
 type Notice struct {
-	Title        string    `json:"title,omitempty" doc:"Default: the description's first sentence"`
-	Description  string    `json:"description,omitempty"`
-	Where        string    `json:"where,omitempty"`
-	Country      string    `json:"country,omitempty" doc:"ISO 3166-1 alpha-2"`
-	SeenAt       time.Time `json:"seen_at,omitzero" doc:"Default: now"`
-	URLs         []string  `json:"urls,omitempty" doc:"Addresses or names of channels"`
-	Live         Truth     `json:"live,omitempty"`
-	MoreExpected Truth     `json:"more_expected,omitempty" doc:"Does anyone say that more will follow?"`
-	Exercise     *bool     `json:"exercise,omitempty" doc:"Must be chosen: true for practice"`
-	TLP          string    `json:"tlp,omitempty" doc:"Default: amber"`
-	Partners     []string  `json:"partners,omitempty" doc:"The readers, for amber+strict and red"`
+	Title        string     `json:"title,omitempty" doc:"Default: the description's first sentence"`
+	Description  string     `json:"description,omitempty"`
+	Where        string     `json:"where,omitempty"`
+	Country      string     `json:"country,omitempty" doc:"ISO 3166-1 alpha-2"`
+	SeenAt       *time.Time `json:"seen_at,omitempty" doc:"Default: now"`
+	URLs         []string   `json:"urls,omitempty" doc:"Addresses or names of channels"`
+	Live         Truth      `json:"live,omitempty"`
+	MoreExpected Truth      `json:"more_expected,omitempty" doc:"Does anyone say that more will follow?"`
+	Exercise     *bool      `json:"exercise,omitempty" doc:"Must be chosen: true for practice"`
+	TLP          string     `json:"tlp,omitempty" doc:"Default: amber"`
+	Partners     []string   `json:"partners,omitempty" doc:"The readers, for amber+strict and red"`
 }
 
 // Truth is yes, no or unknown; true and false are understood.
@@ -161,8 +161,12 @@ func (s *server) incidentRoutes() {
 	add(s, op{"notify-incident", http.MethodPost, base, "Notify an incident", access.Notify, http.StatusCreated},
 		func(ctx context.Context, in *struct{ Body Notice }) (*incidentOutput, error) {
 			n := in.Body
+			var seen time.Time // zero: now
+			if n.SeenAt != nil {
+				seen = n.SeenAt.Add(1) // the beginning of the year 1 is no time at which something was seen
+			}
 			i, err := s.Incidents.Notify(ctx, actor(ctx), incident.Notice{
-				Title: n.Title, Description: n.Description, Where: n.Where, Country: n.Country, SeenAt: n.SeenAt, URLs: n.URLs,
+				Title: n.Title, Description: n.Description, Where: n.Where, Country: n.Country, SeenAt: seen, URLs: n.URLs,
 				Live: incident.Truth(n.Live), MoreExpected: incident.Truth(n.MoreExpected), Exercise: n.Exercise, TLP: n.TLP, Partners: n.Partners,
 			})
 			return one(ctx, i, err)
@@ -173,7 +177,7 @@ func (s *server) incidentRoutes() {
 			State []string `query:"state" enum:"notified,assessing,open,closed"`
 		},
 		) (*struct{ Body Page[Incident] }, error) {
-			after, err := in.after()
+			after, err := in.object()
 			if err != nil {
 				return nil, err
 			}

@@ -52,9 +52,6 @@ func (s *server) edgeRoutes() {
 				return nil, err
 			}
 			list, err := s.Edges.EdgesFor(ctx, actor(ctx))
-			if list == nil {
-				list = []Edge{}
-			}
 			return &struct{ Body Page[Edge] }{Page[Edge]{Items: list}}, err
 		})
 }

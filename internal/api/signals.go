@@ -130,7 +130,7 @@ func (s *server) signalRoutes() {
 			State    []string `query:"state" enum:"proposed,active,suspended,refused,withdrawn,expired"`
 		},
 		) (*struct{ Body Page[Signal] }, error) {
-			after, err := in.after()
+			after, err := in.object()
 			if err != nil {
 				return nil, err
 			}

@@ -117,7 +117,7 @@ func (s *server) togetherRoutes() {
 				return nil, err
 			}
 			counts, err := s.Signals.CountsOf(ctx, actor(ctx), inc.ID, s.Now().Add(-time.Duration(in.Minutes)*time.Minute))
-			return &struct{ Body Page[signal.Count] }{Page[signal.Count]{Items: list(counts)}}, err
+			return &struct{ Body Page[signal.Count] }{Page[signal.Count]{Items: counts}}, err
 		})
 	add(s, op{"search", http.MethodGet, "/api/v1/search", "Find things by number, name or exact fingerprint", access.ReadPartners, http.StatusOK},
 		func(ctx context.Context, in *struct {
@@ -128,7 +128,7 @@ func (s *server) togetherRoutes() {
 				return nil, err
 			}
 			hits, err := search.New(search.Options{Partners: s.Partners, Incidents: s.Incidents, Signals: s.Signals, Journal: s.Journal}).Find(ctx, actor(ctx), in.Q)
-			return &struct{ Body Page[search.Hit] }{Page[search.Hit]{Items: list(hits)}}, err
+			return &struct{ Body Page[search.Hit] }{Page[search.Hit]{Items: hits}}, err
 		})
 }
 
@@ -162,7 +162,7 @@ func (s *server) protocolRoutes() {
 	add(s, op{"list-protocols", http.MethodGet, base, "List the protocols that can be activated", access.ReadIncidents, http.StatusOK},
 		func(ctx context.Context, _ *struct{}) (*struct{ Body Page[*protocol.Definition] }, error) {
 			defs, err := s.Incidents.Startable(ctx, actor(ctx))
-			return &struct{ Body Page[*protocol.Definition] }{Page[*protocol.Definition]{Items: list(defs)}}, err
+			return &struct{ Body Page[*protocol.Definition] }{Page[*protocol.Definition]{Items: defs}}, err
 		})
 	add(s, op{"get-protocol", http.MethodGet, base + "/{protocol}", "Read a protocol with its versions", access.ReadIncidents, http.StatusOK},
 		func(ctx context.Context, in *struct {
@@ -191,7 +191,7 @@ func (s *server) protocolRoutes() {
 			}
 			return &struct {
 				Body Page[protocol.Difference]
-			}{Page[protocol.Difference]{Items: list(protocol.Diff(a, b))}}, nil
+			}{Page[protocol.Difference]{Items: protocol.Diff(a, b)}}, nil
 		})
 	add(s, op{"check-protocol", http.MethodPost, "/api/v1/protocol-check", "Check a protocol's file; nothing is kept", access.ReadIncidents, http.StatusOK},
 		func(ctx context.Context, in *struct{ Body ProtocolSource }) (*struct{ Body Check }, error) {

@@ -5,7 +5,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"regexp"
+	"strings"
 	"time"
+	"unicode/utf8"
 
 	"golang.org/x/mod/sumdb/tlog"
 
@@ -238,6 +240,12 @@ type ObjectQuery struct {
 	After   string // cursor: Sort + "\x00" + ID of the last object seen; see Object.Cursor
 	Newest  bool   // descending by Sort, then ID
 	Limit   int    // 0: 100
+}
+
+// ParseCursor reads a cursor; ok is false if no object can have given it.
+func ParseCursor(after string) (sort, id string, ok bool) {
+	sort, id, _ = strings.Cut(after, "\x00")
+	return sort, id, id != "" && !strings.Contains(id, "\x00") && utf8.ValidString(after)
 }
 
 // Cursor returns the value of ObjectQuery.After that continues after o.
