@@ -102,9 +102,25 @@ func Install(mux *http.ServeMux, o Options) *huma.OpenAPI {
 	inner := http.NewServeMux()
 	s := &server{Options: o, api: humago.New(inner, config)}
 	s.routes()
+	nameKey(s.api.OpenAPI())
 	mux.Handle("/api/v1/", s.gate(Strict(inner, o.Log)))
 	mux.Handle("/api/", Strict(http.NewServeMux(), o.Log))
 	return s.api.OpenAPI()
+}
+
+// nameKey names the header Idempotency-Key, which gate reads, at every write.
+func nameKey(doc *huma.OpenAPI) {
+	most := 200
+	for _, p := range doc.Paths {
+		for _, op := range []*huma.Operation{p.Post, p.Put, p.Patch, p.Delete} {
+			if op != nil {
+				op.Parameters = append(op.Parameters, &huma.Param{
+					Name: "Idempotency-Key", In: "header", Schema: &huma.Schema{Type: huma.TypeString, MaxLength: &most},
+					Description: "Sent again with the same key, the request acts once and gets the first answer, for 48 hours. The same key with another method, path or body is refused with 409.",
+				})
+			}
+		}
+	}
 }
 
 // schemaName names a type in the OpenAPI file: by its own name if it is of this
@@ -166,8 +182,8 @@ func (s *server) gate(next http.Handler) http.Handler {
 					s.write(w, r, problem.New(problem.Invalid, "the Idempotency-Key has more than 200 characters", "send a shorter one, for example a UUID"))
 					return
 				}
-				sum := sha256.Sum256(append([]byte(r.Method+" "+r.URL.Path+"\n"), body...))
-				ctx = journal.Once(ctx, key, hex.EncodeToString(sum[:]))
+				sum := sha256.Sum256(append([]byte(r.Method+" "+r.URL.RequestURI()+"\n"), body...))
+				ctx = journal.OnceAlone(ctx, key, hex.EncodeToString(sum[:]))
 			}
 		}
 		next.ServeHTTP(w, r.WithContext(ctx))

@@ -443,6 +443,17 @@ func TestIdempotencyKey(t *testing.T) {
 	if other.status != http.StatusConflict || p.Fix == "" {
 		t.Errorf("the same key with another body: %d\n%s", other.status, other.body)
 	}
+	// It is of this request alone: elsewhere it is refused, and nothing is done.
+	var made object
+	first.into(t, &made)
+	for _, x := range []struct{ method, path, body string }{
+		{http.MethodPost, path + "/" + made.ID + "/acknowledgements", "{}"},
+		{http.MethodPost, path + "?again=1", notice},
+	} {
+		if o := n.send(t, "lensa", x.method, x.path, x.body, "Idempotency-Key", "k1"); o.status != http.StatusConflict || !strings.Contains(string(o.body), "used for another request") {
+			t.Errorf("the same key for %s: %d\n%s", x.path, o.status, o.body)
+		}
+	}
 	// A key is the caller's own: another partner's request is another one.
 	nusa := n.send(t, "nusa", http.MethodPost, path, notice, "Idempotency-Key", "k1")
 	var a, b object
