@@ -93,7 +93,7 @@ func newError(status int, msg string, errs ...error) huma.StatusError {
 			continue
 		}
 		name := strings.TrimPrefix(d.Location, "body.")
-		p.Fields = append(p.Fields, problem.Field{Name: name, Detail: d.Message})
+		p.Fields = append(p.Fields, problem.Field{Name: name, Detail: problem.JSON(d.Message)})
 	}
 	if len(p.Fields) > 0 {
 		p.Detail = p.Fields[0].Name + ": " + p.Fields[0].Detail

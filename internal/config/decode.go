@@ -77,7 +77,7 @@ func (d *decoder) broken(err error) {
 		}
 		text = m[2]
 	}
-	d.wrong(line, "", "write each setting as \"key: value\" on a line of its own", "this is not YAML: %s", text)
+	d.wrong(line, "", "write each setting as \"key: value\" on a line of its own", "this is not YAML: %s", problem.YAML(text))
 }
 
 // mapping reads one level of the file.

@@ -201,7 +201,7 @@ func (r *reader) syntax(err error, data []byte) {
 	if lines := bytes.SplitN(data, []byte("\n"), n.Line+1); n.Line <= len(lines) && bytes.HasPrefix(bytes.TrimLeft(lines[n.Line-1], " "), []byte("\t")) {
 		text, fix = "a tab stands at the beginning of the line", "indent with spaces"
 	}
-	r.add(n, "", fix, "this is not YAML: %s", text)
+	r.add(n, "", fix, "this is not YAML: %s", problem.YAML(text))
 }
 
 // plain refuses what a definition has no use for.
