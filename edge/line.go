@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net/url"
 	"time"
 )
 
@@ -41,7 +42,7 @@ func (l *line) lost(ctx context.Context, now time.Time, upstream string, err err
 		l.since = now
 	}
 	if connected && !errors.Is(err, ErrToken) {
-		l.log.DebugContext(ctx, "feed interrupted", "upstream", upstream, "err", err)
+		l.log.DebugContext(ctx, "feed interrupted", "upstream", upstream, "err", Reason(err))
 		return // it is told when the next attempt fails, too
 	}
 	l.tries++
@@ -60,9 +61,9 @@ func (l *line) lost(ctx context.Context, now time.Time, upstream string, err err
 		return
 	}
 	if fault == l.fault {
-		l.log.Log(ctx, level, fault, "upstream", upstream, "for", now.Sub(l.since).Round(time.Second), "attempts", l.tries, "err", err)
+		l.log.Log(ctx, level, fault, "upstream", upstream, "for", now.Sub(l.since).Round(time.Second), "attempts", l.tries, "err", Reason(err))
 	} else {
-		l.log.Log(ctx, level, fault, "upstream", upstream, "err", err)
+		l.log.Log(ctx, level, fault, "upstream", upstream, "err", Reason(err))
 	}
 	l.fault, l.told, l.tries = fault, now, 0
 }
@@ -84,4 +85,14 @@ func (l *line) pause(now time.Time, retry time.Duration) time.Duration {
 		return 4 * retry
 	}
 	return retry
+}
+
+// Reason is err without the address that was asked, whose query holds a cursor
+// and a nonce: what a person needs is the host, which is told beside it, and
+// why. The chain of err stays below it.
+func Reason(err error) error {
+	if u, ok := errors.AsType[*url.Error](err); ok {
+		return u.Err
+	}
+	return err
 }

@@ -78,6 +78,9 @@ func TestAnAbsentNodeIsToldOnceAMinute(t *testing.T) {
 					t.Errorf("%d lines in ten minutes of %d attempts:\n%s", len(lines), tries, log.String())
 				}
 				for _, l := range lines {
+					if strings.Contains(l, "cursor") || strings.Contains(l, "/api/") {
+						t.Errorf("the whole address is told: %s", l)
+					}
 					if !strings.Contains(l, c.level) || name == "revoked" && !strings.Contains(l, "siaga token create --roles edge") {
 						t.Errorf("line %s", l)
 					}

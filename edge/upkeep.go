@@ -226,7 +226,7 @@ func (f *Follower) reporter(ctx context.Context) {
 		lastAt = f.o.Now()
 		r.PerMinute = rate.of(lastAt, r.Matched)
 		if err := f.post(ctx, up, "/api/v1/feed/status", r); err != nil {
-			f.o.Log.DebugContext(ctx, "report not delivered", "err", err)
+			f.o.Log.DebugContext(ctx, "report not delivered", "err", Reason(err))
 			continue
 		}
 		f.sendTallies(ctx, up)
@@ -352,7 +352,7 @@ func (f *Follower) sendTallies(ctx context.Context, up string) {
 			f.o.Log.WarnContext(ctx, "counts of matches were too old to be told", "counts", n)
 		}
 		if err := f.post(ctx, up, "/api/v1/feed/tallies", b); err != nil {
-			f.o.Log.DebugContext(ctx, "tallies not delivered", "err", err)
+			f.o.Log.DebugContext(ctx, "tallies not delivered", "err", Reason(err))
 			return
 		}
 		if f.ledger.answered(b.Batch) != nil {
@@ -388,7 +388,7 @@ func (f *Follower) sendVerdicts(ctx context.Context, up string) {
 				f.o.Log.InfoContext(ctx, "this node does not take verdicts; they wait here", "upstream", up)
 				return
 			}
-			f.o.Log.DebugContext(ctx, "verdicts not delivered", "err", err)
+			f.o.Log.DebugContext(ctx, "verdicts not delivered", "err", Reason(err))
 			return
 		}
 		var answer VerdictAnswer

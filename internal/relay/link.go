@@ -115,7 +115,7 @@ func (l *link) run(ctx context.Context) {
 		if ctx.Err() != nil {
 			return
 		}
-		l.r.o.Log.WarnContext(ctx, "the relay's link is down", "upstream", l.r.o.Upstream[l.url], "err", err)
+		l.r.o.Log.WarnContext(ctx, "the relay's link is down", "upstream", l.r.o.Upstream[l.url], "err", edge.Reason(err))
 		if time.Since(began) > 5*time.Second {
 			pause = 0
 		}
@@ -421,7 +421,7 @@ func (l *link) stream(ctx context.Context, body io.Reader, nonce string, sent ti
 		if l.r.store.kept(l.chains()...) > l.r.o.Keep && time.Since(l.big) > time.Minute {
 			l.big = time.Now()
 			if err := l.fetch(ctx); err != nil {
-				l.r.o.Log.WarnContext(ctx, "no fresh snapshot from the node", "err", err)
+				l.r.o.Log.WarnContext(ctx, "no fresh snapshot from the node", "err", edge.Reason(err))
 			}
 		}
 	}

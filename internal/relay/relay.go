@@ -116,7 +116,7 @@ func New(o Options) (_ *Relay, err error) {
 		text = strings.TrimSpace(text)
 		pin, err := edge.PinOf(text)
 		if err != nil {
-			return nil, problem.New(problem.Invalid, err.Error(), "make a token with siaga token create --roles relay and put it into the token file").Because(err)
+			return nil, problem.New(problem.Invalid, strings.TrimPrefix(err.Error(), edge.ErrSyntax.Error()+": "), "make a token with siaga token create --roles relay and put it into the token file").Because(err)
 		}
 		if len(r.links) > 0 && pin != r.links[0].pin {
 			return nil, problem.New(problem.Invalid, "the tokens are of two nodes", "run a relay for each node")
