@@ -96,7 +96,7 @@ func signalView(s signal.Signal, by access.Actor) Signal {
 		Action: s.Wanted, Wanted: s.Wanted, Confidence: s.Confidence, Quality: s.Provenance.Quality, Weak: s.Weak(),
 		TLP: s.Audience.TLP, Partners: s.Audience.Partners, Note: s.Note, Exercise: s.Exercise,
 		ProposedBy: s.Proposed.Partner, ProposedAt: s.Proposed.At, ApprovedBy: []string{}, Under: s.Under,
-		ActiveAt: s.Active, EndedAt: s.Ended, ExpiresAt: s.ExpiresAt, Mine: s.Own[by.Partner].State, Version: s.Last.Entry,
+		ActiveAt: s.Active, EndedAt: s.Ended, ExpiresAt: s.ExpiresAt.Truncate(time.Millisecond), Mine: s.Own[by.Partner].State, Version: s.Last.Entry,
 	}
 	if s.State == signal.Active {
 		v.Action = s.Does

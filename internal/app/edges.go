@@ -209,7 +209,7 @@ func (d edgeDirectory) EdgesFor(ctx context.Context, by access.Actor) ([]api.Edg
 	out := make([]api.Edge, 0, len(states))
 	for _, s := range states {
 		e := api.Edge{
-			Name: s.Edge, Partner: s.Partner, Connected: s.Attached(now), SeenAt: s.LastSeen.UTC(), Signals: s.Report.Signals,
+			Name: s.Edge, Partner: s.Partner, Connected: s.Attached(now), SeenAt: s.LastSeen.UTC().Truncate(time.Millisecond), Signals: s.Report.Signals,
 			Behind: int64(s.Behind), Version: s.Report.Version, FeedAgeMS: s.Report.FeedAgeMS, //nolint:gosec // a count
 			AddMS: float64(s.LastAdd.Delay.Microseconds()) / 1000, RemoveMS: float64(s.LastDrop.Delay.Microseconds()) / 1000,
 			MatchesPerMinute: s.PerMinute,

@@ -593,7 +593,7 @@ func (s *Service) activation(tx *journal.Tx, by access.Actor, sig Signal, d Deci
 			return none, "", problem.New(problem.Denied, "the proposer cannot approve the same signal", "ask another approver")
 		}
 		does := protocol.Least(sig.Wanted, protocol.MaxAction(st.Runs, sig.ruleCase(), now).Own)
-		return decided{Reach: Mine, Does: does, Expire: laterOf(sig.ExpiresAt, now.Add(s.o.Life))}, "own platform", nil
+		return decided{Reach: Mine, Does: does, Expire: laterOf(sig.ExpiresAt, now.Add(s.o.Life)).UTC().Truncate(time.Millisecond)}, "own platform", nil
 	}
 	tripped := sig.State == Active && sig.Tripped != "" && from == Suspended
 	atOnce := sig.State == Active && sig.AtOnce && from == Proposed
