@@ -455,21 +455,19 @@ func (d *demo) haste(ctx context.Context, incident, logo string, while time.Dura
 // standDown ends the activation by quorum and concludes it.
 func (d *demo) standDown(ctx context.Context, incident, proposer, seconder, lead string) error {
 	base := "/incidents/" + incident + "/activations/sea-crp"
-	return d.told("stand down", func() (string, error) {
-		if err := d.post(ctx, proposer, base+"/propose-stand-down", map[string]any{
-			"reason":  "volume fell; the story is told in fast motion",
-			"answers": []map[string]string{{"criterion": "volume_fell", "answer": "yes", "evidence": "counts of the edges"}, {"criterion": "no_new_variants_for", "answer": "yes", "evidence": "counts of the edges"}, {"criterion": "threat_over", "answer": "yes", "evidence": "the police"}},
-		}, nil); err != nil {
-			return "", err
-		}
-		if err := d.post(ctx, seconder, base+"/stand-down/votes", map[string]any{"vote": "yes", "reason": "agreed"}, nil); err != nil {
-			return "", err
-		}
-		if err := d.post(ctx, lead, base+"/conclude", map[string]any{"reason": "nothing needs to be renewed"}, nil); err != nil {
-			return "", err
-		}
-		return "quorum 2 of 2, concluded; its signals have ended", nil
-	})
+	if err := d.post(ctx, proposer, base+"/propose-stand-down", map[string]any{
+		"reason":  "volume fell; the story is told in fast motion",
+		"answers": []map[string]string{{"criterion": "volume_fell", "answer": "yes", "evidence": "counts of the edges"}, {"criterion": "no_new_variants_for", "answer": "yes", "evidence": "counts of the edges"}, {"criterion": "threat_over", "answer": "yes", "evidence": "the police"}},
+	}, nil); err != nil {
+		return err
+	}
+	if err := d.post(ctx, seconder, base+"/stand-down/votes", map[string]any{"vote": "yes", "reason": "agreed"}, nil); err != nil {
+		return err
+	}
+	if err := d.post(ctx, lead, base+"/conclude", map[string]any{"reason": "nothing needs to be renewed"}, nil); err != nil {
+		return err
+	}
+	return nil
 }
 
 // once plays the story and prints what it measured.
@@ -489,7 +487,9 @@ func (d *demo) once(ctx context.Context) error {
 		return err
 	}
 	wait := d.watch(ctx, d.prints.Picture.PDQ.Hash.String(), "S-0001", "")
-	if err := d.standDown(ctx, inc, "Ayu", "Dewi", "Ayu"); err != nil {
+	if err := d.told("stand down", func() (string, error) {
+		return "quorum 2 of 2, concluded; its signals have ended", d.standDown(ctx, inc, "Ayu", "Dewi", "Ayu")
+	}); err != nil {
 		return err
 	}
 	if _, err := wait(); err != nil {
