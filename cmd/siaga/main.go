@@ -110,14 +110,29 @@ type helpless struct {
 	err error
 }
 
-// noCommand says that a command is not there, and which one may be meant.
+// noCommand says that a command is not there, and which one may be meant: one
+// that is a slip or two away and shares more than it lacks.
 func noCommand(of *cobra.Command, name string) error {
 	s := fmt.Sprintf("unknown command %q for %q", name, of.CommandPath())
-	of.SuggestionsMinimumDistance = 2
-	if near := of.SuggestionsFor(name); len(near) > 0 {
-		s += fmt.Sprintf("; did you mean %s %s?", of.CommandPath(), near[0])
+	var names []string
+	for _, c := range of.Commands() {
+		if c.IsAvailableCommand() && (len(name) > 3 || len(c.Name()) <= len(name)+1 && strings.ContainsAny(name[:1], c.Name()[:1])) {
+			names = append(names, c.Name())
+		}
+	}
+	if near, ok := problem.Nearest(name, names); ok {
+		s += fmt.Sprintf("; did you mean %s %s?", of.CommandPath(), near)
 	}
 	return useError{errors.New(s)}
+}
+
+// fields marks what is wrong with named fields as a wrong use, since at the
+// command line they are its flags.
+func fields(err error) error {
+	if p, ok := errors.AsType[*problem.Error](err); ok && len(p.Fields) > 0 {
+		return useError{err}
+	}
+	return err
 }
 
 // wrongUse puts cobra's and pflag's complaints into our words: what is wrong,
@@ -155,7 +170,13 @@ func wrongUse(cmd *cobra.Command, err error) string {
 		}
 		return fmt.Sprintf("there is no flag --%s", e.GetSpecifiedName())
 	}
+	if _, ok := errors.AsType[*problem.Error](err); ok {
+		return message(err)
+	}
 	s := err.Error()
+	if rest := cmd.Flags().Args(); strings.HasPrefix(s, "unknown command") && cmd.HasSubCommands() && len(rest) > 0 {
+		return noCommand(cmd, rest[0]).Error()
+	}
 	if strings.HasPrefix(s, "accepts ") || strings.HasPrefix(s, "requires ") {
 		form := strings.TrimSuffix(cmd.UseLine(), " [flags]")
 		if len(cmd.Flags().Args()) == 0 {
@@ -174,12 +195,15 @@ func message(err error) string {
 			for _, f := range p.Fields {
 				all = append(all, f.Name+": "+f.Detail)
 			}
-			return strings.Join(all, "; ")
+			return strings.Join(all, "; ") + "; fix: " + p.Fix
 		}
 		if p.Fix != "" {
 			return p.Detail + "; fix: " + p.Fix
 		}
 		return p.Detail
+	}
+	if e, ok := errors.AsType[*media.Error](err); ok {
+		return e.What + "; fix: " + e.Fix
 	}
 	return err.Error()
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -46,15 +47,18 @@ twice: a folder that holds a node is left as it is.`,
 			o.Data, o.Database, o.Partner.Kind = node.Data, address, access.PartnerKind(kind)
 			done, err := app.Init(cmd.Context(), o)
 			if err != nil {
-				return err
+				return fields(err)
 			}
-			listen := "http://localhost:" + port(app.DefaultListen)
+			listen := strings.TrimSuffix(node.PublicURL, "/")
+			if listen == "" {
+				listen = "http://localhost:" + port(cmp.Or(node.Listen, app.DefaultListen))
+			}
 			out := cmd.OutOrStdout()
 			fmt.Fprintf(out, "data: %s\n", o.Data)
 			fmt.Fprintf(out, "partner: %s (%s, %s)\n", done.Partner.ID, done.Partner.Kind, done.Partner.Country)
 			fmt.Fprintf(out, "journal: %s\n", done.Origin)
 			fmt.Fprintf(out, "first: %s/first/%s\n", listen, done.Code)
-			fmt.Fprintf(cmd.ErrOrStderr(), "Start the node with: siaga serve --data %s\nThen open the link after \"first:\" within 72 hours to choose a password.\n", o.Data)
+			fmt.Fprintf(cmd.ErrOrStderr(), "Start the node with: siaga serve --data %s\nThen open the link after \"first:\" within 72 hours to make a passkey or choose a password.\n", o.Data)
 			return nil
 		},
 	}
@@ -105,6 +109,9 @@ journal on one address. It stops at Ctrl-C, after answering what it has begun.`,
 			}
 			out := cmd.OutOrStdout()
 			fmt.Fprintf(out, "address: %s\ndata: %s\nopen: %s/sign-in\n", n.URL, o.Data, n.URL)
+			if waiting, err := n.FirstWaits(cmd.Context()); err == nil && waiting { // a courtesy
+				fmt.Fprintf(out, "first: %s/first/ with the code at the end of the link that siaga init printed\n", n.URL)
+			}
 			return n.Run(cmd.Context())
 		},
 	}
@@ -283,7 +290,9 @@ func withPartners(cmd *cobra.Command, data, database, id string, fn func(*partne
 		return nil
 	})
 	if err == nil {
-		err = fn(s, p)
+		if err = fn(s, p); problem.KindOf(err) == problem.Invalid {
+			err = useError{err} // what is asked of a partner here comes from flags alone
+		}
 	}
 	return errors.Join(err, done())
 }
@@ -293,7 +302,7 @@ func versionCommand() *cobra.Command {
 		Use: "version", Short: "Print the version", Example: "  siaga version", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			fmt.Fprintf(cmd.OutOrStdout(), "siaga %s\n", app.Version())
-			fmt.Fprintf(cmd.ErrOrStderr(), "media decoding is confined by: %s\n", media.Confinement())
+			fmt.Fprintf(cmd.ErrOrStderr(), "%s\n", media.Confinement())
 			return nil
 		},
 	}
@@ -369,7 +378,7 @@ something was changed. Exit code 1 if anything was.`,
 					fmt.Fprintf(cmd.OutOrStdout(), "journal entries=%d root=%s verified=%t\n", report.Size, report.Root, report.Found == 0)
 				}
 				if report.Found > 0 {
-					return exitError{exitFailed, problem.Newf(problem.Invalid, "%d faults found", report.Found).WithFix("keep this folder as evidence and restore a backup")}
+					return exitError{exitFailed, problem.Newf(problem.Invalid, "%s", faults(report.Found)).WithFix("keep this folder as evidence and restore a backup")}
 				}
 				return nil
 			})
@@ -429,6 +438,13 @@ the indexes. Entries and the tree are not touched. Stop the node first.`,
 		c.AddCommand(sub)
 	}
 	return c
+}
+
+func faults[T int | int64](n T) string {
+	if n == 1 {
+		return "1 fault found"
+	}
+	return fmt.Sprintf("%d faults found", n)
 }
 
 // readToken reads a token file and refuses one that others can read.

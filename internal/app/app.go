@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"path/filepath"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"time"
 
@@ -263,6 +264,26 @@ func New(ctx context.Context, o Options) (_ *Node, err error) {
 		return nil, errors.Join(err, n.listener.Close())
 	}
 	return n, nil
+}
+
+// FirstWaits reports whether nobody of the first partner has taken up an
+// invitation yet, so that the link of "siaga init" is the only way in.
+func (n *Node) FirstWaits(ctx context.Context) (bool, error) {
+	var first partner.Partner
+	err := n.Log.View(ctx, func(r journal.StoreReader) error {
+		all, err := partner.All(r)
+		for _, p := range all {
+			if first.ID == "" || p.AddedAt.Before(first.AddedAt) {
+				first = p
+			}
+		}
+		return err
+	})
+	if err != nil || first.ID == "" {
+		return false, err
+	}
+	members, err := n.Partners.Roster(ctx, partner.Shell(first))
+	return err == nil && !slices.ContainsFunc(members, func(m partner.MemberInfo) bool { return m.Enrolled }), err
 }
 
 func cause(err error) error {

@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -89,7 +90,7 @@ func NewEdge(o EdgeOptions) (*Edge, error) {
 	})
 	if err != nil {
 		if errors.Is(err, edge.ErrSyntax) {
-			err = problem.New(problem.Invalid, err.Error(), "make a token with siaga token create --roles edge and put it into the token file").Because(err)
+			err = problem.New(problem.Invalid, strings.TrimPrefix(err.Error(), edge.ErrSyntax.Error()+": "), "make a token with siaga token create --roles edge and put it into the token file").Because(err)
 		}
 		return nil, errors.Join(err, e.Close())
 	}

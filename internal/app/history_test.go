@@ -144,6 +144,9 @@ func TestRolledBack(t *testing.T) {
 			}
 			n := runNode(t, data, "127.0.0.1:0")
 			listen := n.listener.Addr().String()
+			if waits, err := n.FirstWaits(t.Context()); err != nil || !waits {
+				t.Errorf("nobody has signed in yet: %t, %v", waits, err)
+			}
 			platform, err := n.Partners.Add(t.Context(), partner.Shell(firstPartner(t, n)), partner.NewPartner{Name: "Lensa", Kind: access.Platform, Country: "ID"})
 			if err != nil {
 				t.Fatal(err)

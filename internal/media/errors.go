@@ -118,7 +118,7 @@ func regular(name string, info fs.FileInfo) error {
 
 // tooLarge is the Error for more bytes than allowed.
 func tooLarge(name string, bytes, limit int64) error {
-	fix := "send the part that matters, or have the operator raise the limit"
+	fix := "take the part that matters, such as some minutes of a video; the whole file can only be named by its SHA-256, which sha256sum prints"
 	if bytes < 0 {
 		return problem(ErrTooLarge, fix, "%q has more than the limit of %s", name, size(limit))
 	}
