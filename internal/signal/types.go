@@ -82,7 +82,7 @@ const (
 	Mine       Reach = "mine" // the actor's own platform
 )
 
-// Provenance says how the fingerprint was computed. Without it nothing blocks.
+// Provenance says how the fingerprint was computed, as far as the proposer says.
 type Provenance struct {
 	Tool    string `json:"tool,omitempty"`    // for example "siaga hash 1.0.0"
 	SHA256  string `json:"sha256,omitempty"`  // of the file it was computed from
