@@ -166,7 +166,7 @@ func TestEdge(t *testing.T) {
 		t.Fatalf("no edge's token in\n%s", list)
 	}
 	id, _, _ := strings.Cut(lines[i], "\t")
-	run(t, "token", "revoke", "--data", data, id)
+	run(t, "token", "revoke", "--data", data, "--partner", "lensa", id)
 	within(t, 15*time.Second, "the edge is told that its token was revoked", func() bool {
 		st := ofEdge(e)
 		return !st.Connected && slices.ContainsFunc(st.Alarms, func(a struct{ Kind, Detail string }) bool { return a.Kind == "token" })

@@ -345,11 +345,18 @@ func (f *Follower) refused(resp *http.Response) error {
 		f.alarm(AlarmToken, "the node refuses this edge's token; make a new one on the node with siaga token create --roles edge")
 	}
 	err := fmt.Errorf("the node answers %s: %w", resp.Status, &refusedByNode{resp.StatusCode, p.Detail, p.Fix})
+	if resp.StatusCode == http.StatusUnauthorized && resp.Header.Get("Retry-After") != "" {
+		// A relay, which may not have heard of a new token yet.
+		return fmt.Errorf("%w: %w: %w", ErrToken, errLater, err)
+	}
 	if resp.StatusCode == http.StatusUnauthorized {
 		return fmt.Errorf("%w: %w", ErrToken, err)
 	}
 	return err
 }
+
+// errLater is in the chain of a refusal that may pass by itself.
+var errLater = errors.New("try again later")
 
 // features are those that this package understands (see FeaturePing).
 const features = FeaturePing + "," + FeatureRelay

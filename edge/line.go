@@ -49,7 +49,9 @@ func (l *line) lost(ctx context.Context, now time.Time, upstream string, err err
 	fault, level := faultAway, slog.LevelWarn
 	switch {
 	case errors.Is(err, ErrToken):
-		l.deny++
+		if !errors.Is(err, errLater) {
+			l.deny++
+		}
 		fault, level = faultToken, slog.LevelError
 	case errors.Is(err, ErrSignature), errors.Is(err, ErrFork), errors.Is(err, ErrRollback), errors.Is(err, ErrSyntax):
 		fault, level = faultNode, slog.LevelError

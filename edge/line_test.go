@@ -127,3 +127,28 @@ func TestARefusedTokenEndsAnEdgeWithoutState(t *testing.T) {
 		}
 	})
 }
+
+// TestARelayMayNotKnowATokenYet wants an edge without state to ask a relay
+// again that refuses its token for now.
+func TestARelayMayNotKnowATokenYet(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newSmallNode(t)
+		o := n.options("")
+		asked := 0
+		o.HTTP = &http.Client{Transport: trip(func(*http.Request) (*http.Response, error) {
+			asked++
+			resp, err := refusal()
+			resp.Header = http.Header{"Retry-After": {"1"}}
+			return resp, err
+		})}
+		f, err := edge.NewFollower(edge.NewMatcher(edge.MatcherOptions{}), o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		defer cancel()
+		if err := f.Run(ctx); err != nil || asked < 10 {
+			t.Errorf("%v, asked %d times in 20 s", err, asked)
+		}
+	})
+}

@@ -19,6 +19,8 @@ import (
 // channels and shifts, or because it writes nothing or sends a message.
 const personal = `
 POST /api/v1/partners
+POST /api/v1/partners/{id}/disable
+POST /api/v1/partners/{id}/enable
 POST /api/v1/requests
 POST /api/v1/requests/{id}/confirm
 POST /api/v1/requests/{id}/refuse

@@ -318,7 +318,7 @@ func (r *Relay) makeHub() *feed.Hub {
 		}
 		return feed.New(feed.Options{
 			Store: r.store, Signer: r.key, Epoch: epoch, Keys: []byte(keys), Log: r.o.Log, Now: r.now, Heartbeat: beat,
-			Authenticate: r.authenticate, Valid: r.valid, Error: r.o.Error,
+			Authenticate: r.authenticate, Valid: r.valid, Error: r.refuse,
 			Relayed: &feed.Relayed{
 				Base: r.store.base, Snapshot: r.store.snapshot, Certificate: r.certificate, Beat: r.beat,
 				Above: http.HandlerFunc(r.above), Tell: r.keepReport,
@@ -384,6 +384,16 @@ func (r *Relay) authenticate(req *http.Request) (feed.Subscriber, error) {
 	}
 	return who, problem.New(problem.SignIn, "this token is not known, was revoked or has expired, or its partner has not asked this relay to serve its edges",
 		"use the token of an edge of a partner that made a token for this relay")
+}
+
+// refuse answers an error. A token that is refused here may be one that the
+// relay has not heard of yet: Retry-After tells an edge that has nothing yet
+// not to give up.
+func (r *Relay) refuse(w http.ResponseWriter, req *http.Request, err error) {
+	if problem.KindOf(err) == problem.SignIn {
+		w.Header().Set("Retry-After", "1")
+	}
+	r.o.Error(w, req, err)
 }
 
 // edge finds the edge of a token's hash. up tells whether the node would have
