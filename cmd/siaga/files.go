@@ -394,7 +394,8 @@ func inBrackets(note string) string {
 	return " (" + oneLine(note) + ")"
 }
 
-const maxList = 1 << 30
+// maxList is the longest list that is read, in bytes.
+var maxList int64 = 1 << 30
 
 // loadList reads a list into the matcher. Every line must be right: a list
 // that is read by half protects by half.
@@ -422,7 +423,8 @@ func loadList(ctx context.Context, m *app.Matcher, name string) error {
 		r = f
 	}
 	defer func() { _ = r.Close() }() // read only
-	sc := bufio.NewScanner(io.LimitReader(r, maxList))
+	limited := &io.LimitedReader{R: r, N: maxList + 1}
+	sc := bufio.NewScanner(limited)
 	sc.Buffer(make([]byte, 0, 64<<10), 1<<20)
 	for n := 1; sc.Scan(); n++ {
 		line := bytes.TrimSpace(sc.Bytes())
@@ -452,6 +454,9 @@ func loadList(ctx context.Context, m *app.Matcher, name string) error {
 	}
 	if err := sc.Err(); err != nil {
 		return problem.Newf(problem.Invalid, "reading %s: %v", name, err).WithFix("a list has one entry a line, each under 1 MiB")
+	}
+	if limited.N == 0 {
+		return problem.Newf(problem.TooLarge, "%s is longer than %d MiB", name, maxList>>20).WithFix("split the list, and match against each part")
 	}
 	return nil
 }
