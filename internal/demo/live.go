@@ -28,17 +28,8 @@ func (d *demo) live(ctx context.Context) error {
 	if err := d.exercise(ctx); err != nil {
 		return err
 	}
-	inc, err := d.opening(ctx, &f)
+	inc, err := d.main(ctx, &f)
 	if err != nil {
-		return err
-	}
-	if err := d.spread(ctx, &f); err != nil {
-		return err
-	}
-	if err := d.variant(ctx, &f); err != nil {
-		return err
-	}
-	if err := d.mistake(ctx, inc, &f); err != nil {
 		return err
 	}
 	// Something is left for the visitor to decide.

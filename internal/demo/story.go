@@ -470,20 +470,26 @@ func (d *demo) standDown(ctx context.Context, incident, proposer, seconder, lead
 	return nil
 }
 
+// main plays the story from the notice to the mistake that is withdrawn.
+func (d *demo) main(ctx context.Context, f *figures) (incident string, err error) {
+	inc, err := d.opening(ctx, f)
+	if err != nil {
+		return "", err
+	}
+	if err := d.spread(ctx, f); err != nil {
+		return "", err
+	}
+	if err := d.variant(ctx, f); err != nil {
+		return "", err
+	}
+	return inc, d.mistake(ctx, inc, f)
+}
+
 // once plays the story and prints what it measured.
 func (d *demo) once(ctx context.Context) error {
 	var f figures
-	inc, err := d.opening(ctx, &f)
+	inc, err := d.main(ctx, &f)
 	if err != nil {
-		return err
-	}
-	if err := d.spread(ctx, &f); err != nil {
-		return err
-	}
-	if err := d.variant(ctx, &f); err != nil {
-		return err
-	}
-	if err := d.mistake(ctx, inc, &f); err != nil {
 		return err
 	}
 	wait := d.watch(ctx, d.prints.Picture.PDQ.Hash.String(), "S-0001", "")
