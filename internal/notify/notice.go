@@ -339,10 +339,7 @@ func (s *Service) deliverNotice(ctx context.Context, n Notice, d noticeSend) not
 	ev := noticeEvent{Member: d.Member, Channel: d.Channel.ID, Kind: d.Channel.Kind}
 	x, err := s.noticeNote(ctx, n, d.m, d.p)
 	if err == nil {
-		var k secret
-		if k, err = s.secretOf(ctx, d.Channel.ID); err == nil {
-			ev.State, err = s.sender.send(ctx, d.Channel, k, x)
-		}
+		ev.State, err = s.send(ctx, d.Channel, x)
 	}
 	if err != nil {
 		ev.State = StateFailed

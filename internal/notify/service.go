@@ -420,10 +420,7 @@ func (s *Service) deliver(ctx context.Context, c Call, d Send, members map[strin
 	}
 	n, err := s.compose(ctx, c, m)
 	if err == nil {
-		var k secret
-		if k, err = s.secretOf(ctx, d.Channel.ID); err == nil {
-			ev.State, err = s.sender.send(ctx, d.Channel, k, n)
-		}
+		ev.State, err = s.send(ctx, d.Channel, n)
 	}
 	if err != nil {
 		ev.State = StateFailed
@@ -440,6 +437,15 @@ func reasonOf(err error) (reason string, final bool) {
 		return f.reason, f.final
 	}
 	return ReasonUnreachable, false
+}
+
+// send sends a message through a channel, with the secret that it keeps.
+func (s *Service) send(ctx context.Context, c Channel, n note) (state string, err error) {
+	k, err := s.secretOf(ctx, c.ID)
+	if err != nil {
+		return "", err
+	}
+	return s.sender.send(ctx, c, k, n)
 }
 
 func (s *Service) secretOf(ctx context.Context, channel string) (k secret, err error) {
