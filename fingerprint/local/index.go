@@ -257,6 +257,9 @@ type searcher struct {
 	count        []uint32 // hits by group, then their ends
 	groups       []group
 	keys         []uint32
+	chunks       [probesEach]uint32 // those that come next of the buckets that are looked through
+	near         []uint32           // references of entries whose signature is near
+	dists        []uint16           // of these
 	q            [2]view
 }
 
@@ -324,51 +327,78 @@ func better(a, b Match) bool {
 	return a.Score-a.need > b.Score-b.need
 }
 
-// gather looks up every keypoint of one form of the query.
+// gather looks up every keypoint of one form of the query. What it reads lies
+// anywhere in memory, and waiting for that is most of the work. So it takes the
+// buckets of a keypoint side by side, a chunk of each in turn, and fetches
+// descriptors after all of them: the processor then waits for many lines at
+// once.
 func (x *Index) gather(s *searcher, form int) {
 	q := &s.q[form]
 	for qi := range q.descs[:min(len(q.descs), queryPoints)] {
 		d := &q.descs[qi]
+		s.near = s.near[:0]
+		for t := range x.tables {
+			s.keys = probes(t, keyOf(t, d), &q.margins[qi], s.keys[:0])
+			x.tables[t].near(s, d[3])
+		}
+		s.dists = s.dists[:0]
+		for _, ref := range s.near {
+			s.dists = append(s.dists, uint16(x.assets[ref>>kiBits].fp.descs[ref&(1<<kiBits-1)].Distance(d))) //nolint:gosec // at most 256
+		}
 		qp := &q.points[qi]
 		first := len(s.hits)
 		limit := hitLimit
-		for t := range x.tables {
-			tab := &x.tables[t]
-			s.keys = probes(t, keyOf(t, d), &q.margins[qi], s.keys[:0])
-			for _, key := range s.keys {
-				at := tab.heads[key]
-				for n := 0; at != 0 && n < chunksEach; n++ {
-					c := &tab.chunks[at]
-					at = c.next
-					for i := range c.sigs {
-						if bits.OnesCount64(c.sigs[i]^d[3]) > sigLimit {
-							continue
-						}
-						ref := c.refs[i]
-						if ref == noRef {
-							break
-						}
-						slot, ki := ref>>kiBits, ref&(1<<kiBits-1)
-						kf := x.assets[slot].fp
-						dist := kf.descs[ki].Distance(d)
-						if dist > limit {
-							continue
-						}
-						kp := &kf.points[ki]
-						h := hit{
-							group: slot<<2 | uint32(form), qi: uint16(qi), ki: uint16(ki), dist: uint8(dist),
-							dAngle: (qp.angle - kp.angle) & 63, dLevel: int8(qp.level) - int8(kp.level),
-						}
-						if qp.dark != kp.dark {
-							h.group |= 2
-						}
-						limit = s.keep(first, h)
-					}
+		for i, ref := range s.near {
+			dist := int(s.dists[i])
+			if dist > limit {
+				continue
+			}
+			slot, ki := ref>>kiBits, ref&(1<<kiBits-1)
+			kp := &x.assets[slot].fp.points[ki]
+			h := hit{
+				group: slot<<2 | uint32(form), qi: uint16(qi), ki: uint16(ki), dist: uint8(dist),
+				dAngle: (qp.angle - kp.angle) & 63, dLevel: int8(qp.level) - int8(kp.level),
+			}
+			if qp.dark != kp.dark {
+				h.group |= 2
+			}
+			limit = s.keep(first, h)
+		}
+	}
+}
+
+// near appends to s.near the entries under s.keys whose signature is near to
+// sig.
+func (t *table) near(s *searcher, sig uint64) {
+	if t.heads == nil {
+		return
+	}
+	n := 0
+	for _, key := range s.keys[:min(len(s.keys), probesEach)] {
+		s.chunks[n] = t.heads[key]
+		n += one(s.chunks[n])
+	}
+	for round := 0; n > 0 && round < chunksEach; round++ {
+		now := s.chunks
+		live := now[:n]
+		n = 0
+		for _, at := range live {
+			s.chunks[n] = t.chunks[at].next
+			n += one(s.chunks[n])
+		}
+		for _, at := range live {
+			c := &t.chunks[at]
+			for i, g := range c.sigs {
+				if bits.OnesCount64(g^sig) <= sigLimit && c.refs[i] != noRef {
+					s.near = append(s.near, c.refs[i])
 				}
 			}
 		}
 	}
 }
+
+// one is 1 for all but 0, without a branch to guess.
+func one(v uint32) int { return int((uint64(v) + 1<<32 - 1) >> 32) }
 
 // keep adds h to the hits of one queried keypoint, which start at first, in
 // order of distance, and drops the farthest past hitsEach. It returns the
