@@ -103,6 +103,31 @@ func ReadState(r io.Reader, keys *Keys) (*State, error) {
 	return &State{t: t, c: c}, nil
 }
 
+// CheckSnapshot checks the signature over all bytes of one signed snapshot and
+// returns its header; the records are not read, which takes most of the time of
+// ReadState. It is for who made the snapshot: what the key has signed is taken to
+// be well formed. The error wraps ErrSyntax or ErrSignature.
+func CheckSnapshot(b []byte, keys *Keys) (SnapshotHeader, error) {
+	var h SnapshotHeader
+	body, ok := bytes.CutPrefix(b, []byte(snapshotMagic))
+	if !ok {
+		return h, fmt.Errorf("%w: this is not a snapshot of the feed", ErrSyntax)
+	}
+	n, w := binary.Uvarint(body)
+	if w <= 0 || n > maxHeader || uint64(len(body)-w) < n+ed25519.SignatureSize {
+		return h, fmt.Errorf("%w: the snapshot is cut off", ErrSyntax)
+	}
+	if err := json.Unmarshal(body[w:w+int(n)], &h); err != nil { //nolint:gosec // at most maxHeader
+		return h, fmt.Errorf("%w: reading a snapshot's header: %v", ErrSyntax, err) //nolint:errorlint // one sentinel is enough
+	}
+	end := len(b) - ed25519.SignatureSize
+	sum := sha256.Sum256(b[:end])
+	if err := keys.verify(h.Key, h.At, domainSnapshot, sum[:], b[end:]); err != nil {
+		return h, fmt.Errorf("snapshot of chain %s: %w", h.Chain, err)
+	}
+	return h, nil
+}
+
 // SnapshotPart is one of the snapshots in the answer to a request for them: a
 // chain's.
 type SnapshotPart struct {

@@ -325,7 +325,7 @@ func (n *Node) mount() error {
 		share = newSharedEdges(n.store, o.Now)
 	}
 	n.Hub = feed.New(feed.Options{
-		Line: line, Drafts: n.drafts, Share: share,
+		Line: line, Drafts: n.drafts, Share: share, Keep: filepath.Join(o.Data, "snapshots"),
 		Store: n.store, Epoch: n.epoch, Signer: edge.KeySigner(n.Keys.Feed), Keys: sealed, Log: o.Log, Now: o.Now,
 		Authenticate: n.authenticateEdge, Valid: n.validEdges, Grants: n.grants, Error: api.WriteProblem(o.Log),
 		Known: n.knownEdges, Tallies: tallies{n.Signals, n.Partners}, Verdicts: tallies{n.Signals, n.Partners}, Tripped: n.tripped,

@@ -30,8 +30,9 @@ func processor(b *testing.B) time.Duration {
 
 // BenchmarkColdEdge is an edge with an empty folder that fetches all signals
 // from a node over a socket until it answers by them. SIAGA_BENCH_SIGNALS says
-// how many, for example 1000000. "first" is when the node has no snapshot at
-// hand and makes it; "next" when it has. cpu-s is the processor time of node and
+// how many, for example 1000000. "first" is when the node was just started and
+// has no snapshot and makes it; "kept" when it was just started and kept one on
+// disk; "next" when it has one at hand. cpu-s is the processor time of node and
 // edge together, which also means something on a busy machine.
 func BenchmarkColdEdge(b *testing.B) {
 	outer := b
@@ -41,7 +42,8 @@ func BenchmarkColdEdge(b *testing.B) {
 	}
 	var n *node
 	var store func(*feed.Options)
-	for _, name := range []string{"first", "next"} {
+	keep := outer.TempDir()
+	for _, name := range []string{"first", "kept", "next"} {
 		b.Run(fmt.Sprintf("%s/signals=%d", name, signals), func(b *testing.B) {
 			if n == nil {
 				db, err := sqlite.Create(outer.Context(), filepath.Join(outer.TempDir(), "bench.db"), sqlite.Options{})
@@ -49,7 +51,7 @@ func BenchmarkColdEdge(b *testing.B) {
 					b.Fatal(err)
 				}
 				outer.Cleanup(func() { _ = db.Close() }) // a bench's
-				store = func(o *feed.Options) { o.Store = db }
+				store = func(o *feed.Options) { o.Store, o.Keep = db, keep }
 				n = &node{t: outer, key: testKey(0), revoked: map[string]bool{}}
 				n.start(store)
 				r := rand.New(rand.NewPCG(1, 2))
@@ -71,7 +73,17 @@ func BenchmarkColdEdge(b *testing.B) {
 			i := 0
 			for b.Loop() {
 				b.StopTimer()
-				if name == "first" && i > 0 { // a node that was started again
+				// A node that was started again, without and with what it kept.
+				kept := filepath.Join(keep, "partners.snapshot")
+				switch name {
+				case "first":
+					n.close()
+					if err := os.Remove(kept); err != nil && !os.IsNotExist(err) {
+						b.Fatal(err)
+					}
+					n.start(store)
+				case "kept":
+					eventually(b, "the snapshot is kept", func() bool { _, err := os.Stat(kept); return err == nil })
 					n.close()
 					n.start(store)
 				}

@@ -67,6 +67,15 @@ type Options struct {
 	// Relayed makes the hub serve what another node has signed. Nil: a node's.
 	Relayed *Relayed
 
+	// Keep is a folder for the last snapshot of each long chain, so that it need
+	// not be made from the beginning after a start. Each node has its own; it is
+	// made when it is needed. "": none is kept.
+	Keep string
+	// KeepFrom is the number of operations from which on a chain counts as long,
+	// and since the last kept snapshot from which on the next is kept; 0 means
+	// 20,000.
+	KeepFrom uint64
+
 	Heartbeat time.Duration // interval; 0 means 5 s
 	Ping      time.Duration // interval of comments that show that the node lives, to edges that ask for them; 0 means 750 ms
 	Ring      int           // operations of a chain that are kept ready; 0 means 8192
@@ -149,6 +158,9 @@ func New(o Options) *Hub {
 	if o.MaxTail == 0 {
 		o.MaxTail = 50_000
 	}
+	if o.KeepFrom == 0 {
+		o.KeepFrom = 20_000
+	}
 	if o.MaxEdges == 0 {
 		o.MaxEdges = 10_000
 	}
@@ -209,7 +221,10 @@ func (h *Hub) Run(ctx context.Context) error {
 	defer h.closeAll("restart", "the node is stopping; connect again")
 	var checks sync.WaitGroup
 	checks.Go(func() { h.watchTokens(ctx) })
-	checks.Go(func() { h.warm(ctx) })
+	checks.Go(func() {
+		h.warm(ctx)
+		h.keepAll(ctx)
+	})
 	if h.o.Share != nil {
 		checks.Go(func() { h.share(ctx) })
 	}

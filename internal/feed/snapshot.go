@@ -27,6 +27,9 @@ type snapshots struct {
 	pos   edge.Position
 	at    time.Time
 	took  time.Duration
+
+	looked bool   // for a kept one, once
+	kept   uint64 // sequence number of the one on disk; 0: none
 }
 
 // snapshot returns a signed snapshot of the chain that is not older than the
@@ -41,11 +44,19 @@ func (h *Hub) snapshot(ctx context.Context, c *chain, atLeast uint64) ([]byte, e
 	h.mu.Lock()
 	head, oldest, note := c.head, c.head.Seq-uint64(len(c.ring)), h.note
 	h.mu.Unlock()
+	h.takeKept(ctx, c)
 	if s.bytes != nil && s.pos.Seq >= atLeast && s.pos.Seq >= oldest &&
 		(s.pos == head || h.o.Now().Sub(s.at) < max(time.Second, 20*s.took)) {
 		return s.bytes, s.pos, nil
 	}
 	start := h.o.Now()
+	if s.state == nil && s.bytes != nil { // kept from before the start
+		var err error
+		if s.state, err = edge.ReadState(bytes.NewReader(s.bytes), h.ownKeys()); err != nil {
+			h.notKept(ctx, c, err)
+			s.state, s.bytes, s.kept = nil, nil, 0
+		}
+	}
 	if s.state == nil {
 		s.state = edge.NewState(c.name)
 	}
@@ -107,12 +118,9 @@ func parse(rows []journal.FeedRow) ([]edge.Sealed, error) {
 	return ops, g.Wait()
 }
 
-// warmFrom is the length of a chain from which on its snapshot is made before
-// anybody asks: a million operations take some seconds.
-const warmFrom = 20_000
-
-// warm makes the shared chain's snapshot after the node's start, so that an edge
-// that comes with an empty folder does not wait for it.
+// warm makes the shared chain's snapshot after the node's start, or takes the
+// one that was kept, so that an edge that comes with an empty folder does not
+// wait for it; then it keeps the snapshots of all long chains.
 func (h *Hub) warm(ctx context.Context) {
 	if h.o.Relayed != nil {
 		return
@@ -120,12 +128,15 @@ func (h *Hub) warm(ctx context.Context) {
 	c, err := h.open(ctx, edge.SharedChain)
 	if err == nil {
 		h.mu.Lock()
-		long := c.head.Seq >= warmFrom
+		head := c.head.Seq
 		h.mu.Unlock()
-		if !long {
+		if head < h.o.KeepFrom {
 			return
 		}
-		_, _, err = h.snapshot(ctx, c, 0)
+		// First what can be served soonest, then the newest.
+		if _, _, err = h.snapshot(ctx, c, 0); err == nil {
+			_, _, err = h.snapshot(ctx, c, head)
+		}
 	}
 	if err != nil && ctx.Err() == nil {
 		h.o.Log.WarnContext(ctx, "a snapshot is made when an edge asks for it", "err", err)
