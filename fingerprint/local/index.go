@@ -5,6 +5,7 @@ import (
 	"math/bits"
 	"slices"
 	"sync"
+	"unsafe"
 )
 
 // Match is one known picture found in a queried one.
@@ -63,6 +64,7 @@ type table struct {
 func (t *table) add(key uint32, sig uint64, ref uint32) {
 	if t.heads == nil {
 		t.heads = make([]uint32, 1<<keyBits)
+		huge(unsafe.Pointer(unsafe.SliceData(t.heads)), 4*len(t.heads))
 		t.chunks = make([]chunk, 1)
 	}
 	if at := t.heads[key]; at != 0 {
@@ -80,6 +82,12 @@ func (t *table) add(key uint32, sig uint64, ref uint32) {
 		t.heads[key], t.free = t.free[n-1], t.free[:n-1]
 		t.chunks[t.heads[key]] = c
 		return
+	}
+	if len(t.chunks) == cap(t.chunks) {
+		grown := make([]chunk, len(t.chunks), max(1024, len(t.chunks)+len(t.chunks)/2))
+		huge(unsafe.Pointer(unsafe.SliceData(grown)), cap(grown)*int(unsafe.Sizeof(c)))
+		copy(grown, t.chunks)
+		t.chunks = grown
 	}
 	t.heads[key] = uint32(len(t.chunks))
 	t.chunks = append(t.chunks, c)
