@@ -93,10 +93,30 @@ func roundOff(v int64) int8 {
 	return int8((v + one/2) / one)
 }
 
+// fieldReach is how far the outermost fields reach, in pixels.
+const fieldReach = 20
+
 // sample reads the fields around (x, y) at orientation a: means times 16.
 func (p *plane) sample(x, y, a int, out *[fieldCount]int32) {
 	w1 := p.w + 1
 	i := 0
+	if x >= fieldReach && y >= fieldReach && x < p.w-fieldReach && y < p.h-fieldReach {
+		for r := range rings {
+			half := rings[r].half
+			at, side := (y-half)*w1+x-half, 2*half+1
+			down, n := side*w1, uint32(side*side) //nolint:gosec // at most 49
+			inverse := (1<<24 + n - 1) / n
+			for range rings[r].n {
+				o := offsets[a][i]
+				b := p.sum[at+int(o[1])*w1+int(o[0]):]
+				s := b[down+side] - b[down] - b[side] + b[0]
+				// Exact: the quotient is under 2^12 and inverse off by less than n.
+				out[i] = int32(uint64(s*16+n/2) * uint64(inverse) >> 24) //nolint:gosec // at most 4080
+				i++
+			}
+		}
+		return
+	}
 	for r := range rings {
 		half := rings[r].half
 		for range rings[r].n {
@@ -172,29 +192,32 @@ func (p *plane) describe(c candidate) (a int, d Descriptor, m margins) {
 }
 
 // bitsOf makes the tests on the fields. A test compares two fields with two
-// others, against a threshold in units of the fields' spread.
+// others, against a threshold in units of the fields' spread. There is no
+// branch in it, as none of these bits can be guessed.
 func bitsOf(v *[fieldCount]int32) (d Descriptor, m margins) {
 	s := spreadOf(v)
-	for i := range tests {
-		t := &tests[i]
-		diff := v[t.f[0]] + v[t.f[1]] - v[t.f[2]] - v[t.f[3]] - int32(t.t)*s>>5
-		bit := uint64(1) << (i & 63)
-		if diff > 0 {
-			d[i>>6] |= bit
-		} else {
-			diff = -diff
-		}
-		if i < 128 {
-			// Classes end at 1/8, 1/4 and 1/2 of the spread.
-			switch {
-			case diff >= s>>1:
-				m.lo[i>>6] |= bit
-				m.hi[i>>6] |= bit
-			case diff >= s>>2:
-				m.hi[i>>6] |= bit
-			case diff >= s>>3:
-				m.lo[i>>6] |= bit
+	var f [64]int32 // as long as an index can be
+	copy(f[:], v[:])
+	for w := range d {
+		ts := tests[64*w:][:64]
+		var word, lo, hi uint64
+		for i := range ts {
+			t := &ts[i]
+			diff := f[t.f[0]&63] + f[t.f[1]&63] - f[t.f[2]&63] - f[t.f[3]&63] - int32(t.t)*s>>5
+			word |= uint64(uint32(-diff)>>31) << (i & 63) //nolint:gosec // its sign: 1 where diff > 0
+			if w >= len(m.lo) {
+				continue
 			}
+			// Classes end at 1/8, 1/4 and 1/2 of the spread.
+			sign := diff >> 31
+			size := (diff ^ sign) - sign
+			class := uint64(3 + (size-s>>1)>>31 + (size-s>>2)>>31 + (size-s>>3)>>31) //nolint:gosec // 0 to 3
+			lo |= class & 1 << (i & 63)
+			hi |= class >> 1 << (i & 63)
+		}
+		d[w] = word
+		if w < len(m.lo) {
+			m.lo[w], m.hi[w] = lo, hi
 		}
 	}
 	return d, m

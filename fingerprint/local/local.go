@@ -147,9 +147,12 @@ func ComputeLuma(l Luma, o Options) *Fingerprint {
 	}
 	f := &Fingerprint{w: l.W, h: l.H}
 	ps := pyramid(l)
+	space := workspaces.Get().(*workspace)
+	defer workspaces.Put(space)
+	space.fit(ps)
 	levels := make([][]candidate, len(ps))
 	for i := range ps {
-		ps[i].prepare()
+		ps[i].prepare(space.hor)
 		cs := ps[i].maxima(i, nil)
 		levels[i] = spread(cs, ps[i].w, ps[i].h, levelQuota[i]*o.MaxPoints/1000)
 	}

@@ -109,6 +109,7 @@ func (l Luma) Resize(w, h int) Luma {
 	}
 	out := Luma{W: w, H: h, Pix: make([]byte, w*h)}
 	xs, ys := spans(l.W, w), spans(l.H, h)
+	few := taps(xs, l.W)
 	rows := make([]uint32, w) // the current output row, weights summing to 1<<24
 	for oy := range h {
 		clear(rows)
@@ -124,6 +125,10 @@ func (l Luma) Resize(w, h int) Luma {
 				continue
 			}
 			in := l.Pix[iy*l.W:][:l.W]
+			if few != nil {
+				addTaps(rows, in, few, wy)
+				continue
+			}
 			for ox := range rows {
 				t := &xs[ox]
 				var acc uint32
@@ -146,6 +151,50 @@ func (l Luma) Resize(w, h int) Luma {
 		}
 	}
 	return out
+}
+
+// tap is a span of at most three input pixels: the first and their weights, 0
+// for those that are not of it.
+type tap struct {
+	at int32
+	w  [3]uint16
+}
+
+// taps returns the spans of in pixels as taps, or nil where one is too long.
+func taps(ss []span, in int) []tap {
+	if in < 3 {
+		return nil
+	}
+	ts := make([]tap, len(ss))
+	for o, s := range ss {
+		if s.hi-s.lo > 2 {
+			return nil
+		}
+		at := min(s.lo, in-3)
+		t := tap{at: int32(at)} //nolint:gosec // a side
+		for i := s.lo; i <= s.hi; i++ {
+			v := s.full
+			if i == s.lo {
+				v = s.first
+			} else if i == s.hi {
+				v = s.last
+			}
+			t.w[i-at] = uint16(v) //nolint:gosec // at most 4096
+		}
+		ts[o] = t
+	}
+	return ts
+}
+
+// addTaps adds an input row to the output row.
+func addTaps(rows []uint32, in []byte, ts []tap, wy uint32) {
+	ts = ts[:len(rows)]
+	for ox := range rows {
+		t := &ts[ox]
+		p := in[t.at : t.at+3 : t.at+3]
+		acc := uint32(p[0])*uint32(t.w[0]) + uint32(p[1])*uint32(t.w[1]) + uint32(p[2])*uint32(t.w[2])
+		rows[ox] += ((acc + 8) >> 4) * wy
+	}
 }
 
 // span is the input under one output pixel: its first and last input pixel

@@ -17,6 +17,10 @@ type Options struct {
 	NoTrims bool // leave out trimmed candidates
 	NoLocal bool // leave out keypoints
 
+	// Luma is the picture's brightness (local.FromImage) where the caller has it;
+	// it is computed unless it has the picture's size.
+	Luma local.Luma
+
 	// Orientation is the EXIF orientation, 1 to 8, of which Upright is made;
 	// 0 and 1 leave the picture as it is.
 	Orientation int
@@ -38,7 +42,10 @@ func Compute(img image.Image, o Options) *fingerprint.Picture {
 	if o.NoTrims && o.NoLocal {
 		return p
 	}
-	l := local.FromImage(img)
+	l := o.Luma
+	if l.W != p.Width || l.H != p.Height {
+		l = local.FromImage(img)
+	}
 	if !o.NoTrims {
 		for _, c := range trim.Find(l.Pix, l.W, l.H) {
 			t := fingerprint.Trim{Name: c.Name, X0: c.Rect.Min.X, Y0: c.Rect.Min.Y, X1: c.Rect.Max.X, Y1: c.Rect.Max.Y}

@@ -408,7 +408,8 @@ func (x *copyIndex) look(img *image.RGBA) (r looked) {
 	defer runtime.UnlockOSThread()
 	start, cpu := time.Now(), threadTime()
 	defer func() { r.ms, r.cpu = ms(time.Since(start)), ms(threadTime()-cpu) }()
-	set := fingerprint.Set{Picture: picture.Compute(img, picture.Options{NoLocal: true})}
+	luma := local.FromImage(img)
+	set := fingerprint.Set{Picture: picture.Compute(img, picture.Options{NoLocal: true, Luma: luma})}
 	var hits []index.Match
 	for _, p := range variant.Probes(&set) {
 		hits = x.pdq.Search(hits[:0], (*index.Hash)(&p.Hash), p.MaxDistance)
@@ -420,7 +421,7 @@ func (x *copyIndex) look(img *image.RGBA) (r looked) {
 			return r
 		}
 	}
-	for _, m := range x.local.Search(local.ComputeLuma(local.FromImage(img), local.Options{})) {
+	for _, m := range x.local.Search(local.ComputeLuma(luma, local.Options{})) {
 		r.add(m.ID, !m.Weak && x.quality[m.ID] >= pdq.MinQuality, "local")
 	}
 	return r
