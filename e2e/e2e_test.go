@@ -10,7 +10,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -20,6 +19,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/siaga-crp/siaga/internal/porttest"
 	"github.com/siaga-crp/siaga/internal/store/postgres/pgtest"
 )
 
@@ -101,12 +101,7 @@ func (p *process) kill() {
 // freePort returns an address on which nothing listens.
 func freePort(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = l.Close() }()
-	return l.Addr().String()
+	return porttest.Addr(t)
 }
 
 // call makes one request and reads a JSON answer into out. An error means that

@@ -20,6 +20,7 @@ import (
 	"github.com/siaga-crp/siaga/internal/history"
 	"github.com/siaga-crp/siaga/internal/journal"
 	"github.com/siaga-crp/siaga/internal/partner"
+	"github.com/siaga-crp/siaga/internal/porttest"
 	"github.com/siaga-crp/siaga/internal/problem"
 )
 
@@ -142,8 +143,8 @@ func TestRolledBack(t *testing.T) {
 			if _, err := Init(t.Context(), InitOptions{Data: data}); err != nil {
 				t.Fatal(err)
 			}
-			n := runNode(t, data, "127.0.0.1:0")
-			listen := n.listener.Addr().String()
+			listen := porttest.Addr(t)
+			n := runNode(t, data, listen)
 			if waits, err := n.FirstWaits(t.Context()); err != nil || !waits {
 				t.Errorf("nobody has signed in yet: %t, %v", waits, err)
 			}

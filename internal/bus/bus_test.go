@@ -14,6 +14,7 @@ import (
 
 	"github.com/siaga-crp/siaga/edge"
 	"github.com/siaga-crp/siaga/internal/bus"
+	"github.com/siaga-crp/siaga/internal/porttest"
 	"github.com/siaga-crp/siaga/internal/problem"
 )
 
@@ -48,12 +49,11 @@ func nats(t *testing.T, dir string, port int, change func(*server.Options)) *ser
 
 func freePort(t *testing.T) int {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	addr, err := net.ResolveTCPAddr("tcp", porttest.Addr(t))
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = l.Close() }()
-	return l.Addr().(*net.TCPAddr).Port
+	return addr.Port
 }
 
 // box collects what a bus delivers.

@@ -190,14 +190,14 @@ func (l *link) connect(ctx context.Context) error {
 			return err
 		}
 	}
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
 	nonce := newNonce()
 	patience := 5 * time.Second
 	if len(l.r.o.Upstream) > 1 {
 		patience = 2 * time.Second
 	}
-	mute := time.AfterFunc(patience, cancel)
+	mute := time.AfterFunc(patience, func() { cancel(fmt.Errorf("no answer within %s", patience)) })
 	defer mute.Stop()
 	sent := time.Now()
 	resp, err := l.get(ctx, "/api/v1/feed", url.Values{
@@ -208,11 +208,19 @@ func (l *link) connect(ctx context.Context) error {
 		if e, ok := errors.AsType[refusedError](err); ok && e.reason != "" {
 			return errors.Join(err, l.fetch(ctx))
 		}
-		return err
+		return because(ctx, err)
 	}
 	defer resp.Body.Close() //nolint:errcheck // only read
 	mute.Stop()
-	return l.stream(ctx, resp.Body, nonce, sent, cancel)
+	return because(ctx, l.stream(ctx, resp.Body, nonce, sent, cancel))
+}
+
+// because returns why a stream was given up, if it was us who did so.
+func because(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return err
 }
 
 func (l *link) takeKeys(wire []byte) error {
@@ -320,15 +328,15 @@ func (l *link) setClock(node, local time.Time) {
 }
 
 // stream follows the node until the stream ends.
-func (l *link) stream(ctx context.Context, body io.Reader, nonce string, sent time.Time, stop func()) error {
+func (l *link) stream(ctx context.Context, body io.Reader, nonce string, sent time.Time, stop context.CancelCauseFunc) error {
 	in := edge.NewEventReader(body)
 	beat := 5 * time.Second
-	dead := time.AfterFunc(3*beat, stop)
+	dead := time.AfterFunc(3*beat, func() { stop(errors.New("nothing was heard from the node for the time of three heartbeats")) })
 	defer dead.Stop()
 	// As an edge does: a node that sends signs of life is left sooner, if there
 	// is another one.
 	silence := time.Hour
-	silent := time.AfterFunc(silence, stop)
+	silent := time.AfterFunc(silence, func() { stop(errors.New("the node sends no sign of life any more")) })
 	defer silent.Stop()
 	in.Heard = func() { silent.Reset(silence) }
 	greeted := false
