@@ -16,7 +16,6 @@ import (
 	"github.com/siaga-crp/siaga/internal/access"
 	"github.com/siaga-crp/siaga/internal/incident"
 	"github.com/siaga-crp/siaga/internal/journal"
-	"github.com/siaga-crp/siaga/internal/problem"
 	"github.com/siaga-crp/siaga/internal/protocol"
 )
 
@@ -202,15 +201,9 @@ func (s *server) incidentRoutes() {
 			PageInput
 		},
 		) (*struct{ Body Page[Entry] }, error) {
-			after, err := in.after()
+			before, err := number(in.Cursor)
 			if err != nil {
 				return nil, err
-			}
-			before := int64(0)
-			if after != "" {
-				if before, err = strconv.ParseInt(after, 10, 64); err != nil {
-					return nil, problem.New(problem.Invalid, "the cursor is not one that this list gave", "start again without a cursor")
-				}
 			}
 			entries, err := s.Incidents.Timeline(ctx, actor(ctx), in.ID, before, in.Limit)
 			if err != nil {
@@ -357,13 +350,13 @@ func (st Step) action(v protocol.Verb) protocol.Action {
 func entryView(e journal.Entry) Entry {
 	return Entry{
 		Number: e.Number, Type: e.Type, At: e.At, Partner: e.Partner, Member: e.Member, Under: e.Under, Why: e.Why,
-		About: e.About, TLP: e.Audience.TLP, Exercise: e.Exercise, Erased: e.Erased, Body: shownBody(e.Body),
+		About: e.About, TLP: e.Audience.TLP, Exercise: e.Exercise, Erased: e.Erased, Body: ShownBody(e.Body),
 	}
 }
 
-// shownBody returns an entry's own data with its payment handle masked, if it
+// ShownBody returns an entry's own data with its payment handle masked, if it
 // has one: that of a signal's proposal.
-func shownBody(body json.RawMessage) json.RawMessage {
+func ShownBody(body json.RawMessage) json.RawMessage {
 	var has struct {
 		Fingerprint fingerprint.Value `json:"fingerprint"`
 	}

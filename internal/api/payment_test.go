@@ -30,7 +30,7 @@ func TestPaymentHandlesAreMasked(t *testing.T) {
 		t.Errorf("with a wrong digit: %d %s", wrong.status, wrong.body)
 	}
 	answers := map[string][]byte{"proposed": made.body, "again": again.body, "wrong": wrong.body}
-	for _, path := range []string{"/signals/" + sig.ID, "/signals", "/incidents/" + incident, "/incidents/" + incident + "/timeline"} {
+	for _, path := range []string{"/signals/" + sig.ID, "/signals", "/incidents/" + incident, "/incidents/" + incident + "/timeline", "/journal?type=signal.proposed"} {
 		a := n.send(t, "nusa", http.MethodGet, "/api/v1"+path, "")
 		if a.status != http.StatusOK {
 			t.Errorf("GET %s: %d %s", path, a.status, a.body)

@@ -1,6 +1,7 @@
 package web_test
 
 import (
+	"fmt"
 	"net/http"
 	"net/url"
 	"regexp"
@@ -10,6 +11,7 @@ import (
 
 	"golang.org/x/net/html"
 
+	"github.com/siaga-crp/siaga/internal/signal"
 	"github.com/siaga-crp/siaga/internal/web"
 )
 
@@ -371,5 +373,13 @@ func TestPaymentHandlesAreNotLookedUp(t *testing.T) {
 				t.Errorf("%s of %q: %d", path, q, p.status)
 			}
 		}
+	}
+
+	// Nor does the page of the entry that proposed one show it.
+	sig, err := w.node.Signals.Propose(t.Context(), w.actor["platform"], signal.Proposal{Incident: w.incident, Kind: "payment", Value: "GB29 NWBK 6016 1331 9268 19", Labels: []string{"propaganda"}, Producer: "perpetrator", Action: signal.Review})
+	w.ok(err)
+	p := w.get("officer", fmt.Sprintf("/journal/%d", sig.Proposed.Entry))
+	if p.status != http.StatusOK || !strings.Contains(p.body, "iban:GB…6819") || strings.Contains(p.body, "60161331") {
+		t.Errorf("the entry's page: %d, without the masked handle or with the whole one", p.status)
 	}
 }
