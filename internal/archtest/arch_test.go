@@ -43,7 +43,7 @@ var rules = []rule{
 
 // services hold what the members may do; they know no transport and no store.
 var services = []string{
-	"/internal/duty", "/internal/erasure", "/internal/feed", "/internal/incident", "/internal/notify",
+	"/internal/asks", "/internal/duty", "/internal/erasure", "/internal/feed", "/internal/incident", "/internal/notify",
 	"/internal/partner", "/internal/public", "/internal/search", "/internal/signal",
 }
 

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/siaga-crp/siaga/internal/access"
+	"github.com/siaga-crp/siaga/internal/asks"
 	"github.com/siaga-crp/siaga/internal/incident"
 	"github.com/siaga-crp/siaga/internal/partner"
 	"github.com/siaga-crp/siaga/internal/problem"
@@ -162,7 +163,7 @@ func (s *Site) whatStarts(r *http.Request, f *Frame, p *activationPage) error {
 		p.Starts.Called = append(p.Starts.Called, f.Name(c.ID))
 	}
 	for _, o := range readers {
-		if slices.Contains(run.Def.Authority.Activate.Kinds, o.Kind) && !voted(run.Votes, o.ID) {
+		if slices.Contains(run.Def.Authority.Activate.Kinds, o.Kind) && !asks.Voted(run.Votes, o.ID) {
 			p.Voters = append(p.Voters, o)
 		}
 		if !called[o.ID] && o.Kind != access.CivilSociety && o.Kind != access.Research {

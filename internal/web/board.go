@@ -12,6 +12,7 @@ import (
 
 	"github.com/siaga-crp/siaga/internal/access"
 	"github.com/siaga-crp/siaga/internal/api"
+	"github.com/siaga-crp/siaga/internal/asks"
 	"github.com/siaga-crp/siaga/internal/feed"
 	"github.com/siaga-crp/siaga/internal/incident"
 	"github.com/siaga-crp/siaga/internal/journal"
@@ -46,109 +47,90 @@ type Ask struct {
 	Exercise bool
 }
 
+// found finds what is asked.
+func (s *Site) found() asks.Services {
+	return asks.Services{Partners: s.o.Partners, Incidents: s.o.Incidents, Signals: s.o.Signals}
+}
+
 // asksOf lists what one incident asks of the reader.
-func (s *Site) asksOf(ctx context.Context, f *Frame, inc incident.Incident) (out []Ask, err error) {
-	if inc.Status.Phase == protocol.Closed {
-		return nil, nil
-	}
-	base := "/incidents/" + inc.ID
-	if a := acknowledge(f, inc); a != nil {
-		out = append(out, *a)
-	}
-	if inc.Status.Phase == protocol.Notified && f.Can(string(access.Assess)) {
-		out = append(out, Ask{Title: f.T("ask.assess"), Detail: inc.Title, Incident: inc.ID, Href: base + "/assess", Verb: f.T("ask.assess.do"), Primary: true})
-	}
-	if inc.Status.Phase == protocol.Assessing && len(inc.Activations) == 0 && f.Can(string(access.Vote)) {
-		if adv, err := s.o.Incidents.Advice(ctx, inc, ""); err == nil && adv.Level != "" {
-			out = append(out, Ask{Title: f.T("ask.activate"), Detail: f.T("ask.activate.why", "Level", adv.Level), Incident: inc.ID, Href: base + "/activate", Verb: f.T("ask.activate.do"), Primary: true})
-		}
-	}
-	for _, q := range inc.Questions {
-		if q.Waits(f.Me.Partner) && f.Can(string(access.Ask)) {
-			out = append(out, Ask{Title: f.T("ask.question", "Number", q.Number), Detail: q.Text, Incident: inc.ID, Href: fmt.Sprintf("%s/questions#q%d", base, q.Number), Verb: f.T("ask.question.do"), Primary: true})
-		}
-	}
+func (s *Site) asksOf(ctx context.Context, f *Frame, inc incident.Incident) ([]Ask, error) {
 	for _, o := range inc.Offers {
 		if o.Open() && o.To == f.Me.Partner && o.Protocol == "" {
 			f.personal() // of a shift, the one who hands it over is not asked
 		}
-		if o.Open() && o.To == f.Me.Partner && (o.Protocol != "" || o.By.Member != f.Me.Member) && f.Can(string(access.PostUpdate)) {
-			out = append(out, Ask{Title: f.T("ask.handover", "What", cmp.Or(o.Protocol, f.T("ask.handover.shift"))), Detail: o.Note, Incident: inc.ID, Href: base + "/handover", Verb: f.T("ask.handover.do"), Primary: true})
-		}
 	}
-	defer func() {
-		for i := range out {
-			out[i].Exercise = inc.Exercise
-		}
-	}()
-	allowed, err := s.o.Incidents.Allowed(ctx, f.Me, inc)
+	list, err := s.found().OfIncident(ctx, f.Me, f.Now, inc)
 	if err != nil {
 		return nil, err
 	}
-	for p, actions := range allowed {
-		a := inc.Activations[p]
-		page := base + "/activations/" + p
-		for _, do := range actions {
-			if !f.Can(string(incident.RightFor(do.Verb))) {
-				continue
-			}
-			ask := Ask{Incident: inc.ID, Href: page, Verb: f.T("ask.open")}
-			switch do.Verb {
-			case protocol.CastVote:
-				if voted(a.Votes, f.Me.Partner) {
-					continue
-				}
-				ask.Title, ask.Due, ask.Primary, ask.Verb = f.T("ask.vote", "Protocol", p), a.Closes, true, f.T("ask.vote.do")
-				def, err := s.o.Incidents.Definition(ctx, inc, p)
-				if err != nil {
-					return nil, err
-				}
-				t := a.Tally(def)
-				ask.Detail = f.T("ask.vote.why", "Yes", t.Yes, "Quorum", t.Quorum, "Partner", f.Name(a.Proposer.ID))
-			case protocol.VoteStandDown:
-				if a.StandDown == nil || voted(a.StandDown.Votes, f.Me.Partner) {
-					continue
-				}
-				ask.Title, ask.Due, ask.Primary, ask.Verb = f.T("ask.stand_down", "Protocol", p), a.StandDown.Closes, true, f.T("ask.vote.do")
-				ask.Detail = a.StandDown.Reason
-			case protocol.ReportTask:
-				def, err := s.o.Incidents.Definition(ctx, inc, p)
-				if err != nil {
-					return nil, err
-				}
-				t, _ := def.Task(do.Task)
-				i := slices.IndexFunc(a.Tasks, func(t protocol.TaskState) bool { return t.Open() && t.ID == do.Task })
-				ask.Title, ask.Detail, ask.Href = f.InWords(t.Ask), p, page+"#tasks"
-				if i >= 0 {
-					ask.Due = a.Tasks[i].Due
-				}
-			case protocol.Conclude:
-				ask.Title, ask.Detail = f.T("ask.conclude", "Protocol", p), f.T("ask.conclude.why")
-			default:
-				continue
-			}
-			out = append(out, ask)
+	var out []Ask
+	for _, a := range list {
+		ask, err := s.ofIncident(ctx, f, inc, a)
+		if err != nil {
+			return nil, err
 		}
+		out = append(out, ask)
 	}
 	return out, nil
+}
+
+// ofIncident says what an incident asks, and where it is done.
+func (s *Site) ofIncident(ctx context.Context, f *Frame, inc incident.Incident, a asks.Ask) (Ask, error) {
+	base := "/incidents/" + inc.ID
+	page := base + "/activations/" + a.Protocol
+	ask := Ask{Incident: inc.ID, Exercise: inc.Exercise, Due: a.Due, Primary: true}
+	switch a.Kind {
+	case asks.Acknowledge:
+		return *f.acknowledge(inc, a), nil
+	case asks.Assess:
+		ask.Title, ask.Detail, ask.Href, ask.Verb = f.T("ask.assess"), inc.Title, base+"/assess", f.T("ask.assess.do")
+	case asks.Activate:
+		ask.Title, ask.Detail, ask.Href, ask.Verb = f.T("ask.activate"), f.T("ask.activate.why", "Level", a.Text), base+"/activate", f.T("ask.activate.do")
+	case asks.Answer:
+		ask.Title, ask.Detail, ask.Href, ask.Verb = f.T("ask.question", "Number", a.Number), a.Text, fmt.Sprintf("%s/questions#q%d", base, a.Number), f.T("ask.question.do")
+	case asks.AcceptHandover:
+		ask.Title, ask.Detail, ask.Href, ask.Verb = f.T("ask.handover", "What", cmp.Or(a.Protocol, f.T("ask.handover.shift"))), a.Text, base+"/handover", f.T("ask.handover.do")
+	case asks.Vote:
+		def, err := s.o.Incidents.Definition(ctx, inc, a.Protocol)
+		if err != nil {
+			return ask, err
+		}
+		t := inc.Activations[a.Protocol].Tally(def)
+		ask.Title, ask.Href, ask.Verb = f.T("ask.vote", "Protocol", a.Protocol), page, f.T("ask.vote.do")
+		ask.Detail = f.T("ask.vote.why", "Yes", t.Yes, "Quorum", t.Quorum, "Partner", f.Name(a.By))
+	case asks.VoteStandDown:
+		ask.Title, ask.Detail, ask.Href, ask.Verb = f.T("ask.stand_down", "Protocol", a.Protocol), a.Text, page, f.T("ask.vote.do")
+	case asks.DoTask:
+		def, err := s.o.Incidents.Definition(ctx, inc, a.Protocol)
+		if err != nil {
+			return ask, err
+		}
+		t, _ := def.Task(a.Object)
+		ask.Title, ask.Detail, ask.Href, ask.Verb, ask.Primary = f.InWords(t.Ask), a.Protocol, page+"#tasks", f.T("ask.open"), false
+	case asks.Conclude:
+		ask.Title, ask.Detail, ask.Href, ask.Verb, ask.Primary = f.T("ask.conclude", "Protocol", a.Protocol), f.T("ask.conclude.why"), page, f.T("ask.open"), false
+	default:
+		return ask, fmt.Errorf("an incident asks for %q, which pages cannot say", a.Kind)
+	}
+	return ask, nil
 }
 
 // acknowledge asks the reader to say that their partner has seen the incident,
 // or its activation, which asks anew; nil if it has, or the reader may not.
 func acknowledge(f *Frame, inc incident.Incident) *Ask {
-	wait, ok := inc.Waiting(f.Me.Partner)
-	if !ok || inc.Status.Phase == protocol.Closed || !f.Can(string(access.Acknowledge)) {
+	a, ok := asks.Seen(f.Me, f.Now, inc)
+	if !ok {
 		return nil
 	}
-	title := f.T("ask.acknowledge")
-	if !wait.At.IsZero() {
-		title = f.T("ask.acknowledge.active", "Protocol", wait.Protocol)
-	}
-	return &Ask{Title: title, Detail: inc.Title, Incident: inc.ID, Due: wait.Due, Post: "/incidents/" + inc.ID + "/acknowledge", Verb: f.T("ask.acknowledge.do"), Primary: true}
+	return f.acknowledge(inc, a)
 }
 
-func voted(votes []protocol.Vote, partner string) bool {
-	return slices.ContainsFunc(votes, func(v protocol.Vote) bool { return v.Partner == partner })
+func (f *Frame) acknowledge(inc incident.Incident, a asks.Ask) *Ask {
+	title := f.T("ask.acknowledge")
+	if a.Protocol != "" {
+		title = f.T("ask.acknowledge.active", "Protocol", a.Protocol)
+	}
+	return &Ask{Title: title, Detail: inc.Title, Incident: inc.ID, Exercise: inc.Exercise, Due: a.Due, Post: "/incidents/" + inc.ID + "/acknowledge", Verb: f.T("ask.acknowledge.do"), Primary: true}
 }
 
 // eachAlone is how many signals of one proposer in one incident are asked for
@@ -157,34 +139,29 @@ const eachAlone = 3
 
 // approvals lists the signals that wait for the reader's approval.
 func (s *Site) approvals(ctx context.Context, f *Frame, incidentID string) ([]Ask, error) {
-	if !f.Can(string(access.Decide)) {
-		return nil, nil
-	}
-	list, next, err := s.o.Signals.List(ctx, f.Me, signal.Query{Incident: incidentID, States: []signal.State{signal.Proposed}, Limit: 200})
+	list, over, err := s.found().Approvals(ctx, f.Me, f.Now, incidentID)
 	if err != nil {
 		return nil, err
 	}
-	like := map[[2]string][]signal.Signal{} // by incident and proposer
-	for _, sig := range list {
-		if sig.Proposed.Partner != f.Me.Partner {
-			k := [2]string{sig.Incident, sig.Proposed.Partner}
-			like[k] = append(like[k], sig)
-		}
+	like := map[[2]string][]asks.Ask{} // by incident and proposer
+	for _, a := range list {
+		k := [2]string{a.Incident, a.By}
+		like[k] = append(like[k], a)
 	}
 	var out []Ask
-	for _, sig := range list {
-		same := like[[2]string{sig.Incident, sig.Proposed.Partner}]
-		if len(same) == 0 || len(same) > eachAlone && same[0].ID != sig.ID {
+	for _, a := range list {
+		same, sig := like[[2]string{a.Incident, a.By}], a.Signal
+		if len(same) > eachAlone && same[0].Object != a.Object {
 			continue
 		}
 		if n := len(same); n > eachAlone {
-			title := f.N("ask.approve.many", n, "Partner", f.Name(sig.Proposed.Partner))
-			if next != "" { // there are more than were read
-				title = f.T("ask.approve.over", "N", n, "Partner", f.Name(sig.Proposed.Partner))
+			title := f.N("ask.approve.many", n, "Partner", f.Name(a.By))
+			if over { // there are more than were read
+				title = f.T("ask.approve.over", "N", n, "Partner", f.Name(a.By))
 			}
 			out = append(out, Ask{
 				Title: title, Incident: sig.Incident, Exercise: sig.Exercise,
-				Detail: f.T("ask.approve.first", "Time", f.ClockText(same[n-1].Proposed.At)),
+				Detail: f.T("ask.approve.first", "Time", f.ClockText(same[n-1].Signal.Proposed.At)),
 				Href:   "/signals?" + url.Values{"state": {string(signal.Proposed)}, "incident": {sig.Incident}}.Encode(), Verb: f.T("ask.open"), Primary: true,
 			})
 			continue
@@ -199,32 +176,18 @@ func (s *Site) approvals(ctx context.Context, f *Frame, incidentID string) ([]As
 	return append(out, variants...), err
 }
 
-// weight puts what ends within half an hour first, then what waits for the
-// reader without an end, then the rest.
-func weight(a Ask, now time.Time) int {
-	switch {
-	case a.Exercise: // practice waits for the real
-		return 3
-	case !a.Due.IsZero() && a.Due.Sub(now) < 30*time.Minute:
-		return 0
-	case a.Due.IsZero():
-		return 1
-	}
-	return 2
-}
-
-func sortAsks(asks []Ask, now time.Time) {
-	slices.SortStableFunc(asks, func(a, b Ask) int {
-		return cmp.Or(weight(a, now)-weight(b, now), a.Due.Compare(b.Due), cmp.Compare(a.Title, b.Title))
+func sortAsks(list []Ask, now time.Time) {
+	slices.SortStableFunc(list, func(a, b Ask) int {
+		return cmp.Or(asks.Weight(a.Exercise, a.Due, now)-asks.Weight(b.Exercise, b.Due, now), a.Due.Compare(b.Due), cmp.Compare(a.Title, b.Title))
 	})
 }
 
 // open incidents that concern the reader, and what they ask.
-func (s *Site) concerns(ctx context.Context, f *Frame) (list []incident.Incident, asks []Ask, err error) {
+func (s *Site) concerns(ctx context.Context, f *Frame) (list []incident.Incident, asked []Ask, err error) {
 	if f.counted || !f.Can(string(access.ReadIncidents)) {
 		return f.concern, f.asks, nil
 	}
-	list, _, err = s.o.Incidents.List(ctx, f.Me, incident.Query{States: []string{"notified", "assessing", "open"}, Limit: 100})
+	list, err = s.found().Open(ctx, f.Me)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -233,25 +196,25 @@ func (s *Site) concerns(ctx context.Context, f *Frame) (list []incident.Incident
 		if err != nil {
 			return nil, nil, err
 		}
-		asks = append(asks, a...)
+		asked = append(asked, a...)
 	}
 	more, err := s.approvals(ctx, f, "")
 	if err != nil {
 		return nil, nil, err
 	}
-	asks = append(asks, more...)
+	asked = append(asked, more...)
 	if more, err = s.versionAsks(ctx, f); err != nil {
 		return nil, nil, err
 	}
-	asks = append(asks, more...)
+	asked = append(asked, more...)
 	if more, err = s.requestAsks(ctx, f); err != nil {
 		return nil, nil, err
 	}
-	asks = append(asks, more...)
-	sortAsks(asks, f.Now)
-	f.Asks, f.OpenNow = len(asks), len(list)
-	f.concern, f.asks, f.counted = list, asks, true
-	return list, asks, nil
+	asked = append(asked, more...)
+	sortAsks(asked, f.Now)
+	f.Asks, f.OpenNow = len(asked), len(list)
+	f.concern, f.asks, f.counted = list, asked, true
+	return list, asked, nil
 }
 
 // Row is an incident in a list.

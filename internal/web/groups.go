@@ -101,28 +101,19 @@ func (s *Site) groupForm(w http.ResponseWriter, r *http.Request, f *Frame, statu
 	return s.render(w, r, status, "group", p)
 }
 
-// newestActive is how many of an incident's newest active signals are looked
-// at for variants that went out before their approval.
-const newestActive = 20
-
 // variantAsks lists the groups with variants that went out at once and wait for
-// the reader's approval.
+// an approver of another partner.
 func (s *Site) variantAsks(ctx context.Context, f *Frame, incidentID string) ([]Ask, error) {
-	list, _, err := s.o.Signals.List(ctx, f.Me, signal.Query{Incident: incidentID, States: []signal.State{signal.Active}, Limit: newestActive})
+	list, err := s.found().Groups(ctx, f.Me, f.Now, incidentID)
 	if err != nil {
 		return nil, err
 	}
 	var out []Ask
-	seen := map[string]bool{}
-	for _, sig := range list {
-		if !sig.AtOnce || sig.Proposed.Partner == f.Me.Partner || seen[sig.Group] {
-			continue
-		}
-		seen[sig.Group] = true
+	for _, a := range list {
 		out = append(out, Ask{
-			Title: f.T("group.ask", "Group", sig.Group, "Action", f.T("action."+string(sig.Wanted))), Incident: sig.Incident, Exercise: sig.Exercise,
-			Detail: f.T("ask.approve.why", "Partner", f.Name(sig.Proposed.Partner), "Time", f.ClockText(sig.Proposed.At)),
-			Href:   "/groups/" + sig.Group + "/approve", Verb: f.T("ask.approve.do"), Primary: true,
+			Title: f.T("group.ask", "Group", a.Object, "Action", f.T("action."+string(a.Signal.Wanted))), Incident: a.Incident, Exercise: a.Exercise,
+			Detail: f.T("ask.approve.why", "Partner", f.Name(a.By), "Time", f.ClockText(a.Signal.Proposed.At)),
+			Href:   "/groups/" + a.Object + "/approve", Verb: f.T("ask.approve.do"), Primary: true,
 		})
 	}
 	return out, nil

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/siaga-crp/siaga/internal/access"
+	"github.com/siaga-crp/siaga/internal/asks"
 	"github.com/siaga-crp/siaga/internal/incident"
 	"github.com/siaga-crp/siaga/internal/partner"
 	"github.com/siaga-crp/siaga/internal/problem"
@@ -18,39 +19,20 @@ import (
 // versionAsks lists the proposed versions of protocols that wait for the vote
 // of the reader's partner.
 func (s *Site) versionAsks(ctx context.Context, f *Frame) ([]Ask, error) {
-	if !f.Can(string(access.Vote)) {
-		return nil, nil
-	}
-	views, err := s.o.Incidents.Protocols(ctx, f.Me)
+	list, err := s.found().Versions(ctx, f.Me, f.Now)
 	if err != nil {
 		return nil, err
 	}
 	var out []Ask
-	for _, p := range views {
-		for _, v := range p.Versions {
-			if !mayVoteVersion(f, v) || voted(v.Votes, f.Me.Partner) {
-				continue
-			}
-			t := v.Tally()
-			out = append(out, Ask{
-				Title: f.T("ask.version", "Protocol", v.Protocol, "Version", v.Version), Due: v.Closes, Primary: true, Verb: f.T("ask.vote.do"),
-				Detail: f.T("ask.version.why", "Yes", t.Yes, "Quorum", t.Quorum, "Partner", f.Name(v.By.Partner)), Href: "/protocols/" + v.Protocol + "/versions/" + v.Hash,
-			})
-		}
+	for _, a := range list {
+		v := a.Version
+		t := v.Tally()
+		out = append(out, Ask{
+			Title: f.T("ask.version", "Protocol", v.Protocol, "Version", v.Version), Due: a.Due, Primary: true, Verb: f.T("ask.vote.do"),
+			Detail: f.T("ask.version.why", "Yes", t.Yes, "Quorum", t.Quorum, "Partner", f.Name(a.By)), Href: "/protocols/" + v.Protocol + "/versions/" + v.Hash,
+		})
 	}
 	return out, nil
-}
-
-func mayVoteVersion(f *Frame, v incident.Version) bool {
-	if v.State != incident.Voted || !f.Now.Before(v.Closes) || !f.Can(string(access.Vote)) {
-		return false
-	}
-	for _, k := range v.Rule.Kinds {
-		if k == f.Me.Kind {
-			return true
-		}
-	}
-	return false
 }
 
 type protocolsPage struct {
@@ -221,7 +203,7 @@ func (s *Site) newVersion(w http.ResponseWriter, r *http.Request, f *Frame) erro
 // presence is asked for when the decision is sent.
 func canVote(f *Frame) error {
 	a := f.Me
-	a.StepUp = f.Now
+	a.StepUp, a.For = f.Now, access.Vote
 	return access.Allow(a, access.Vote, f.Now)
 }
 
@@ -295,7 +277,7 @@ func (s *Site) versionForm(w http.ResponseWriter, r *http.Request, f *Frame, sta
 	}
 	v := view.Versions[i]
 	p := versionPage{
-		Frame: f, form: m, Row: versionRows(f, view.Versions[i:i+1])[0], Tally: v.Tally(), Told: told(f), May: mayVoteVersion(f, v),
+		Frame: f, form: m, Row: versionRows(f, view.Versions[i:i+1])[0], Tally: v.Tally(), Told: told(f), May: asks.MayVoteVersion(f.Me, f.Now, v),
 		Mine: v.By.Partner == f.Me.Partner && v.State == incident.Voted, Digits: hash[len(hash)-4:], Reason: r.PostForm.Get("reason"),
 	}
 	b, err := s.o.Incidents.Text(r.Context(), f.Me, id, hash)
@@ -323,7 +305,7 @@ func (s *Site) versionForm(w http.ResponseWriter, r *http.Request, f *Frame, sta
 		return err
 	}
 	for _, o := range all {
-		if v.State == incident.Voted && slices.Contains(v.Rule.Kinds, o.Kind) && !voted(v.Votes, o.ID) {
+		if v.State == incident.Voted && slices.Contains(v.Rule.Kinds, o.Kind) && !asks.Voted(v.Votes, o.ID) {
 			p.Waiting = append(p.Waiting, o)
 		}
 	}

@@ -32,18 +32,14 @@ func (q requestRow) Open() bool { return q.How == partner.RequestOpen }
 
 // requestAsks lists what colleagues asked for and the reader may confirm.
 func (s *Site) requestAsks(ctx context.Context, f *Frame) ([]Ask, error) {
-	if !f.Can(string(access.ConfirmRequest)) || f.Me.Member == "" {
-		return nil, nil
-	}
-	list, err := s.o.Partners.Requests(ctx, f.Me)
+	list, err := s.found().Requests(ctx, f.Me, f.Now)
 	if err != nil {
 		return nil, err
 	}
 	var out []Ask
-	for _, q := range list {
-		if q.State(f.Now) == partner.RequestOpen && q.Member != f.Me.Member {
-			out = append(out, Ask{Title: f.T("ask.request", "What", f.T("request.says."+q.What(), "Name", isolate(q.Name))), Detail: q.Why, Due: q.Until, Href: "/admin/requests/" + q.ID, Verb: f.T("ask.request.do"), Primary: true})
-		}
+	for _, a := range list {
+		q := a.Request
+		out = append(out, Ask{Title: f.T("ask.request", "What", f.T("request.says."+q.What(), "Name", isolate(q.Name))), Detail: a.Text, Due: a.Due, Href: "/admin/requests/" + q.ID, Verb: f.T("ask.request.do"), Primary: true})
 	}
 	return out, nil
 }
