@@ -46,6 +46,7 @@ token.manage          a        admin    GIPCR  fresh
 token.read            a        admin    GIPCR  -
 token.own             aonprbt  none     GIPCR  fresh
 key.change            aonprbt  none     GIPCR  fresh
+profile.own           aonprbt  propose  GIPCR  -
 access.break          aob      none     GIPCR  fresh
 edge.read             aonprbt  read     GIPCR  -
 feed.follow           ey       feed     GIPCR  -

@@ -28,6 +28,7 @@ const (
 	ReadTokens     Action = "token.read"
 	OwnTokens      Action = "token.own"    // for oneself, with no more than one's own roles
 	ChangeKeys     Action = "key.change"   // one's own passkeys, password, codes and links
+	OwnProfile     Action = "profile.own"  // one's own language, time zone, open sessions
 	BreakGlass     Action = "access.break" // read one object beyond scope, told to all
 	ReadEdges      Action = "edge.read"
 	FollowFeed     Action = "feed.follow"
@@ -80,6 +81,7 @@ var table = []Rule{
 	{ReadTokens, []Role{Administrator}, ScopeAdmin, nil, false, "list tokens"},
 	{OwnTokens, humans, "", nil, true, "make a token of your own"},
 	{ChangeKeys, humans, "", nil, true, "change your keys"},
+	{OwnProfile, humans, ScopePropose, nil, false, "change your own settings"},
 	{BreakGlass, []Role{Administrator, Officer, Observer}, "", nil, true, "read beyond your scope"},
 	{ReadEdges, append([]Role{Operator}, people...), ScopeRead, nil, false, "read the state of edges"},
 	{FollowFeed, []Role{Edge, Relay}, ScopeFeed, nil, false, "follow the feed"},

@@ -129,13 +129,34 @@ func (s *server) dutyRoutes() {
 // Channel is a way to reach a duty contact, without its secrets.
 type Channel struct {
 	notify.Row
-	State string `json:"state" enum:"works,failing,untested"`
+	State string `json:"state" enum:"works,failing,untested,ended"`
 }
 
 // TestedChannel is a channel after a test.
 type TestedChannel struct {
 	notify.Channel
-	State string `json:"state" enum:"works,failing,untested"`
+	State string `json:"state" enum:"works,failing,untested,ended"`
+}
+
+// CallAnswer answers a call.
+type CallAnswer struct {
+	Code string `json:"code" maxLength:"40" doc:"The last part of the message's link"`
+	Pass bool   `json:"pass,omitempty" doc:"Not me: the next person is called at once"`
+}
+
+// AnsweredCall is how a call stands after an answer.
+type AnsweredCall struct {
+	Number   string    `json:"number" doc:"What it is about, for example an incident"`
+	Exercise bool      `json:"exercise"`
+	Ask      string    `json:"ask" doc:"What was asked: notified, vote, active, due or overdue"`
+	State    string    `json:"state" enum:"open,late,seen,other,passed,over,stranger"`
+	Deadline time.Time `json:"deadline,omitzero"`
+	At       time.Time `json:"at,omitzero" doc:"When it was answered"`
+}
+
+// PushKey is the key that browsers want before they take messages.
+type PushKey struct {
+	Key string `json:"key" doc:"VAPID, RFC 8292: base64url; empty: the node sends none"`
 }
 
 func (s *server) messageRoutes() {
@@ -166,6 +187,18 @@ func (s *server) messageRoutes() {
 		func(ctx context.Context, _ *struct{}) (*struct{ Body Page[notify.Call] }, error) {
 			calls, err := s.Notify.Calls(ctx, actor(ctx), 100)
 			return &struct{ Body Page[notify.Call] }{Page[notify.Call]{Items: calls}}, err
+		})
+	add(s, op{"answer-call", http.MethodPost, "/api/v1/calls/answer", "Answer a call by the code in its message, as its page does: seen, or passed on to the next person", access.Acknowledge, http.StatusOK},
+		func(ctx context.Context, in *struct{ Body CallAnswer }) (*struct{ Body AnsweredCall }, error) {
+			if err := access.Allow(actor(ctx), access.Acknowledge, s.Now()); err != nil {
+				return nil, err
+			}
+			a, err := s.Notify.Press(ctx, actor(ctx), in.Body.Code, in.Body.Pass)
+			return &struct{ Body AnsweredCall }{AnsweredCall{a.Number, a.Exercise, a.Ask, a.State, a.Deadline, a.At}}, err
+		})
+	add(s, op{"get-push-key", http.MethodGet, "/api/v1/push-key", "Read the node's public key for web push, which a channel of the kind push is made with", access.ReadMessages, http.StatusOK},
+		func(ctx context.Context, _ *struct{}) (*struct{ Body PushKey }, error) {
+			return &struct{ Body PushKey }{PushKey{s.Notify.PushKey()}}, access.Allow(actor(ctx), access.ReadMessages, s.Now())
 		})
 	add(s, op{"list-acknowledgements", http.MethodGet, "/api/v1/incidents/{id}/acknowledgements", "Who has acknowledged, by partner, with the last attempt and the next", access.ReadIncidents, http.StatusOK},
 		func(ctx context.Context, in *IDInput) (*struct{ Body Page[notify.Standing] }, error) {

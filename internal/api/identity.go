@@ -36,8 +36,7 @@ type SignInState struct {
 	State string `json:"state" enum:"active,invited,lapsed,withdrawn,disabled"`
 }
 
-// Keys and sessions of a person are changed on pages alone: a token is no
-// person, cannot prove presence, and must not be worth more than itself.
+// Keys of a person are changed on pages alone: a token is no person, cannot prove presence, and must not be worth more than itself.
 func (s *server) identityRoutes() {
 	add(s, op{"get-me", http.MethodGet, "/api/v1/me", "Read who the token stands for", access.ReadPartners, http.StatusOK},
 		func(ctx context.Context, _ *struct{}) (*struct{ Body Me }, error) {
@@ -59,11 +58,8 @@ func (s *server) identityRoutes() {
 			list, err := s.Partners.Sessions(ctx, actor(ctx), "")
 			return &struct{ Body Page[partner.SessionInfo] }{Page[partner.SessionInfo]{Items: list}}, err
 		})
-	add(s, op{"end-my-session", http.MethodPost, "/api/v1/me/sessions/{id}/end", "End one of your sessions, with a personal token", access.Acknowledge, http.StatusOK},
+	add(s, op{"end-my-session", http.MethodPost, "/api/v1/me/sessions/{id}/end", "End one of your sessions, with a personal token", access.OwnProfile, http.StatusOK},
 		func(ctx context.Context, in *IDInput) (*struct{ Body Ended }, error) {
-			if err := access.Allow(actor(ctx), access.Acknowledge, s.Now()); err != nil {
-				return nil, err
-			}
 			return &struct{ Body Ended }{Ended{1}}, s.Partners.EndSession(ctx, actor(ctx), in.ID, "")
 		})
 	add(s, op{"list-my-keys", http.MethodGet, "/api/v1/me/keys", "List the ways in which you sign in, with a personal token", access.ReadPartners, http.StatusOK},
@@ -73,6 +69,19 @@ func (s *server) identityRoutes() {
 			}
 			k, err := s.Partners.Keys(ctx, actor(ctx))
 			return &struct{ Body partner.Keys }{k}, err
+		})
+	add(s, op{"set-my-profile", http.MethodPut, "/api/v1/me/profile", "Set your own language and time zone, with a personal token", access.OwnProfile, http.StatusNoContent},
+		func(ctx context.Context, in *struct{ Body partner.Profile }) (*struct{}, error) {
+			return nil, s.Partners.SetProfile(ctx, actor(ctx), in.Body)
+		})
+	add(s, op{"set-check-word", http.MethodPut, "/api/v1/me/check-word", "Set the word that ends each message to you, with a personal token; empty: none", access.ManageChannels, http.StatusNoContent},
+		func(ctx context.Context, in *struct {
+			Body struct {
+				Word string `json:"word" maxLength:"100"`
+			}
+		},
+		) (*struct{}, error) {
+			return nil, s.Notify.SetWord(ctx, actor(ctx), in.Body.Word)
 		})
 	add(s, op{"list-my-tokens", http.MethodGet, "/api/v1/me/tokens", "List your personal tokens, with one of them", access.ReadPartners, http.StatusOK},
 		func(ctx context.Context, _ *struct{}) (*struct{ Body Page[Token] }, error) {

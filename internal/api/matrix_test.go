@@ -22,8 +22,10 @@ import (
 // here fails the test: who adds one says here who may use it. "a+b" needs both,
 // asked in this order; after "|" stands what an edge needs instead.
 const rights = `
+GET  /api/v1/asks                                                        incident.read
 GET  /api/v1/break-glass                                                 partner.read
 GET  /api/v1/calls                                                       message.read
+POST /api/v1/calls/answer                                                incident.acknowledge
 GET  /api/v1/channels                                                    message.read
 POST /api/v1/channels                                                    channel.manage
 DELETE /api/v1/channels/{id}                                             channel.manage
@@ -76,10 +78,14 @@ POST /api/v1/incidents/{id}/reopen                                       inciden
 POST /api/v1/incidents/{id}/settlement                                   signal.decide
 GET  /api/v1/incidents/{id}/timeline                                     incident.read
 POST /api/v1/incidents/{id}/updates                                      update.post
+GET  /api/v1/journal                                                     journal.read
+GET  /api/v1/journal/{number}                                            journal.read
 GET  /api/v1/me                                                          partner.read
+PUT  /api/v1/me/check-word                                               channel.manage
 GET  /api/v1/me/keys                                                     partner.read
+PUT  /api/v1/me/profile                                                  profile.own
 GET  /api/v1/me/sessions                                                 partner.read
-POST /api/v1/me/sessions/{id}/end                                        incident.acknowledge
+POST /api/v1/me/sessions/{id}/end                                        profile.own
 GET  /api/v1/me/tokens                                                   partner.read
 GET  /api/v1/members                                                     partner.read
 POST /api/v1/members                                                     member.manage
@@ -103,6 +109,8 @@ POST /api/v1/protocol-versions/{id}/withdraw                             activat
 GET  /api/v1/protocols                                                   incident.read
 GET  /api/v1/protocols/{protocol}                                        incident.read
 GET  /api/v1/protocols/{protocol}/diff                                   incident.read
+GET  /api/v1/protocols/{protocol}/file                                   incident.read
+GET  /api/v1/push-key                                                    message.read
 GET  /api/v1/search                                                      partner.read
 GET  /api/v1/sign-ins                                                    member.read
 GET  /api/v1/signals                                                     signal.read

@@ -33,6 +33,9 @@ POST /api/v1/channels/{id}/test
 PUT /api/v1/duty
 POST /api/v1/duty/overrides
 POST /api/v1/protocol-check
+POST /api/v1/calls/answer
+PUT /api/v1/me/check-word
+PUT /api/v1/me/profile
 `
 
 // alike is every write that goes through the same call as one that this test

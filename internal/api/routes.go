@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/siaga-crp/siaga/internal/access"
+	"github.com/siaga-crp/siaga/internal/asks"
 	"github.com/siaga-crp/siaga/internal/health"
 )
 
@@ -22,6 +23,7 @@ func (s *server) routes() {
 	s.dutyRoutes()
 	s.messageRoutes()
 	s.togetherRoutes()
+	s.journalRoutes()
 }
 
 // Edge is an edge that follows this node's feed, as the node knows it.
@@ -45,6 +47,11 @@ func (s *server) edgeRoutes() {
 		func(ctx context.Context, _ *struct{}) (*struct{ Body health.Report }, error) {
 			r, err := s.Health.Health(ctx, actor(ctx))
 			return &struct{ Body health.Report }{r}, err
+		})
+	add(s, op{"list-asks", http.MethodGet, "/api/v1/asks", "List what is asked of you now, by your roles, the most urgent first", access.ReadIncidents, http.StatusOK},
+		func(ctx context.Context, _ *struct{}) (*struct{ Body Page[asks.Ask] }, error) {
+			list, err := asks.Services{Partners: s.Partners, Incidents: s.Incidents, Signals: s.Signals}.All(ctx, actor(ctx), s.Now())
+			return &struct{ Body Page[asks.Ask] }{Page[asks.Ask]{Items: list}}, err
 		})
 	add(s, op{"list-edges", http.MethodGet, "/api/v1/edges", "List the edges that follow this node's feed", access.ReadEdges, http.StatusOK},
 		func(ctx context.Context, _ *struct{}) (*struct{ Body Page[Edge] }, error) {

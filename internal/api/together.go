@@ -157,6 +157,14 @@ type ProtocolSource struct {
 	Source string `json:"source" maxLength:"131072" doc:"The file, YAML"`
 }
 
+// ProtocolFile is the file of one version.
+type ProtocolFile struct {
+	Protocol string `json:"protocol"`
+	Version  string `json:"version"`
+	SHA256   string `json:"sha256"`
+	ProtocolSource
+}
+
 func (s *server) protocolRoutes() {
 	const base = "/api/v1/protocols"
 	add(s, op{"list-protocols", http.MethodGet, base, "List the protocols that can be activated", access.ReadIncidents, http.StatusOK},
@@ -171,6 +179,18 @@ func (s *server) protocolRoutes() {
 		) (*struct{ Body Protocol }, error) {
 			v, err := s.Incidents.Protocol(ctx, actor(ctx), in.Protocol)
 			return &struct{ Body Protocol }{Protocol{v.Current, v.Builtin, list(v.Versions)}}, err
+		})
+	add(s, op{"get-protocol-file", http.MethodGet, base + "/{protocol}/file", "Read the file of a protocol's version, as it was proposed", access.ReadIncidents, http.StatusOK},
+		func(ctx context.Context, in *struct {
+			Protocol string `path:"protocol" maxLength:"60"`
+			Version  string `query:"version" maxLength:"64" doc:"Version or SHA-256; default: the current one"`
+		},
+		) (*struct{ Body ProtocolFile }, error) {
+			d, err := s.Incidents.Text(ctx, actor(ctx), in.Protocol, in.Version)
+			if err != nil {
+				return nil, err
+			}
+			return &struct{ Body ProtocolFile }{ProtocolFile{d.ID, d.Version, d.Hash, ProtocolSource{string(d.Source)}}}, nil
 		})
 	add(s, op{"diff-protocol", http.MethodGet, base + "/{protocol}/diff", "Compare two versions of a protocol", access.ReadIncidents, http.StatusOK},
 		func(ctx context.Context, in *struct {

@@ -319,6 +319,9 @@ type Profile struct {
 
 // SetProfile sets the actor's own language and time zone.
 func (s *Service) SetProfile(ctx context.Context, by access.Actor, p Profile) error {
+	if err := access.Allow(by, access.OwnProfile, s.o.Now()); err != nil {
+		return err
+	}
 	var f problem.InvalidFields
 	if _, err := language.Parse(p.Language); err != nil {
 		f.Add("language", "choose a language")

@@ -409,6 +409,9 @@ func (s *Service) own(ctx context.Context, by access.Actor, fn func(r journal.St
 // EndSession ends one session of the actor's account by the ID of its list; ""
 // ends all but the one with the key except.
 func (s *Service) EndSession(ctx context.Context, by access.Actor, id, except string) error {
+	if err := access.Allow(by, access.OwnProfile, s.o.Now()); err != nil {
+		return err
+	}
 	if by.Member == "" {
 		return s.own(ctx, by, nil)
 	}
