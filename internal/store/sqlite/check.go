@@ -4,12 +4,14 @@ import (
 	"context"
 	"database/sql"
 
+	"github.com/siaga-crp/siaga/internal/journal"
 	"github.com/siaga-crp/siaga/internal/problem"
 )
 
 // Check asks SQLite whether every page, row and index of the file fits the
-// others (PRAGMA integrity_check). A problem of kind Internal names the first
-// thing that does not. It reads the whole file.
+// others (PRAGMA integrity_check), and reads private data and counters, of which
+// each row carries a digest. A problem of kind Internal names the first thing
+// that does not fit. It reads the whole file.
 func (db *DB) Check(ctx context.Context) error {
 	if err := db.begin(); err != nil {
 		return err
@@ -32,7 +34,11 @@ func (db *DB) Check(ctx context.Context) error {
 		return problem.Newf(problem.Internal, "%s is damaged: %s", db.path, first).
 			WithFix("stop the node, keep the file as evidence, and restore a backup; an index alone is mended by \"siaga log rebuild\"")
 	}
-	return nil
+	t := &tx{conn: c}
+	if err := t.ScanPrivates(func(*journal.Private) error { return nil }); err != nil {
+		return db.problem(err)
+	}
+	return db.problem(t.ScanCounters(func(string, int64) error { return nil }))
 }
 
 // Reindex makes all indexes again from their tables.

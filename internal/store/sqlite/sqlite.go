@@ -155,7 +155,13 @@ func open(ctx context.Context, path string, o Options, created bool) (db *DB, er
 	for range cap(db.readers) {
 		db.readers <- nil // opened when first used
 	}
-	return db, db.openRiver()
+	if err := db.openRiver(); err != nil || o.ReadOnly {
+		return db, err
+	}
+	if err := db.sealRows(ctx); err != nil && problem.KindOf(err) != problem.Unavailable {
+		return db, err
+	} // a full disk: the next start does it
+	return db, nil
 }
 
 // dsn returns the name under which the driver opens the file: never creating
@@ -491,6 +497,9 @@ func (c *conn) exec(query string, args ...any) error {
 
 // close closes the connection for good, whatever state it is in.
 func (c *conn) close() {
+	for _, s := range c.stmts {
+		_ = s.Close() // one left open would keep the file open, and its log beside it
+	}
 	_ = c.c.Raw(func(any) error { return errDiscard }) // marks the connection as bad, so that the pool closes it
 	_ = c.c.Close()
 }

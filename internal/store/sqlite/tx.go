@@ -1,6 +1,7 @@
 package sqlite
 
 import (
+	"bytes"
 	"context"
 	"database/sql"
 	"errors"
@@ -400,14 +401,18 @@ func (t *tx) DeleteObject(ref journal.Ref) error {
 	return err
 }
 
-const privateColumns = `kind, id, owner, doc, coalesce(expires_ms, 0)`
+const privateColumns = `kind, id, owner, doc, coalesce(expires_ms, 0), sum`
 
 func (t *tx) scanPrivates(fn func(p *journal.Private) error, query string, args ...any) error {
 	return t.query(query, args, func(rows *sql.Rows) error {
 		var p journal.Private
 		var expires int64
-		if err := rows.Scan(&p.Kind, &p.ID, &p.Owner, &p.Doc, &expires); err != nil {
+		var sum []byte // none: of a release that knew none
+		if err := rows.Scan(&p.Kind, &p.ID, &p.Owner, &p.Doc, &expires, &sum); err != nil {
 			return err
+		}
+		if sum != nil && !bytes.Equal(sum, sumOf(p.Kind, p.ID, p.Owner, p.Doc, expires)) {
+			return rotten("a row of private data")
 		}
 		if expires != 0 {
 			p.Expires = time.UnixMilli(expires).UTC()
@@ -433,9 +438,13 @@ func (t *tx) ScanPrivates(fn func(p *journal.Private) error) error {
 func (t *tx) ScanCounters(fn func(counter string, value int64) error) error {
 	var name string
 	var value int64
-	return t.query(`SELECT name, value FROM counters`, nil, func(rows *sql.Rows) error {
-		if err := rows.Scan(&name, &value); err != nil {
+	var mirror sql.NullInt64
+	return t.query(`SELECT name, value, mirror FROM counters`, nil, func(rows *sql.Rows) error {
+		if err := rows.Scan(&name, &value, &mirror); err != nil {
 			return err
+		}
+		if mirror.Valid && mirror.Int64 != ^value {
+			return rotten("a counter")
 		}
 		return fn(name, value)
 	})
@@ -464,9 +473,9 @@ func (t *tx) PutPrivate(p journal.Private) error {
 	if !p.Expires.IsZero() {
 		expires = p.Expires.UnixMilli()
 	}
-	_, err := t.write(`INSERT INTO private (kind, id, owner, doc, expires_ms) VALUES (?, ?, ?, ?, ?)
-		ON CONFLICT (kind, id) DO UPDATE SET owner = excluded.owner, doc = excluded.doc, expires_ms = excluded.expires_ms`,
-		p.Kind, p.ID, p.Owner, notNil(p.Doc), nullInt(expires))
+	_, err := t.write(`INSERT INTO private (kind, id, owner, doc, expires_ms, sum) VALUES (?, ?, ?, ?, ?, ?)
+		ON CONFLICT (kind, id) DO UPDATE SET owner = excluded.owner, doc = excluded.doc, expires_ms = excluded.expires_ms, sum = excluded.sum`,
+		p.Kind, p.ID, p.Owner, notNil(p.Doc), nullInt(expires), sumOf(p.Kind, p.ID, p.Owner, p.Doc, expires))
 	return err
 }
 
@@ -491,14 +500,19 @@ func (t *tx) DeleteExpired(at time.Time) (int64, error) {
 // Next implements journal.StoreTx.
 func (t *tx) Next(counter string) (int64, error) {
 	var n int64
-	err := t.row(`INSERT INTO counters (name, value) VALUES (?, 1)
-		ON CONFLICT (name) DO UPDATE SET value = value + 1 RETURNING value`, []any{counter}, &n)
+	var mirror sql.NullInt64
+	// Each is counted by itself, so that damage to one shows.
+	err := t.row(`INSERT INTO counters (name, value, mirror) VALUES (?, 1, -2)
+		ON CONFLICT (name) DO UPDATE SET value = value + 1, mirror = mirror - 1 RETURNING value, mirror`, []any{counter}, &n, &mirror)
+	if err == nil && mirror.Valid && mirror.Int64 != ^n {
+		err = rotten("a counter")
+	}
 	return n, err
 }
 
 // SetCounter implements journal.StoreTx.
 func (t *tx) SetCounter(counter string, value int64) error {
-	_, err := t.write(`INSERT INTO counters (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value`, counter, value)
+	_, err := t.write(`INSERT INTO counters (name, value, mirror) VALUES (?, ?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value, mirror = excluded.mirror`, counter, value, ^value)
 	return err
 }
 
