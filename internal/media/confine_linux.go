@@ -84,7 +84,7 @@ func confineWorker(kind int) (string, error) {
 		{resource: unix.RLIMIT_MEMLOCK},
 	}
 	if !raceEnabled { // the race detector maps terabytes
-		limits = append(limits, limit{unix.RLIMIT_DATA, softMemory, hardMemory})
+		limits = append(limits, limit{unix.RLIMIT_DATA, softMemory - workerCode, hardMemory - workerCode})
 	}
 	if err := setLimits(limits...); err != nil {
 		return "", err
@@ -120,7 +120,7 @@ func closeFiles() (abi int, err error) {
 func raiseMemory() {
 	if !raceEnabled {
 		// If it fails, the decoder meets the lower limit, which costs this file.
-		_ = unix.Setrlimit(unix.RLIMIT_DATA, &unix.Rlimit{Cur: hardMemory, Max: hardMemory})
+		_ = unix.Setrlimit(unix.RLIMIT_DATA, &unix.Rlimit{Cur: hardMemory - workerCode, Max: hardMemory - workerCode})
 	}
 }
 
@@ -261,7 +261,7 @@ func confineFFmpeg(c ffmpegStage) error {
 		}
 	}
 	// Not earlier: the Go runtime reserves more address space than this.
-	if err := unix.Setrlimit(unix.RLIMIT_DATA, &unix.Rlimit{Cur: ffmpegMemory, Max: ffmpegMemory}); err != nil && !errors.Is(err, syscall.EPERM) {
+	if err := unix.Setrlimit(unix.RLIMIT_DATA, &unix.Rlimit{Cur: c.Memory, Max: c.Memory}); err != nil && !errors.Is(err, syscall.EPERM) {
 		return fmt.Errorf("media: rlimit of memory: %w", err)
 	}
 	return nil

@@ -224,6 +224,7 @@ func (d *decoder) jpeg() (image.Image, error) {
 	if err != nil {
 		return nil, err
 	}
+	d.raisable = head.progressive
 	if err := d.check(c.Width, c.Height, head.perPixel()); err != nil {
 		return nil, err
 	}

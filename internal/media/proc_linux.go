@@ -1,6 +1,7 @@
 package media
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -40,6 +41,7 @@ type worker struct {
 	stderr      *complaint
 	ended       sync.Once
 	killed      bool // by us
+	large       bool // it may have had hardMemory
 }
 
 // self is this program, also when the file it was started from was replaced.
@@ -111,6 +113,8 @@ func (w *worker) do(ctx context.Context, j job, f *os.File, d time.Duration) (re
 		return reply{}, fmt.Errorf("%w: %w", errCrash, err)
 	}
 	r, err := w.read(ctx, d)
+	// One that died of a JPEG did not say whether it was a large one.
+	w.large = w.large || r.Large || err != nil && j.Format == "jpeg"
 	switch {
 	case err == nil:
 		return r, nil
@@ -155,27 +159,41 @@ func (w *worker) kill() {
 		go func() { defer close(done); _ = w.cmd.Wait() }()
 		select {
 		case <-done:
-		case <-time.After(200 * time.Millisecond):
+		case <-time.After(time.Second):
 			_ = w.cmd.Process.Kill()
 			<-done
 			w.killed = true
 		}
 		_ = w.replies.Close()
-		notePeak(w.cmd.ProcessState)
+		sort := ordinary
+		if w.large {
+			sort = largeJPEG
+		}
+		notePeak(sort, w.cmd.ProcessState)
 	})
 }
 
-// peak is the most memory that any worker or ffmpeg that has ended had
-// resident, in bytes.
-var peak atomic.Int64
+// Sorts of processes, each with a ceiling of its own.
+const (
+	ordinary  = iota // workers
+	largeJPEG        // workers that raised their memory
+	ofFFmpeg
+	sorts
+)
 
-func notePeak(s *os.ProcessState) {
-	if u, ok := s.SysUsage().(*syscall.Rusage); ok {
-		for n := u.Maxrss << 10; ; {
-			old := peak.Load()
-			if n <= old || peak.CompareAndSwap(old, n) {
-				return
-			}
+// peaks is the most memory that any process of a sort that has ended had
+// resident, in bytes.
+var peaks [sorts]atomic.Int64
+
+func notePeak(sort int, s *os.ProcessState) {
+	u, ok := s.SysUsage().(*syscall.Rusage)
+	if !ok {
+		return
+	}
+	for n := u.Maxrss << 10; ; {
+		old := peaks[sort].Load()
+		if n <= old || peaks[sort].CompareAndSwap(old, n) {
+			return
 		}
 	}
 }
@@ -186,16 +204,22 @@ func (w *worker) end() { w.kill() }
 // complaint keeps the first bytes written to it, where programs say why they
 // end; a stack may follow. It may be used concurrently.
 type complaint struct {
-	mu  sync.Mutex
-	buf []byte
+	mu      sync.Mutex
+	buf     []byte
+	starved bool // noMemory was said
 }
 
 const maxComplaint = 8 << 10
+
+// noMemory is what ffmpeg says of each frame for which it got no memory.
+const noMemory = "Cannot allocate memory"
 
 // Write never fails and never waits.
 func (c *complaint) Write(b []byte) (int, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	// Looked for in all that is written, as other faults may fill what is kept.
+	c.starved = c.starved || bytes.Contains(b, []byte(noMemory))
 	c.buf = append(c.buf, b[:min(len(b), maxComplaint-len(c.buf))]...)
 	return len(b), nil
 }
@@ -204,6 +228,13 @@ func (c *complaint) has(s string) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return strings.Contains(string(c.buf), s)
+}
+
+// wasStarved reports whether memory was missing.
+func (c *complaint) wasStarved() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.starved
 }
 
 // String returns the first line, without what cannot be printed.

@@ -101,6 +101,6 @@ type ffmpegProgram struct{ path string }
 
 func (p *ffmpegProgram) find() error { return errNoFFmpeg }
 
-func (p *ffmpegProgram) start(*os.File, []string, int) (pixels, times, tracks *os.File, wait func() error, kill func(), err error) {
-	return nil, nil, nil, nil, nil, errNoFFmpeg
+func (p *ffmpegProgram) start(*os.File, []string, int) (*ffmpegRun, error) {
+	return nil, errNoFFmpeg
 }

@@ -20,7 +20,7 @@ const soundTime = time.Minute
 // channel is what it works with.
 func soundArgs(format Format, o Options) []string {
 	seconds := math.Ceil(audio.MaxQuery*audio.SecondsPerItem) + 5
-	return append(inputArgs(format, o), "-map", "0:a:0", "-t", strconv.FormatFloat(seconds, 'f', 0, 64), "-ac", "1", "-ar", "11025",
+	return append(inputArgs(format, o, 1), "-map", "0:a:0", "-t", strconv.FormatFloat(seconds, 'f', 0, 64), "-ac", "1", "-ar", "11025",
 		"-map_metadata", "-1", "-f", "chromaprint", "-algorithm", "1", "-fp_format", "raw", "pipe:1")
 }
 
@@ -29,24 +29,24 @@ func soundArgs(format Format, o Options) []string {
 func (p *Pool) sound(ctx context.Context, f *os.File, format Format) audio.Track {
 	ctx, cancel := context.WithTimeout(ctx, soundTime)
 	defer cancel()
-	out, other, more, wait, kill, err := p.ffmpeg.start(f, soundArgs(format, p.opt), int(soundTime.Seconds()))
+	run, err := p.ffmpeg.start(f, soundArgs(format, p.opt), int(soundTime.Seconds()))
 	if err != nil {
 		return nil
 	}
-	stop := context.AfterFunc(ctx, kill)
+	stop := context.AfterFunc(ctx, run.kill)
 	defer stop()
 	var reading sync.WaitGroup
-	for _, unused := range []*os.File{other, more} {
+	for _, unused := range []*os.File{run.times, run.tracks} {
 		reading.Go(func() { _, _ = io.Copy(io.Discard, unused) }) // nothing is written there
 	}
 	// The items come at the end, all at once.
-	raw, err := io.ReadAll(io.LimitReader(out, 4*audio.MaxQuery))
+	raw, err := io.ReadAll(io.LimitReader(run.pixels, 4*audio.MaxQuery))
 	if err != nil {
-		kill()
+		run.kill()
 	}
-	_ = out.Close() // ffmpeg that still writes gets an error
+	_ = run.pixels.Close() // ffmpeg that still writes gets an error
 	reading.Wait()
-	_, _ = other.Close(), more.Close()
-	_ = wait() // faults in the file: what was decoded of it counts
+	_, _ = run.times.Close(), run.tracks.Close()
+	_ = run.wait() // faults in the file: what was decoded of it counts
 	return audio.FromRaw(raw)
 }

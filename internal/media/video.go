@@ -28,8 +28,21 @@ const ffmpegArg = "ffmpeg"
 // time, as reading a pipe would not let it seek.
 const inputPath = "/proc/self/fd/3"
 
-// ffmpegMemory is the limit of ffmpeg's memory in bytes.
-const ffmpegMemory = 1 << 30
+// ffmpegMemory is how much ffmpeg may allocate, in bytes; another number in
+// tests only.
+var ffmpegMemory uint64 = softMemory - ffmpegCode
+
+// threads is how many of its own ffmpeg decodes with. Each of them holds a
+// frame more, so that a video which takes too much memory is tried with one.
+const threads = 2
+
+// ffmpegRun is an ffmpeg that was started.
+type ffmpegRun struct {
+	pixels, times, tracks *os.File     // its outputs
+	wait                  func() error // says how it ended
+	kill                  func()
+	starved               func() bool // it got less memory than it asked for
+}
 
 // ffmpegStage is what a process that becomes ffmpeg is told.
 type ffmpegStage struct {
@@ -39,6 +52,7 @@ type ffmpegStage struct {
 	Folders    []string // used only where the libraries are not known
 	Anonymous  bool     // the input is in memory and has no path
 	CPUSeconds int
+	Memory     uint64 // bytes
 }
 
 // codecs are the decoders that ffmpeg may use: those of videos that people
@@ -47,12 +61,12 @@ const codecs = "h264,hevc,vp8,vp9,libvpx,libvpx-vp9,av1,libdav1d,libaom-av1,mpeg
 	"aac,aac_latm,mp2,mp2float,mp3,mp3float,opus,libopus,vorbis,libvorbis,flac,alac,ac3,eac3,dca,amrnb,amrwb,libopencore_amrnb,libopencore_amrwb,pcm_s16le,pcm_s16be,pcm_s24le,pcm_s32le,pcm_u8,pcm_s8,pcm_f32le,pcm_mulaw,pcm_alaw,adpcm_ms,adpcm_ima_wav,adpcm_ima_qt,wmav1,wmav2,wmapro,cook,nellymoser,speex,libspeex"
 
 // inputArgs are ffmpeg's arguments up to the input.
-func inputArgs(format Format, o Options) []string {
+func inputArgs(format Format, o Options, threads int) []string {
 	demuxer, _, _ := strings.Cut(format.demuxers, ",")
 	return []string{
 		"ffmpeg", "-nostdin", "-hide_banner", "-loglevel", "error",
-		"-max_alloc", strconv.Itoa(ffmpegMemory / 2), "-filter_threads", "1", "-filter_complex_threads", "1",
-		"-threads", "2", "-noautorotate", "-max_pixels", strconv.FormatInt(o.MaxPixels, 10),
+		"-max_alloc", strconv.FormatUint(ffmpegMemory/2, 10), "-filter_threads", "1", "-filter_complex_threads", "1",
+		"-threads", strconv.Itoa(threads), "-noautorotate", "-max_pixels", strconv.FormatInt(o.MaxPixels, 10),
 		"-protocol_whitelist", "file,pipe", "-format_whitelist", format.demuxers, "-codec_whitelist", codecs,
 		"-f", demuxer, "-i", inputPath,
 	}
@@ -65,9 +79,9 @@ const lumaFormats = "yuv420p|yuvj420p|yuv422p|yuvj422p|yuv444p|yuvj444p|gray"
 // frameArgs asks for frames, at most framesPerSecond of a second, chosen from
 // those that were decoded: none is ever repeated. Pixels go to the standard
 // output as YUV4MPEG2 and times to descriptor 4, from a tiny copy of each frame.
-func frameArgs(format Format, o Options, stream int, more ...string) []string {
-	pick := fmt.Sprintf("[0:V:%d]select='isnan(prev_selected_t)+isnan(t)+gte(t-prev_selected_t,%.4f)',format=%s,split[a][b];[b]scale=16:16:flags=neighbor[c]", stream, 1.0/framesPerSecond-tolerance, lumaFormats)
-	args := append(inputArgs(format, o), "-filter_complex", pick)
+func frameArgs(format Format, o Options, threads int, more ...string) []string {
+	pick := fmt.Sprintf("[0:V:0]select='isnan(prev_selected_t)+isnan(t)+gte(t-prev_selected_t,%.4f)',format=%s,split[a][b];[b]scale=16:16:flags=neighbor[c]", 1.0/framesPerSecond-tolerance, lumaFormats)
+	args := append(inputArgs(format, o, threads), "-filter_complex", pick)
 	for _, out := range [][3]string{{"[a]", "yuv4mpegpipe", "pipe:1"}, {"[c]", "framecrc", "pipe:4"}} {
 		args = append(append(args, more...), "-map", out[0], "-fps_mode", "passthrough", "-map_metadata", "-1", "-bitexact", "-strict", "-1", "-flush_packets", "1", "-f", out[1], out[2])
 	}
@@ -121,13 +135,19 @@ func (p *Pool) video(ctx context.Context, f *os.File, format Format, want Want, 
 		return nil
 	}
 	s := &frameSink{keep: p.opt.MaxFrames, pixels: p.opt.MaxPixels, local: want.Local}
-	err := p.frames(run, f, format, frameArgs(format, p.opt, 0), s)
+	err := p.frames(run, f, format, s)
 	if ctx.Err() != nil {
 		return contextProblem(ctx, want.Name)
 	}
 	set.Frames = s.frames
 	var pixels errPixels
 	switch {
+	case errors.Is(err, errMemory):
+		set.Unknown = fmt.Sprintf("this video needs more memory to decode than the %d MB that a decoder may use", softMemory>>20)
+		if len(s.frames) > 0 {
+			set.Unknown += ", so that not all of its frames were fingerprinted"
+		}
+		set.Fix = "make it smaller, such as 3840 × 2160, and try that, or review it by eye"
 	case errors.As(err, &pixels):
 		set.Frames = nil
 		set.Unknown, set.Fix = strings.Replace(err.Error(), "picture", "video", 1), "make it smaller and try that, or have the operator raise the limit"
@@ -165,12 +185,14 @@ func (p *Pool) stillByFFmpeg(ctx context.Context, f *os.File, format Format, wan
 	run, cancel := context.WithTimeout(ctx, p.opt.PictureTime)
 	defer cancel()
 	s := &frameSink{keep: 2, pixels: p.opt.MaxPixels, still: &picture.Options{NoTrims: !want.Local, NoLocal: !want.Local}}
-	err := p.frames(run, f, format, frameArgs(format, p.opt, 0, "-frames:v", "1"), s)
+	err := p.frames(run, f, format, s, "-frames:v", "1")
 	if ctx.Err() != nil {
 		return contextProblem(ctx, want.Name)
 	}
 	var pixels errPixels
 	switch {
+	case errors.Is(err, errMemory) && s.picture == nil:
+		explain(errMemory, format, p.opt, set)
 	case errors.As(err, &pixels):
 		set.Unknown, set.Fix = err.Error(), "make it smaller and try that, or have the operator raise the limit"
 	case s.picture != nil && set.Unknown != "" && format.inGo && pdq.Degenerate(s.picture.PDQ.Hash):
@@ -505,32 +527,50 @@ func readTracks(r io.Reader) int {
 	return n
 }
 
-// frames runs ffmpeg on f and gives its frames to s.
-func (p *Pool) frames(ctx context.Context, f *os.File, format Format, args []string, s *frameSink) error {
+// frames runs ffmpeg on f and gives its frames to s, and once more with one
+// thread if it had too little memory. more are arguments of the output.
+func (p *Pool) frames(ctx context.Context, f *os.File, format Format, s *frameSink, more ...string) error {
+	fresh := *s
+	err := p.framesBy(ctx, f, frameArgs(format, p.opt, threads, more...), s, true)
+	if errors.Is(err, errMemory) && ctx.Err() == nil {
+		*s = fresh
+		err = p.framesBy(ctx, f, frameArgs(format, p.opt, 1, more...), s, false)
+	}
+	return err
+}
+
+// framesBy runs ffmpeg with args on f and gives its frames to s. It returns
+// errMemory if ffmpeg had too little memory, at once if all is asked for.
+func (p *Pool) framesBy(ctx context.Context, f *os.File, args []string, s *frameSink, all bool) error {
 	cpu := int(p.opt.VideoTime.Seconds())*2 + 10
-	pixels, times, tracks, wait, kill, err := p.ffmpeg.start(f, args, cpu)
+	run, err := p.ffmpeg.start(f, args, cpu)
 	if err != nil {
 		return err
 	}
-	stop := context.AfterFunc(ctx, kill)
+	stop := context.AfterFunc(ctx, run.kill)
 	defer stop()
-	stall := time.AfterFunc(p.opt.StallTime, kill)
+	stall := time.AfterFunc(p.opt.StallTime, run.kill)
 	defer stall.Stop()
 	var stamps []float64
 	var reading sync.WaitGroup
-	reading.Go(func() { stamps = readTimes(times) })
-	reading.Go(func() { s.tracks = readTracks(tracks) })
-	rate, err := s.read(pixels, func() { stall.Reset(p.opt.StallTime) })
+	reading.Go(func() { stamps = readTimes(run.times) })
+	reading.Go(func() { s.tracks = readTracks(run.tracks) })
+	rate, err := s.read(run.pixels, func() {
+		stall.Reset(p.opt.StallTime)
+		if all && run.starved() {
+			run.kill()
+		}
+	})
 	if err != nil {
-		kill()
+		run.kill()
 	}
-	_ = pixels.Close() // ffmpeg that still writes gets an error
+	_ = run.pixels.Close() // ffmpeg that still writes gets an error
 	reading.Wait()
-	_ = times.Close()
-	_ = tracks.Close()
-	ended := wait()
+	_ = run.times.Close()
+	_ = run.tracks.Close()
+	ended := run.wait()
 	s.stamp(stamps, rate)
-	if err == nil {
+	if err == nil || errors.Is(ended, errMemory) {
 		err = ended
 	}
 	return err

@@ -85,11 +85,11 @@ func libraries(path string) (files, folders []string) {
 // start starts ffmpeg, confined, with f as its descriptor 3. The caller reads
 // all outputs to their end, closes them and then calls wait; kill may be
 // called at any time until then.
-func (p *ffmpegProgram) start(f *os.File, args []string, cpuSeconds int) (pixels, times, tracks *os.File, wait func() error, kill func(), err error) {
+func (p *ffmpegProgram) start(f *os.File, args []string, cpuSeconds int) (*ffmpegRun, error) {
 	if err := p.find(); err != nil {
-		return nil, nil, nil, nil, nil, err
+		return nil, err
 	}
-	stage := ffmpegStage{Path: p.found, Args: args, Files: p.files, Folders: p.folders, CPUSeconds: cpuSeconds}
+	stage := ffmpegStage{Path: p.found, Args: args, Files: p.files, Folders: p.folders, CPUSeconds: cpuSeconds, Memory: ffmpegMemory}
 	if info, err := f.Stat(); err == nil {
 		if st, ok := info.Sys().(*syscall.Stat_t); ok && st.Nlink == 0 {
 			var fs unix.Statfs_t
@@ -98,12 +98,12 @@ func (p *ffmpegProgram) start(f *os.File, args []string, cpuSeconds int) (pixels
 	}
 	told, err := json.Marshal(stage)
 	if err != nil {
-		return nil, nil, nil, nil, nil, err
+		return nil, err
 	}
 	var ours, theirs [3]*os.File
 	for i := range ours {
 		if ours[i], theirs[i], err = os.Pipe(); err != nil {
-			return nil, nil, nil, nil, nil, err
+			return nil, err
 		}
 		defer theirs[i].Close()
 	}
@@ -123,12 +123,14 @@ func (p *ffmpegProgram) start(f *os.File, args []string, cpuSeconds int) (pixels
 		for _, o := range ours {
 			_ = o.Close()
 		}
-		return nil, nil, nil, nil, nil, workerProblem(err)
+		return nil, workerProblem(err)
 	}
-	wait = func() error {
+	wait := func() error {
 		err := cmd.Wait()
-		notePeak(cmd.ProcessState)
+		notePeak(ofFFmpeg, cmd.ProcessState)
 		switch said := stderr.String(); {
+		case stderr.wasStarved():
+			return fmt.Errorf("ffmpeg: %w", errMemory)
 		case err != nil:
 			return fmt.Errorf("ffmpeg: %w: %s", err, said)
 		case said != "": // it goes on after faults and ends with success
@@ -136,7 +138,7 @@ func (p *ffmpegProgram) start(f *os.File, args []string, cpuSeconds int) (pixels
 		}
 		return nil
 	}
-	return ours[0], ours[1], ours[2], wait, func() { _ = cmd.Process.Kill() }, nil
+	return &ffmpegRun{ours[0], ours[1], ours[2], wait, func() { _ = cmd.Process.Kill() }, stderr.wasStarved}, nil
 }
 
 // isMemory reports whether f was made by memoryFile.

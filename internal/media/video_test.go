@@ -3,6 +3,7 @@ package media
 import (
 	"errors"
 	"image"
+	"maps"
 	"math"
 	"os"
 	"os/exec"
@@ -217,5 +218,59 @@ func TestPanicsInTheServiceAreHeld(t *testing.T) {
 	set, err = p.Path(t.Context(), "../../fingerprint/vpdq/testdata/test-padded-dimensions.mp4", Want{Local: true})
 	if err != nil || len(set.Frames) < 40 || set.Frames[0].Local != nil {
 		t.Errorf("a video: %v, %d frames", err, len(set.Frames))
+	}
+}
+
+// Videos of 3840 × 2160 in the codecs that people share are fingerprinted
+// within the memory that ffmpeg may have. make test tries the one that takes
+// most, make hostile all.
+func TestLargeVideosFitIntoMemory(t *testing.T) {
+	needFFmpeg(t)
+	if os.Getenv("SIAGA_TEST_FFMPEG") == "" {
+		t.Skip("making large videos takes seconds; make test makes them")
+	}
+	dir := t.TempDir()
+	p := newPool(t, Options{})
+	codecs := map[string][]string{"h264.mp4": {"-c:v", "libx264", "-preset", "ultrafast", "-x264-params", "ref=16:level=6.2"}}
+	if os.Getenv("SIAGA_HOSTILE") != "" {
+		maps.Copy(codecs, map[string][]string{
+			"hevc.mp4": {"-c:v", "libx265", "-preset", "ultrafast", "-x265-params", "log-level=none"},
+			"vp9.webm": {"-c:v", "libvpx-vp9", "-deadline", "realtime", "-cpu-used", "8", "-row-mt", "1", "-tile-columns", "3"},
+			"av1.mp4":  {"-c:v", "libsvtav1", "-preset", "12"},
+		})
+	}
+	for name, codec := range codecs {
+		path := filepath.Join(dir, name)
+		cmd := exec.Command("ffmpeg", append(append([]string{"-v", "error", "-nostdin", "-f", "lavfi", "-i", "testsrc2=size=3840x2160:rate=10:duration=0.6"}, codec...), "-pix_fmt", "yuv420p", path)...)
+		cmd.Env = append(os.Environ(), "SVT_LOG=1")
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("making %s: %v %s", name, err, out)
+		}
+		set, err := p.Path(t.Context(), path, Want{})
+		if err != nil || set.Unknown != "" || len(set.Frames) != 6 {
+			t.Errorf("%s: %v, %d frames of 6, %s", name, err, len(set.Frames), set.Unknown)
+		}
+	}
+	checkPeak(t)
+	if peaks[ofFFmpeg].Load() < 100<<20 {
+		t.Errorf("ffmpeg's memory was not measured: %d MB", peaks[ofFFmpeg].Load()>>20)
+	}
+}
+
+// A video whose frames get no memory is unknown for that reason, and is not
+// taken for one with a fault in it, which viewers show around.
+func TestVideoOverTheMemory(t *testing.T) {
+	needFFmpeg(t)
+	before := ffmpegMemory
+	t.Cleanup(func() { ffmpegMemory = before })
+	p := newPool(t, Options{})
+	videos, _ := filepath.Glob("../../fingerprint/vpdq/testdata/*.mp4")
+	if len(videos) == 0 {
+		t.Fatal("no video to try")
+	}
+	ffmpegMemory = 30 << 20
+	set, err := p.Path(t.Context(), videos[0], Want{})
+	if err != nil || !strings.HasPrefix(set.Unknown, "this video needs more memory") || set.Fix == "" {
+		t.Errorf("%v, %d frames, %q", err, len(set.Frames), set.Unknown)
 	}
 }

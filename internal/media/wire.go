@@ -30,6 +30,9 @@ type reply struct {
 	Set    fingerprint.Set
 	Retire bool
 
+	// Large says that the worker raised its memory to hardMemory.
+	Large bool
+
 	// Refused says that the decoder could not read the picture, so that another
 	// one is worth a try.
 	Refused bool

@@ -60,12 +60,18 @@ func WorkerMain() {
 	os.Exit(code)
 }
 
-// Memory of a worker. Files stay under softMemory; a large JPEG, which a
-// progressive one keeps as coefficients until its end, may go to hardMemory,
-// and its worker is replaced.
+// Memory that a worker, or ffmpeg, may have resident, in bytes. A large
+// progressive JPEG, whose decoder keeps all coefficients until its end, may go
+// to hardMemory, and its worker is replaced.
+//
+// The kernel limits what a program allocates (RLIMIT_DATA); its code and its
+// libraries are resident besides, which the limits leave room for.
 const (
 	softMemory = 512 << 20
 	hardMemory = 1 << 30
+
+	workerCode = 32 << 20
+	ffmpegCode = 64 << 20 // 50 MB were measured of Debian's ffmpeg 5.1
 )
 
 // fault stands in for a decoder that a file broke, in tests.
@@ -92,7 +98,7 @@ func handle(j job, f io.ReaderAt) (r reply) {
 	case Document, Text:
 		d.text(&r.Set)
 	}
-	r.Retire, r.Refused = d.large || grown(), d.refused
+	r.Retire, r.Refused, r.Large = d.large || grown(), d.refused, d.large
 	return r
 }
 
@@ -111,6 +117,7 @@ type decoder struct {
 	format   Format
 	src      *io.SectionReader
 	deadline time.Time
+	raisable bool // the picture is one that may have hardMemory
 	large    bool // more than softMemory was asked for
 	refused  bool // see reply
 }
@@ -121,7 +128,7 @@ var errBudget = errors.New("media: over the memory budget")
 // reserve makes room for a decoder that will need bytes, or returns errBudget.
 func (d *decoder) reserve(bytes int64) error {
 	limit := int64(softMemory)
-	if d.format.Name == "jpeg" {
+	if d.raisable {
 		limit = hardMemory
 	}
 	if bytes > limit*17/20 {
