@@ -15,8 +15,6 @@ import (
 	"strings"
 
 	"golang.org/x/sync/errgroup"
-
-	"github.com/siaga-crp/siaga/fingerprint/pdq"
 )
 
 // Bounds of a gathered set.
@@ -28,7 +26,7 @@ const (
 
 // Gather makes a set for Copies out of a folder of many collections: pictures
 // of a fair size, at most 150 of each of the folder's own folders, none twice
-// (PDQ in all eight forms), one of those whose file names are alike but for
+// (PDQ in all eight forms, and pixels where one is a crop of another), one of those whose file names are alike but for
 // digits (frames of one film, one window in many languages), reduced to pixels.
 // A third, by name, goes to out/final, the rest to out/develop: what is tuned
 // on the one is measured on the other.
@@ -75,7 +73,7 @@ func Gather(ctx context.Context, w io.Writer, dir, out string, pixels, workers i
 	count := map[string]int{}
 	for _, gs := range taken {
 		for _, t := range gs {
-			if seen.like(t.file, t.hash, t.forms) != "" {
+			if seen.like(t.file, t.look) != "" {
 				if err := os.Remove(t.file); err != nil {
 					return err
 				}
@@ -90,9 +88,8 @@ func Gather(ctx context.Context, w io.Writer, dir, out string, pixels, workers i
 
 // gathered is a picture that was written.
 type gathered struct {
-	file  string
-	hash  pdq.Hash
-	forms [8]pdq.Hash
+	file string
+	look look
 }
 
 // gatherOne takes pictures of one collection.
@@ -112,8 +109,8 @@ func gatherOne(ctx context.Context, ps []copyPhoto, out string, pixels int) (tak
 		if err != nil || min(img.Rect.Dx(), img.Rect.Dy()) < gatherSide {
 			continue
 		}
-		r, forms := pdq.ComputeDihedral(img)
-		if r.Quality == 0 || seen.like(p.name, r.Hash, forms) != "" {
+		l, quality := newLook(img)
+		if quality == 0 || seen.like(p.name, l) != "" {
 			continue
 		}
 		series[like] = len(strings.TrimSuffix(like, filepath.Ext(like))) > 1 // a name of digits alone says nothing
@@ -130,7 +127,7 @@ func gatherOne(ctx context.Context, ps []copyPhoto, out string, pixels int) (tak
 		if err := errors.Join(jpeg.Encode(f, img, &jpeg.Options{Quality: 92}), f.Close()); err != nil {
 			return nil, err
 		}
-		taken = append(taken, gathered{file, r.Hash, forms})
+		taken = append(taken, gathered{file, l})
 	}
 	return taken, nil
 }
@@ -148,24 +145,4 @@ func withoutDigits(name string) string {
 		}
 		return r
 	}, name)
-}
-
-// distinct remembers pictures, to tell whether one was there before.
-type distinct struct {
-	names []string
-	hash  []pdq.Hash
-}
-
-// like returns the name of an earlier picture that PDQ takes for this one,
-// turned or mirrored in any way; if there is none, it remembers this one.
-func (d *distinct) like(name string, h pdq.Hash, forms [8]pdq.Hash) string {
-	for i, o := range d.hash {
-		for _, f := range forms {
-			if f.Distance(o) <= pdq.MatchDistance {
-				return d.names[i]
-			}
-		}
-	}
-	d.names, d.hash = append(d.names, name), append(d.hash, h)
-	return ""
 }

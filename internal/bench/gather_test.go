@@ -2,6 +2,8 @@ package bench
 
 import (
 	"bytes"
+	"image"
+	"image/draw"
 	"image/jpeg"
 	"os"
 	"path/filepath"
@@ -35,23 +37,37 @@ func TestGather(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	write := func(img image.Image, to string) {
+		var b bytes.Buffer
+		if err := jpeg.Encode(&b, img, nil); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, to), b.Bytes(), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	// Two crops of one picture, and the same with another photo in its middle.
+	r := img.Rect
+	write(img.SubImage(image.Rect(0, 0, r.Dx()*3/4, r.Dy())), "one/crop.jpg")
+	framed := image.NewRGBA(r)
+	draw.Draw(framed, r, img, r.Min, draw.Src)
+	other, err := readPhoto(filepath.Join(testPhotos, "rocket.jpg"), 1_000_000)
+	if err != nil {
+		t.Fatal(err)
+	}
+	draw.Draw(framed, r.Inset(r.Dx()/5), other, other.Rect.Min, draw.Src)
+	write(framed, "one/frame.jpg")
 	for i := range img.Pix[:len(img.Pix)/4] { // the same, somewhat worn
 		img.Pix[4*i] = min(255, img.Pix[4*i]+9)
 	}
-	var b bytes.Buffer
-	if err := jpeg.Encode(&b, img, nil); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(filepath.Join(dir, "two/again.jpg"), b.Bytes(), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	write(img, "two/again.jpg")
 	var w bytes.Buffer
 	if err := Gather(t.Context(), &w, dir, out, 120_000, 2); err != nil {
 		t.Fatal(err)
 	}
 	got, err := filepath.Glob(filepath.Join(out, "*", "*.jpg"))
-	if err != nil || len(got) != 3 {
-		t.Errorf("gathered %q, %v; want a cat, one scene and one person", got, err)
+	if err != nil || len(got) != 4 {
+		t.Errorf("gathered %q, %v; want a cat, one scene, one person and one with another's middle", got, err)
 	}
 	for _, f := range got {
 		if img, err := readPhoto(f, 1_000_000); err != nil || img.Rect.Dx()*img.Rect.Dy() > 120_000 {
