@@ -178,7 +178,7 @@ func verify(as *asset, q *view, hits []hit, negative bool) (Match, bool) {
 			break
 		}
 	}
-	return best, found && best.Score*10 >= best.need*6
+	return best, found && best.Score*10 >= min(best.need, mostNeed)*6
 }
 
 // guided pairs every keypoint of k with the most alike keypoint of q near to
@@ -361,11 +361,30 @@ func fitProjective(k *Fingerprint, q *view, ps []pair, t *transform) bool {
 const (
 	minAgreement = 0.15
 	maxDiffering = 0.19
+	maxWorn      = 0.18 // more of a copy that is worn all over may differ, from …
+	wornFrom     = 0.22 // … this wear on, by …
+	wornRise     = 1.6  // … so much for each step of wear
+)
+
+// One object on a plain ground has few places, and many pairs at each. Other
+// pictures may have the same object, a logo say, or one much like it, as icons
+// of one series do. So more is needed to tell a copy from its kin: of the score,
+// unless all that lies between the pairs agrees, and of the blocks, of which
+// those count in part, too, in which fewer keypoints agree than elsewhere.
+const (
+	fewPlaces    = 32
+	crowded      = 4 // pairs a place
+	kinScore     = 40
+	kinAgrees    = 0.92
+	kinDiffering = 0.10
 )
 
 // leastScore is needed however well what lies between the keypoints agrees: of
 // two drawings with one bold line on black it agrees by chance (0.87, score 6).
-const leastScore = 12
+const (
+	leastScore = 12
+	mostNeed   = 20 // where little or nothing agrees
+)
 
 // A pair whose descriptors are chanceDist bits apart proves nothing, one that
 // is nearSpan bits nearer proves all that a pair can.
@@ -464,12 +483,19 @@ func judge(as *asset, q *view, t *transform, ps []pair, negative bool) Match {
 	// that is clean elsewhere has none.
 	wear := min(0.4, max(0, 1-(chanceDist-float64(dist)/float64(max(1, len(ps))))/nearSpan))
 	m.Score = int(math.Sqrt(spread * total))
-	m.Differing = differing(k, q, t, &z, &seen, &blocks, negative, wear)
-	limit := maxDiffering + 0.45*wear
+	var partly float64
+	m.Differing, partly = differing(k, q, t, &z, &seen, &blocks, negative, wear)
+	limit := maxDiffering + min(maxWorn, max(0, wear-wornFrom)*wornRise)
 	if m.Score >= 160 {
 		limit += 0.06 // more than any frame has: large writing over a copy
 	}
-	m.need = int(min(20, max(leastScore, 20-24*(m.Agreement-0.3))))
+	m.need = int(min(mostNeed, max(leastScore, mostNeed-24*(m.Agreement-0.3))))
+	if m.Places <= fewPlaces && m.Inliers >= crowded*m.Places {
+		if m.Agreement < kinAgrees {
+			m.need = kinScore
+		}
+		limit = min(limit, kinDiffering-partly)
+	}
 	m.Weak = m.Score < m.need || m.Agreement < minAgreement || m.Differing > limit
 	return m
 }
@@ -543,8 +569,9 @@ func (f *Fingerprint) weights() []float32 {
 // differing returns the share of those blocks of the common area that hold
 // something to compare in which neither keypoints nor contrasts agree. Two
 // pictures in the same frame of an app agree around their pictures and differ
-// within.
-func differing(k *Fingerprint, q *view, t *transform, z *[sketchSide * sketchSide]int8, seen *[sketchSide * sketchSide]bool, agreed *[8][8]int, negative bool, wear float64) float64 {
+// within. And it returns what is to be added where blocks in which keypoints
+// agree, but much fewer than elsewhere, count in part.
+func differing(k *Fingerprint, q *view, t *transform, z *[sketchSide * sketchSide]int8, seen *[sketchSide * sketchSide]bool, agreed *[8][8]int, negative bool, wear float64) (share, partly float64) {
 	var points [8][8]int
 	for _, p := range k.points {
 		// Those that the copy could show: well inside of it and not too fine
@@ -599,6 +626,9 @@ func differing(k *Fingerprint, q *view, t *transform, z *[sketchSide * sketchSid
 			switch {
 			case agreed[by][bx] > 0:
 				same++
+				if k, n := agreed[by][bx], points[by][bx]; k < n && atMost(k, n, 1-miss) < 0.003 {
+					partly += 1 - float64(k)/(float64(n)*(1-miss))
+				}
 			case math.Pow(miss, float64(points[by][bx])) < 0.03 && like < 0.8: // no chance
 				// In a worn copy glare and noise leave some likeness, another
 				// picture leaves none.
@@ -612,7 +642,18 @@ func differing(k *Fingerprint, q *view, t *transform, z *[sketchSide * sketchSid
 		}
 	}
 	if same+other == 0 {
-		return 0
+		return 0, 0
 	}
-	return other / (same + other)
+	return other / (same + other), partly / (same + other)
+}
+
+// atMost is how likely it is that at most k of n come true, each with
+// likelihood p.
+func atMost(k, n int, p float64) (sum float64) {
+	term := math.Pow(1-p, float64(n))
+	for i := range k + 1 {
+		sum += term
+		term *= float64(n-i) / float64(i+1) * p / max(1e-9, 1-p)
+	}
+	return sum
 }

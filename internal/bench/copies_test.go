@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"hash/crc32"
 	"image"
+	"image/draw"
 	"os"
 	"path/filepath"
 	"slices"
@@ -203,6 +204,51 @@ func TestCopiesLeavesOut(t *testing.T) {
 	for _, want := range []string{"left out: decoding ", "other.png: image: unknown format\n", "\ncopies photos=4 edits=1 recall=", "\nprocessor time: "} {
 		if !strings.Contains(b.String(), want) {
 			t.Errorf("the report has no %q:\n%s", want, b.String())
+		}
+	}
+}
+
+// TestKin makes pictures of one series: a thing in the middle of a plain ground
+// that all of them share, and another beside it that each has for itself. None
+// is a copy of the other, though half of what they show is the same.
+func TestKin(t *testing.T) {
+	photos, err := findPhotos(testPhotos)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var imgs []*image.RGBA
+	for _, p := range photos {
+		img, err := readPhoto(p.path, 200_000)
+		if err != nil {
+			t.Fatal(err)
+		}
+		imgs = append(imgs, img)
+	}
+	kin := func(own *image.RGBA, up int) *local.Fingerprint {
+		m := image.NewRGBA(image.Rect(0, 0, 480, 480))
+		draw.Draw(m, m.Rect, image.White, image.Point{}, draw.Src)
+		shared, mid := imgs[0].Rect, image.Pt(200, 200)
+		draw.Draw(m, image.Rect(180, 200, 300, 320), imgs[0], image.Pt(shared.Dx()/2-60, shared.Dy()/2-60), draw.Src)
+		draw.Draw(m, image.Rect(190, 140, 290, 200), own, mid.Sub(image.Pt(up, up)), draw.Src)
+		return local.Compute(m, local.Options{})
+	}
+	var x local.Index
+	for i, img := range imgs[1:] {
+		x.Add(uint64(i), kin(img, 0)) //nolint:gosec // a place
+	}
+	for i, img := range imgs[1:] {
+		self := false
+		for _, m := range x.Search(kin(img, 0)) {
+			if m.ID == uint64(i) { //nolint:gosec // a place
+				self = !m.Weak
+				continue
+			}
+			if !m.Weak {
+				t.Errorf("%s is taken for %s: score %d, %d pairs in %d places, agreement %.2f, differing %.2f", photos[i+1].name, photos[m.ID+1].name, m.Score, m.Inliers, m.Places, m.Agreement, m.Differing)
+			}
+		}
+		if !self {
+			t.Errorf("%s is not found again", photos[i+1].name)
 		}
 	}
 }
