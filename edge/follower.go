@@ -15,6 +15,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -344,7 +345,7 @@ func (f *Follower) refused(resp *http.Response) error {
 	if resp.StatusCode == http.StatusUnauthorized || resp.StatusCode == http.StatusForbidden {
 		f.alarm(AlarmToken, "the node refuses this edge's token; make a new one on the node with siaga token create --roles edge")
 	}
-	err := fmt.Errorf("the node answers %s: %w", resp.Status, &refusedByNode{resp.StatusCode, p.Detail, p.Fix})
+	err := fmt.Errorf("the node answers %s: %w", resp.Status, &refusedByNode{resp.StatusCode, retryAfter(resp), p.Detail, p.Fix})
 	if resp.StatusCode == http.StatusUnauthorized && resp.Header.Get("Retry-After") != "" {
 		// A relay, which may not have heard of a new token yet.
 		return fmt.Errorf("%w: %w: %w", ErrToken, errLater, err)
@@ -353,6 +354,16 @@ func (f *Follower) refused(resp *http.Response) error {
 		return fmt.Errorf("%w: %w", ErrToken, err)
 	}
 	return err
+}
+
+// retryAfter is how long the node asks to wait, up to a day (RFC 9110, section
+// 10.2.3, in seconds); 0 if it does not.
+func retryAfter(resp *http.Response) time.Duration {
+	s, err := strconv.ParseInt(resp.Header.Get("Retry-After"), 10, 64)
+	if err != nil || s < 0 {
+		return 0
+	}
+	return min(time.Duration(min(s, 1<<30))*time.Second, 24*time.Hour)
 }
 
 // errLater is in the chain of a refusal that may pass by itself.

@@ -45,7 +45,7 @@ const (
 	AlarmDisk      AlarmKind = "disk"      // what was received cannot be stored
 	AlarmDamaged   AlarmKind = "damaged"   // what was stored cannot be read, and was fetched again
 	AlarmToken     AlarmKind = "token"     // the node refuses this edge's token
-	AlarmVerdict   AlarmKind = "verdict"   // a verdict names a signal that the node does not have
+	AlarmVerdict   AlarmKind = "verdict"   // a verdict names a signal that the node does not have, or there are too many
 	AlarmSignal    AlarmKind = "signal"    // a signal that this edge cannot use
 	AlarmBreaker   AlarmKind = "breaker"   // the circuit breaker turned a signal to review
 	AlarmBlocking  AlarmKind = "blocking"  // an unusual share of all queries is blocked

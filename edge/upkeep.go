@@ -387,6 +387,10 @@ func (f *Follower) sendVerdicts(ctx context.Context, up string) {
 				f.noVerdicts = f.o.Now().Add(verdictPause)
 				f.o.Log.InfoContext(ctx, "this node does not take verdicts; they wait here", "upstream", up)
 				return
+			} else if ok && a.status == http.StatusTooManyRequests && a.after > 10*time.Second {
+				f.noVerdicts = f.o.Now().Add(a.after)
+				f.alarm(AlarmVerdict, fmt.Sprintf("the node takes no more verdicts from this edge for %s, as it sent very many; they wait here", a.after.Round(time.Second)))
+				return
 			}
 			f.o.Log.DebugContext(ctx, "verdicts not delivered", "err", Reason(err))
 			return

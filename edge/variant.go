@@ -43,6 +43,7 @@ var ErrRefused = errors.New("edge: the node refuses")
 // refusedByNode carries the node's status.
 type refusedByNode struct {
 	status      int
+	after       time.Duration // Retry-After; 0: not said
 	detail, fix string
 }
 
@@ -92,7 +93,7 @@ func (f *Follower) SendVariant(ctx context.Context, v VariantBody) (json.RawMess
 		if json.Unmarshal(b, &p) != nil || p.Detail == "" {
 			p.Detail, p.Fix = "the node answers "+resp.Status, "look into the node's log"
 		}
-		return nil, &refusedByNode{resp.StatusCode, p.Detail, p.Fix}
+		return nil, &refusedByNode{resp.StatusCode, retryAfter(resp), p.Detail, p.Fix}
 	}
 	return b, nil
 }

@@ -6,7 +6,9 @@ import (
 	"log/slog"
 	"maps"
 	"net/http"
+	"strconv"
 	"strings"
+	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -24,6 +26,8 @@ type Problem struct {
 	Fields  []problem.Field `json:"fields,omitempty" doc:"Every input that is wrong"`
 	Allowed []string        `json:"allowed,omitempty" doc:"What is allowed instead"`
 	Request string          `json:"request,omitempty" doc:"Number of the request, for the operator"`
+
+	wait time.Duration
 }
 
 // Error implements error.
@@ -42,7 +46,7 @@ func (p *Problem) GetHeaders() http.Header {
 	case http.StatusUnauthorized:
 		return http.Header{"Www-Authenticate": {`Bearer realm="siaga"`}}
 	case http.StatusServiceUnavailable, http.StatusTooManyRequests:
-		return http.Header{"Retry-After": {"2"}}
+		return http.Header{"Retry-After": {strconv.FormatInt(int64(max(2*time.Second, p.wait+time.Second-1)/time.Second), 10)}}
 	}
 	return nil
 }
@@ -67,7 +71,7 @@ func from(err error) *Problem {
 	status := statuses[p.Kind]
 	return &Problem{
 		Type: string(p.Kind), Title: http.StatusText(status), Status: status,
-		Detail: p.Detail, Fix: p.Fix, Fields: p.Fields, Allowed: p.Allows,
+		Detail: p.Detail, Fix: p.Fix, Fields: p.Fields, Allowed: p.Allows, wait: p.Wait,
 	}
 }
 

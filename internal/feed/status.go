@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -43,6 +44,8 @@ type edgeState struct {
 	EdgeState
 	acked map[string]uint64 // by chain: the newest operation on its disk
 	most  map[string]uint64 // the same, never falling: an edge that lost its folder acknowledges again
+
+	barred time.Time // until then no verdicts of it are taken
 }
 
 // opStat is what is known of one operation's way.
@@ -318,6 +321,7 @@ func (h *Hub) serveVerdicts(w http.ResponseWriter, r *http.Request) {
 	}
 	unknown, err := h.o.Verdicts.AddVerdicts(r.Context(), who, b.Batch, b.Verdicts)
 	if err != nil {
+		h.tooMany(r.Context(), who, err)
 		h.fail(w, r, err)
 		return
 	}
@@ -330,6 +334,24 @@ func (h *Hub) serveVerdicts(w http.ResponseWriter, r *http.Request) {
 	}
 	w.Header().Set("Content-Type", "application/json")
 	_ = json.NewEncoder(w).Encode(answer) // the edge asks again if it did not get it
+}
+
+// tooMany tells people that an edge sends more than is taken, once until it may
+// send again.
+func (h *Hub) tooMany(ctx context.Context, who Subscriber, err error) {
+	p, ok := errors.AsType[*problem.Error](err)
+	if !ok || p.Kind != problem.Busy || p.Wait == 0 {
+		return
+	}
+	now := h.o.Now()
+	h.mu.Lock()
+	e := h.edge(who)
+	known := now.Before(e.barred)
+	e.barred = now.Add(p.Wait)
+	h.mu.Unlock()
+	if !known {
+		h.o.Log.WarnContext(ctx, "an edge sends more verdicts than are taken: look at what it does, or revoke its token", "partner", who.Partner, "edge", who.Edge, "until", now.Add(p.Wait).UTC().Format(time.RFC3339))
+	}
 }
 
 // decode reads a JSON body of bounded size.

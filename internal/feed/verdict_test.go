@@ -2,6 +2,7 @@ package feed_test
 
 import (
 	"context"
+	"log/slog"
 	"net/http"
 	"slices"
 	"strings"
@@ -11,7 +12,9 @@ import (
 	"time"
 
 	"github.com/siaga-crp/siaga/edge"
+	"github.com/siaga-crp/siaga/internal/api"
 	"github.com/siaga-crp/siaga/internal/feed"
+	"github.com/siaga-crp/siaga/internal/problem"
 )
 
 // verdictStore knows the signals S-1 and S-2.
@@ -19,11 +22,15 @@ type verdictStore struct {
 	mu   sync.Mutex
 	seen map[string]bool
 	n    map[string]int64
+	busy time.Duration // refuse, for so long
 }
 
 func (s *verdictStore) AddVerdicts(_ context.Context, by feed.Subscriber, batch string, counts []edge.VerdictCount) (unknown []string, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.busy > 0 {
+		return nil, problem.New(problem.Busy, "too many", "later").WithWait(s.busy)
+	}
 	if id := by.Edge + "/" + batch; !s.seen[id] {
 		s.seen[id] = true
 		for _, c := range counts {
@@ -115,4 +122,53 @@ func TestVerdictsBadInput(t *testing.T) {
 			t.Errorf("%.60s answers %d, want %d", body, resp.StatusCode, want)
 		}
 	}
+}
+
+// An edge that sends more verdicts than are taken waits as long as the node
+// says, keeps them, and tells its people; the node tells its own.
+func TestTooManyVerdicts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, log := newVerdictStore(), &lines{}
+		s.busy = 40 * time.Minute
+		asked := 0
+		b := newBubble(t, func(o *feed.Options) {
+			o.Verdicts, o.Log = s, slog.New(slog.NewTextHandler(log, nil))
+			o.Error = func(w http.ResponseWriter, r *http.Request, err error) {
+				asked++
+				api.WriteProblem(o.Log)(w, r, err)
+			}
+		})
+		b.add(1)
+		e := b.follow(edge.FollowerOptions{Dir: memoryDir(t)})
+		settle(time.Second)
+		if _, err := e.Judge([]edge.Judgement{{Signal: "S-1", Verdict: edge.Disputed}}); err != nil {
+			t.Fatal(err)
+		}
+		settle(30 * time.Minute)
+		says := func(list []edge.Alarm, text string) bool {
+			return slices.ContainsFunc(list, func(a edge.Alarm) bool { return a.Kind == edge.AlarmVerdict && strings.Contains(a.Text, text) })
+		}
+		if asked != 1 || !says(e.Alarms(), "no more verdicts from this edge for 40m0s") {
+			t.Errorf("it asked %d times and says %+v", asked, e.Alarms())
+		}
+		states, err := b.hub.Edges(t.Context())
+		if err != nil || len(states) != 1 || !says(states[0].Report.Alarms, "no more are taken until") {
+			t.Errorf("the node shows %+v, %v", states, err)
+		}
+		if n := strings.Count(log.text(), "sends more verdicts than are taken"); n != 1 {
+			t.Errorf("the node's log says so %d times: %s", n, log.text())
+		}
+		s.mu.Lock()
+		s.busy = 0
+		s.mu.Unlock()
+		settle(20 * time.Minute)
+		if s.n["S-1 disputed"] != 1 {
+			t.Errorf("%v", s.n)
+		}
+		if states, err = b.hub.Edges(t.Context()); err != nil || says(states[0].Report.Alarms, "no more are taken until") {
+			t.Errorf("later the node shows %+v, %v", states[0].Report.Alarms, err)
+		}
+		e.stop()
+		b.down()
+	})
 }

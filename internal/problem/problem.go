@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 )
 
 // Kind says what the caller should do.
@@ -34,11 +35,12 @@ const (
 // in lower case unless they begin with a name or a field's label.
 type Error struct {
 	Kind   Kind
-	Detail string   // what is wrong
-	Fix    string   // what to do next
-	Fields []Field  // for Invalid: every field that is wrong, in the form's order
-	Allows []string // for Conflict: the steps that are allowed instead
-	For    string   // for StepUp: the action that the proof is for
+	Detail string        // what is wrong
+	Fix    string        // what to do next
+	Fields []Field       // for Invalid: every field that is wrong, in the form's order
+	Allows []string      // for Conflict: the steps that are allowed instead
+	For    string        // for StepUp: the action that the proof is for
+	Wait   time.Duration // for Busy and Unavailable: when to come back; 0: soon
 	cause  error
 
 	detail, fix Words // what Detail and Fix were made of, for In
@@ -85,6 +87,13 @@ func Newf(kind Kind, format string, args ...any) *Error {
 func (e *Error) WithFix(format string, args ...any) *Error {
 	c := *e
 	c.Fix, c.fix = fmt.Sprintf(format, args...), Words{format, args}
+	return &c
+}
+
+// WithWait returns e for a caller who is to come back after d.
+func (e *Error) WithWait(d time.Duration) *Error {
+	c := *e
+	c.Wait = d
 	return &c
 }
 

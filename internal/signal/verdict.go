@@ -160,7 +160,8 @@ const maxVerdictCount = 1 << 32
 // each batch. Verdicts on one signal become one entry, signal.judged, which the
 // partner alone may read: it holds its numbers. The names that it returns are
 // not those of signals that the partner may see; their verdicts are not
-// counted.
+// counted. Beyond what one edge may have entered in an hour or a day (see spend)
+// a batch is refused as Busy, with the time to wait.
 func (s *Service) AddVerdicts(ctx context.Context, by access.Actor, edge, batch string, counts []VerdictCount) (unknown []string, err error) {
 	now := s.o.Now()
 	if err := access.Allow(by, access.ReportTallies, now); err != nil {
@@ -202,11 +203,14 @@ func (s *Service) AddVerdicts(ctx context.Context, by access.Actor, edge, batch 
 			b.True, b.False, b.Disputed = j.True, j.False, j.Disputed
 			sums[id] = b
 		}
+		maps.DeleteFunc(sums, func(_ string, b judged) bool {
+			return b.True == (Sum{}) && b.False == (Sum{}) && b.Disputed == (Sum{})
+		})
+		if err := spend(tx, by.Partner, edge, len(sums), now); err != nil {
+			return err
+		}
 		for _, id := range slices.Sorted(maps.Keys(sums)) {
 			b := sums[id]
-			if b.True == (Sum{}) && b.False == (Sum{}) && b.Disputed == (Sum{}) {
-				continue
-			}
 			sig, err := load(tx, b.Signal)
 			if err != nil {
 				return err
@@ -220,6 +224,64 @@ func (s *Service) AddVerdicts(ctx context.Context, by access.Actor, edge, batch 
 		return nil
 	})
 	return unknown, err
+}
+
+// What one edge may have entered into the journal. A platform's people make some
+// verdicts a minute; an edge that somebody took over could else make a thousand
+// entries with each batch, for ever. One batch of the greatest size fits.
+const (
+	maxJudgedHour = 1_000
+	maxJudgedDay  = 5_000
+)
+
+const privateSpent = "verdicts_spent" // ID "partner/edge"
+
+// spend counts entries of an edge and refuses those beyond the bounds, until the
+// next hour or day (UTC) begins. Nothing is kept of a batch that is refused: the
+// edge sends it again.
+func spend(tx *journal.Tx, partner, edge string, n int, now time.Time) error {
+	if n == 0 {
+		return nil
+	}
+	var spent struct {
+		Hour int64 `json:"hour"` // Unix time divided by 3,600
+		Day  int64 `json:"day"`  // by 86,400
+		H    int   `json:"h"`
+		D    int   `json:"d"`
+	}
+	id := partner + "/" + edge
+	p, err := tx.Private(privateSpent, id)
+	if err == nil {
+		err = json.Unmarshal(p.Doc, &spent)
+	} else if problem.KindOf(err) == problem.NotFound {
+		err = nil
+	}
+	if err != nil {
+		return fmt.Errorf("reading how many verdicts an edge has sent: %w", err)
+	}
+	hour, day := now.Unix()/3600, now.Unix()/86_400
+	if spent.Hour != hour {
+		spent.Hour, spent.H = hour, 0
+	}
+	if spent.Day != day {
+		spent.Day, spent.D = day, 0
+	}
+	spent.H, spent.D = spent.H+n, spent.D+n
+	refuse := func(limit int, of string, until time.Time) error {
+		return problem.Newf(problem.Busy, "this edge had verdicts on %d signals counted within the %s, and no more are taken", limit, of).
+			WithFix("they are kept at the edge; send them again after %s UTC", until.UTC().Format("15:04")).WithWait(until.Sub(now))
+	}
+	switch {
+	case spent.D > maxJudgedDay:
+		return refuse(maxJudgedDay, "day", time.Unix((day+1)*86_400, 0))
+	case spent.H > maxJudgedHour:
+		return refuse(maxJudgedHour, "hour", time.Unix((hour+1)*3600, 0))
+	}
+	doc, err := json.Marshal(spent)
+	if err != nil {
+		return err
+	}
+	return tx.PutPrivate(journal.Private{Kind: privateSpent, ID: id, Owner: partner, Doc: doc, Expires: now.Add(25 * time.Hour)})
 }
 
 // countedBefore notes a batch of an edge and reports whether it was noted

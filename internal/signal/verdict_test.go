@@ -1,8 +1,10 @@
 package signal_test
 
 import (
+	"errors"
 	"fmt"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -137,4 +139,52 @@ func TestFewMatchesOfNamedAudience(t *testing.T) {
 			t.Errorf("%s reads %v, want %s", reader, got, want)
 		}
 	}
+}
+
+// An edge that somebody took over cannot fill the journal with verdicts: beyond
+// 1,000 signals an hour or 5,000 a day its batches are refused, whole, with the
+// time to wait. Other edges are not affected, and nothing is lost.
+func TestVerdictsOfOneEdgeAreBounded(t *testing.T) {
+	w := open(t)
+	w.active(true)
+	sig := w.propose("lensa", w.proposal(88))
+	day := time.Date(2026, 3, 4, 0, 0, 0, 0, time.UTC)
+	w.clock.at = day.Add(10*time.Hour + 20*time.Minute)
+	batch := 0
+	give := func(edge string) error {
+		batch++
+		before := w.size()
+		_, err := w.s.AddVerdicts(background, w.edgeOf("gema"), edge, fmt.Sprintf("x.v.%d", batch), []signal.VerdictCount{{Signal: sig.ID, Verdict: signal.TruePositive, Count: 1}})
+		if made := w.size() - before; made == 1 != (err == nil) {
+			t.Errorf("%d entries with %v", made, err)
+		}
+		return err
+	}
+	spent := func(hours, days int) {
+		w.ok(w.log.Update(background, func(tx *journal.Tx) error {
+			return tx.PutPrivate(journal.Private{Kind: "verdicts_spent", ID: "gema/gema-1", Owner: "gema",
+				Doc: fmt.Appendf(nil, `{"hour":%d,"day":%d,"h":%d,"d":%d}`, w.clock.now().Unix()/3600, w.clock.now().Unix()/86_400, hours, days)})
+		}))
+	}
+	refused := func(what string, wait time.Duration) {
+		t.Helper()
+		err := give("gema-1")
+		w.want(what, err, problem.Busy)
+		if p, ok := errors.AsType[*problem.Error](err); !ok || p.Wait != wait || p.Fix == "" {
+			t.Errorf("%s: %+v, want a wait of %s", what, p, wait)
+		}
+	}
+	w.ok(give("gema-1"))
+	spent(999, 999)
+	w.ok(give("gema-1"))
+	refused("beyond 1,000 an hour", 40*time.Minute)
+	refused("again", 40*time.Minute)
+	w.ok(give("gema-2"))
+	w.clock.pass(40 * time.Minute)
+	w.ok(give("gema-1")) // the batch that was refused, under any number
+	spent(10, 4999)
+	w.ok(give("gema-1"))
+	refused("beyond 5,000 a day", 13*time.Hour)
+	w.clock.pass(13 * time.Hour)
+	w.ok(give("gema-1"))
 }
