@@ -10,6 +10,7 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -284,6 +285,7 @@ func TestRestoreMany(t *testing.T) {
 	wrote := time.Since(begun)
 	to := newPlace(t, signer, p.vkey)
 	begun = time.Now()
+	cpu := processor(t)
 	c, err := Restore(t.Context(), bytes.NewReader(b), to.store, ReadOptions{Identities: []age.Identity{id}, VKey: p.vkey})
 	if err != nil || c.Root != w.Root {
 		t.Fatal(err)
@@ -295,10 +297,24 @@ func TestRestoreMany(t *testing.T) {
 		t.Fatal(r.Faults, err)
 	}
 	verify := time.Since(begun)
-	if total := read + verify; n >= 1_000_000 && total > time.Duration(n/1_000_000)*2*time.Minute {
+	cpu = processor(t) - cpu
+	// On a machine that is busy with something else the clock says little: what
+	// counts is the shorter of it and the processors' time, twice.
+	total := min(read+verify, 2*cpu)
+	if n >= 1_000_000 && total > time.Duration(n/1_000_000)*2*time.Minute {
 		t.Errorf("a restore of %d entries took %s", n, total)
 	}
-	fmt.Printf("fault=restore entries=%d bytes=%d write_s=%.1f read_s=%.1f verify_s=%.1f\n", n, len(b), wrote.Seconds(), read.Seconds(), verify.Seconds())
+	fmt.Printf("fault=restore entries=%d bytes=%d write_s=%.1f read_s=%.1f verify_s=%.1f processor_s=%.1f\n", n, len(b), wrote.Seconds(), read.Seconds(), verify.Seconds(), cpu.Seconds())
+}
+
+// processor is the time that this process has spent on processors.
+func processor(t *testing.T) time.Duration {
+	t.Helper()
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		t.Fatal(err)
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
 type writerFunc func(b []byte) (int, error)
