@@ -68,8 +68,8 @@ type Options struct {
 	Relayed *Relayed
 
 	// Keep is a folder for the last snapshot of each long chain, so that it need
-	// not be made from the beginning after a start. Each node has its own; it is
-	// made when it is needed. "": none is kept.
+	// not be made from the beginning after a start. It is made when it is needed;
+	// nodes of one database may share it. "": none is kept.
 	Keep string
 	// KeepFrom is the number of operations from which on a chain counts as long,
 	// and since the last kept snapshot from which on the next is kept; 0 means

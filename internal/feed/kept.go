@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"math/rand/v2"
 	"os"
 	"strings"
 	"time"
@@ -184,14 +185,16 @@ func writeKept(dir, chain string, snap []byte) (err error) {
 		return err
 	}
 	defer root.Close() //nolint:errcheck // the file is synced by itself
-	name := keptName(chain)
-	f, err := root.OpenFile(name+".new", os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	removeUnfinished(root)
+	// A name of its own: nodes of one database may share the folder.
+	name, unfinished := keptName(chain), fmt.Sprintf("%016x%s", rand.Uint64(), unfinishedKept) //nolint:gosec // not a secret
+	f, err := root.OpenFile(unfinished, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return err
 	}
 	defer func() {
 		if err != nil {
-			_ = root.Remove(name + ".new") // a full disk wants the room
+			_ = root.Remove(unfinished) // a full disk wants the room
 		}
 	}()
 	_, err = f.WriteString(keptForm)
@@ -204,7 +207,22 @@ func writeKept(dir, chain string, snap []byte) (err error) {
 	if err = errors.Join(err, f.Close()); err != nil {
 		return err
 	}
-	return root.Rename(name+".new", name)
+	return root.Rename(unfinished, name)
+}
+
+const unfinishedKept = ".unfinished"
+
+// removeUnfinished removes what a killed node left behind.
+func removeUnfinished(root *os.Root) {
+	list, err := fs.ReadDir(root.FS(), ".")
+	if err != nil {
+		return // the next one looks again
+	}
+	for _, e := range list {
+		if info, err := e.Info(); err == nil && strings.HasSuffix(e.Name(), unfinishedKept) && time.Since(info.ModTime()) > time.Hour {
+			_ = root.Remove(e.Name()) // or the next one does
+		}
+	}
 }
 
 // keepAll keeps the snapshots of long chains until ctx ends, so that after the

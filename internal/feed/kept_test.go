@@ -96,6 +96,13 @@ func TestKeptSnapshot(t *testing.T) {
 		eventually(t, "a cold edge has all signals", func() bool { return e.Connected() != "" && e.m.Len() == want })
 		e.stop()
 	}
+	// What was cut off by a kill an hour ago goes, what is being written stays.
+	for name, age := range map[string]time.Duration{"1.unfinished": 2 * time.Hour, "2.unfinished": time.Minute} {
+		put0600(t, filepath.Join(dir, name), nil)
+		if err := os.Chtimes(filepath.Join(dir, name), time.Time{}, time.Now().Add(-age)); err != nil {
+			t.Fatal(err)
+		}
+	}
 	written := func() []byte {
 		t.Helper()
 		eventually(t, "the snapshot is kept", func() bool { _, err := os.Stat(file); return err == nil })
@@ -115,6 +122,9 @@ func TestKeptSnapshot(t *testing.T) {
 		t.Errorf("the file's mode: %v, %v", info.Mode(), err)
 	}
 
+	if list, _ := filepath.Glob(filepath.Join(dir, "*.unfinished")); len(list) != 1 || filepath.Base(list[0]) != "2.unfinished" {
+		t.Errorf("left behind: %v", list)
+	}
 	start()
 	cold(first)
 	if n := counted.ops; n > 60 { // the ring and the own position

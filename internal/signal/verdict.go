@@ -267,15 +267,15 @@ func spend(tx *journal.Tx, partner, edge string, n int, now time.Time) error {
 		spent.Day, spent.D = day, 0
 	}
 	spent.H, spent.D = spent.H+n, spent.D+n
-	refuse := func(limit int, of string, until time.Time) error {
-		return problem.Newf(problem.Busy, "this edge had verdicts on %d signals counted within the %s, and no more are taken", limit, of).
+	refuse := func(limit int, detail string, until time.Time) error {
+		return problem.Newf(problem.Busy, detail, limit).
 			WithFix("they are kept at the edge; send them again after %s UTC", until.UTC().Format("15:04")).WithWait(until.Sub(now))
 	}
 	switch {
 	case spent.D > maxJudgedDay:
-		return refuse(maxJudgedDay, "day", time.Unix((day+1)*86_400, 0))
+		return refuse(maxJudgedDay, "this edge had verdicts on %d signals counted today, and no more are taken", time.Unix((day+1)*86_400, 0))
 	case spent.H > maxJudgedHour:
-		return refuse(maxJudgedHour, "hour", time.Unix((hour+1)*3600, 0))
+		return refuse(maxJudgedHour, "this edge had verdicts on %d signals counted in this hour, and no more are taken", time.Unix((hour+1)*3600, 0))
 	}
 	doc, err := json.Marshal(spent)
 	if err != nil {

@@ -28,11 +28,14 @@ func sumOf(kind, id, owner string, doc []byte, expiresMS int64) []byte {
 	return sum[:16]
 }
 
-// rotten says that a row is not what was written. It does not name the row: an
-// ID may be made from a secret.
-func rotten(what string) error {
-	return problem.Newf(problem.Internal, "%s in the database is damaged: it is not what was written", what).
-		WithFix("stop the node, keep the file as evidence, check the disk, and restore a backup")
+// Neither names its row: an ID may be made from a secret.
+var (
+	errRottenPrivate = rotten("a row of private data in the database is damaged: it is not what was written")
+	errRottenCounter = rotten("a counter in the database is damaged: it is not what was written")
+)
+
+func rotten(detail string) *problem.Error {
+	return problem.New(problem.Internal, detail, "stop the node, keep the file as evidence, check the disk, and restore a backup")
 }
 
 // sealRows gives digests and complements to rows that have none: those of a

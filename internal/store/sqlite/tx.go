@@ -412,7 +412,7 @@ func (t *tx) scanPrivates(fn func(p *journal.Private) error, query string, args 
 			return err
 		}
 		if sum != nil && !bytes.Equal(sum, sumOf(p.Kind, p.ID, p.Owner, p.Doc, expires)) {
-			return rotten("a row of private data")
+			return errRottenPrivate
 		}
 		if expires != 0 {
 			p.Expires = time.UnixMilli(expires).UTC()
@@ -444,7 +444,7 @@ func (t *tx) ScanCounters(fn func(counter string, value int64) error) error {
 			return err
 		}
 		if mirror.Valid && mirror.Int64 != ^value {
-			return rotten("a counter")
+			return errRottenCounter
 		}
 		return fn(name, value)
 	})
@@ -505,7 +505,7 @@ func (t *tx) Next(counter string) (int64, error) {
 	err := t.row(`INSERT INTO counters (name, value, mirror) VALUES (?, 1, -2)
 		ON CONFLICT (name) DO UPDATE SET value = value + 1, mirror = mirror - 1 RETURNING value, mirror`, []any{counter}, &n, &mirror)
 	if err == nil && mirror.Valid && mirror.Int64 != ^n {
-		err = rotten("a counter")
+		err = errRottenCounter
 	}
 	return n, err
 }
