@@ -411,6 +411,22 @@ func (f *Frame) Late(t time.Time) bool { return t.Before(f.Now) }
 // Languages lists the languages that can be chosen.
 func (f *Frame) Languages() []Language { return f.site.words.languages() }
 
+// At reports whether this page has the path.
+func (f *Frame) At(path string) bool {
+	here, _, _ := strings.Cut(f.Path, "?")
+	return here == path
+}
+
+// Filtered reports whether the reader narrowed this page's list.
+func (f *Frame) Filtered() bool {
+	u, err := url.Parse(f.Path)
+	if err != nil {
+		return false
+	}
+	q := u.Query()
+	return q.Get("q") != "" || q.Get("state") != "" || q.Get("incident") != ""
+}
+
 // With returns the address of this page with one query parameter set, or
 // removed if value is empty.
 func (f *Frame) With(name, value string) string {

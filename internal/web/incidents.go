@@ -148,7 +148,7 @@ func (s *Site) notifyDo(w http.ResponseWriter, r *http.Request, f *Frame) error 
 func named(f *Frame, m form) form {
 	ids := map[string]string{"exercise": "real", "description": "what", "title": "what", "where": "place", "seen_at": "since", "more_expected": "more"}
 	order := []string{"real", "what", "place", "country", "urls", "live", "since", "more"}
-	out := form{}
+	out := form{word: m.word}
 	for _, e := range m.Errors {
 		unread := e.Name == "since" // no time at all: said where it was read
 		e.Name = cmp.Or(ids[e.Name], e.Name)
@@ -295,7 +295,7 @@ func (s *Site) assessDo(w http.ResponseWriter, r *http.Request, f *Frame) error 
 		}
 	}
 	if len(answers) == 0 {
-		return s.assessForm(w, r, f, http.StatusUnprocessableEntity, form{Errors: []problem.Field{{Name: "a." + def.Criteria[0].ID, Detail: f.T("assess.nothing")}}}, given)
+		return s.assessForm(w, r, f, http.StatusUnprocessableEntity, f.wrong(problem.Field{Name: "a." + def.Criteria[0].ID, Detail: f.T("assess.nothing")}), given)
 	}
 	if _, err := s.o.Incidents.Assess(seen(r), f.Me, inc.ID, "", answers); err != nil {
 		m, status, ok := s.again(r, f, inc.ID, err)

@@ -380,7 +380,7 @@ func (s *Site) memberDo(w http.ResponseWriter, r *http.Request, f *Frame) error 
 		to += "?sent=roles"
 	case "disable":
 		if m.Enrolled && !sameText(v.Get("typed"), m.Name) {
-			return s.memberForm(w, r, f, http.StatusUnprocessableEntity, form{Errors: []problem.Field{{Name: "typed", Detail: f.T("member.disable.type", "Name", m.Name)}}}, "")
+			return s.memberForm(w, r, f, http.StatusUnprocessableEntity, f.wrong(problem.Field{Name: "typed", Detail: f.T("member.disable.type", "Name", m.Name)}), "")
 		}
 		c.Disable, c.Edges = true, v.Get("edges") == "yes"
 		to += "?sent=disabled"

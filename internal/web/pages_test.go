@@ -241,8 +241,8 @@ func TestMistakesAreShownTogether(t *testing.T) {
 	if len(links) < 4 {
 		t.Errorf("summary has %d links, want four: %v", len(links), links)
 	}
-	if n := strings.Count(p.body, `<p class="msg">`); n != len(links) {
-		t.Errorf("%d sentences at fields, %d in the summary", n, len(links))
+	if n := strings.Count(p.body, `<p class="msg"><span aria-hidden="true">✗ </span>Error: `); n != len(links) {
+		t.Errorf("%d sentences at fields that begin with the word Error, %d in the summary", n, len(links))
 	}
 	for name, want := range map[string]string{"place": form.Get("place"), "country": "Atlantis", "since": "25:99"} {
 		got := ""
@@ -381,5 +381,26 @@ func TestPaymentHandlesAreNotLookedUp(t *testing.T) {
 	p := w.get("officer", fmt.Sprintf("/journal/%d", sig.Proposed.Entry))
 	if p.status != http.StatusOK || !strings.Contains(p.body, "iban:GB…6819") || strings.Contains(p.body, "60161331") {
 		t.Errorf("the entry's page: %d, without the masked handle or with the whole one", p.status)
+	}
+}
+
+// A list that a filter leaves empty does not say that there is nothing at all,
+// and what cannot be done for another reason than a change is not called one.
+func TestEmptyAndRefused(t *testing.T) {
+	w := newWorld(t)
+	for path, want := range map[string]string{
+		"/signals?lang=en&q=zzz": "Nothing fits", "/signals?lang=en&state=refused": "Nothing fits", "/incidents?lang=en&q=zzz": "Nothing fits",
+	} {
+		if main := text(w.get("officer", path).all("main", "")[0]); !strings.Contains(main, want) || strings.Contains(main, "No signals yet") {
+			t.Errorf("%s says %q, want %q", path, main, want)
+		}
+	}
+	if p := w.get("officer", "/settings/profile"); !strings.Contains(p.body, `href="/settings/profile" aria-current="page"`) {
+		t.Error("the profile does not say where one is")
+	}
+	w.post("officer", "/incidents/"+w.incident+"/close", url.Values{"_key": {"close 1"}, "digits": {w.incident[len(w.incident)-4:]}, "reason": {"it is over"}})
+	p := w.post("officer", "/incidents/"+w.incident+"/close?lang=en", url.Values{"_key": {"close 2"}, "digits": {w.incident[len(w.incident)-4:]}, "reason": {"it is over"}})
+	if p.status != http.StatusConflict || len(p.all("h1", "")) != 1 || text(p.all("h1", "")[0]) != "This cannot be done now" {
+		t.Errorf("closing what runs: %d %s", p.status, text(p.all("main", "")[0]))
 	}
 }

@@ -43,7 +43,7 @@ func (f *Frame) noHandle(r *http.Request) (form, int) {
 	if r.URL.Query().Get("refused") != handleTyped {
 		return form{}, http.StatusOK
 	}
-	return form{Errors: []problem.Field{{Name: "q", Detail: f.T("search.payment")}}}, http.StatusUnprocessableEntity
+	return f.wrong(problem.Field{Name: "q", Detail: f.T("search.payment")}), http.StatusUnprocessableEntity
 }
 
 // find looks for numbers and names, never into content.

@@ -30,13 +30,19 @@ type form struct {
 	Refused *problem.Error // somebody was faster: why it was not taken
 	Changed []Line         // and what they changed
 	Typed   []Typed        // what the reader had written
+	word    string         // before what is wrong with a field: "Error"
 }
 
-// Error returns what is wrong with a field, or "".
+// wrong is a form with mistakes at its fields.
+func (f *Frame) wrong(list ...problem.Field) form {
+	return form{Errors: list, word: f.T("form.error")}
+}
+
+// Error returns what is wrong with a field, with the word Error before it, or "".
 func (f form) Error(name string) string {
 	for _, e := range f.Errors {
 		if e.Name == name {
-			return e.Detail
+			return f.word + ": " + sentence(e.Detail)
 		}
 	}
 	return ""
@@ -51,9 +57,9 @@ func (f *Frame) mistakes(err error) (form, bool) {
 	}
 	p = f.problem(p)
 	if len(p.Fields) == 0 {
-		return form{Errors: []problem.Field{{Name: "main", Detail: p.Detail}}}, true
+		return f.wrong(problem.Field{Name: "main", Detail: p.Detail}), true
 	}
-	return form{Errors: p.Fields}, true
+	return f.wrong(p.Fields...), true
 }
 
 // passkeyScript is the only script that a ceremony needs; pages without one do
