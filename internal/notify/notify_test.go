@@ -304,6 +304,19 @@ func TestWebhookAnswers500(t *testing.T) {
 	if err != nil || len(rows) != 1 || rows[0].Member != w.day.Member || rows[0].Reason != notify.ReasonAnswer {
 		t.Errorf("%+v, %v", rows, err)
 	}
+	// In the second hour nothing more is sent to it for this call, however long it
+	// goes on; a new incident does not wait for it: it begins with the next person.
+	w.pass(time.Hour)
+	if got := w.hooks.take(); len(got) != 0 {
+		t.Errorf("in the second hour: %s", paths(got))
+	}
+	w.incident(w.nusa, false)
+	w.pass(15 * time.Second)
+	if got := paths(w.hooks.take()); got != "/night" {
+		t.Errorf("a new incident in the second hour: %s", got)
+	}
+	w.pass(70 * time.Minute)
+	w.hooks.take()
 	// It works again: the next call begins with somebody who can be reached.
 	w.hooks.answer("/day", 0)
 	if c, err := w.notify.Test(t.Context(), w.day, rows[0].ID); err != nil || c.State() != "works" {

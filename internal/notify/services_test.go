@@ -168,3 +168,48 @@ func TestServices(t *testing.T) {
 		}
 	}
 }
+
+// A chat channel that answers 500 for two hours: the next person is called
+// within seconds, it is tried on with growing pauses for an hour, and not once
+// more in the second. It is not parallel: see TestServices.
+func TestChatAnswers500ForTwoHours(t *testing.T) {
+	c := &cloud{}
+	before := http.DefaultTransport
+	http.DefaultTransport = outbound.Stay(c, notify.ServiceHosts()...)
+	t.Cleanup(func() { http.DefaultTransport = before })
+	w := newTeam(t, func(o *notify.Options) { o.Services = &http.Client{Transport: c} })
+	rows, err := w.notify.Rows(t.Context(), w.day)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range rows {
+		if r.Member == w.day.Member {
+			if err := w.notify.Remove(t.Context(), w.day, r.ID); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	chat, err := w.notify.Add(t.Context(), w.day, notify.NewChannel{Kind: "slack", Target: "slack://hook:WNA3PBYV6-F20DUQND3RQ-Webc4MAvoacrpPakR8phF0zi@webhook"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.set(http.StatusInternalServerError, "")
+	w.incident(w.nusa, false)
+	w.pass(15 * time.Second)
+	if got := paths(w.hooks.take()); len(c.got) != 2 || got != "/night" {
+		t.Errorf("after 15 s: %d attempts, and %s is called, want two and the next person", len(c.got), got)
+	}
+	w.pass(time.Hour)
+	first := len(c.got)
+	if first < 4 || first > 10 {
+		t.Errorf("%d attempts in the first hour", first)
+	}
+	w.hooks.take()
+	w.pass(70 * time.Minute)
+	if len(c.got) != first || len(w.hooks.take()) != 0 {
+		t.Errorf("%d more attempts in the second hour", len(c.got)-first)
+	}
+	if rows, err := w.notify.Failing(t.Context(), w.chief); err != nil || len(rows) != 1 || rows[0].ID != chat.ID {
+		t.Errorf("not known to fail: %+v, %v", rows, err)
+	}
+}
