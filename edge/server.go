@@ -48,7 +48,8 @@ type ServerOptions struct {
 	// and a picture's PDQ hash.
 	Values func(*fingerprint.Set) []VariantValue
 	// Uploads is the number of files that are worked on at once; 0 means 16.
-	// More wait, and are refused as busy when the client gives up.
+	// Sixteen times as many wait for their turn; beyond that a file is refused
+	// at once with 503 and Retry-After, unread.
 	Uploads int
 	// MaxUpload is the most bytes of a file; 0, and more than the constant
 	// MaxUpload, mean the constant. A longer one is refused with 413.
@@ -68,7 +69,8 @@ type ServerOptions struct {
 type Server struct {
 	o     ServerOptions
 	mux   *http.ServeMux
-	files chan struct{}
+	files chan struct{} // places of those that are worked on
+	room  chan struct{} // of those that are, or wait
 	pool  sync.Pool // of *answering
 }
 
@@ -87,7 +89,7 @@ func NewServer(o ServerOptions) *Server {
 	if o.MaxUpload <= 0 || o.MaxUpload > MaxUpload {
 		o.MaxUpload = MaxUpload
 	}
-	s := &Server{o: o, mux: http.NewServeMux(), files: make(chan struct{}, o.Uploads)}
+	s := &Server{o: o, mux: http.NewServeMux(), files: make(chan struct{}, o.Uploads), room: make(chan struct{}, o.Uploads*(1+waitingEach))}
 	if s.o.Values == nil {
 		s.o.Values = valuesOf
 	}
@@ -155,10 +157,18 @@ func (s *Server) serve(fn func(a *answering, w http.ResponseWriter, r *http.Requ
 		}
 		b, _ := json.Marshal(problemJSON{http.StatusText(ref.status), ref.status, ref.detail, ref.fix}) // plain strings
 		w.Header().Set("Content-Type", "application/problem+json")
+		if ref == errBusy {
+			w.Header().Set("Retry-After", "1")
+		}
 		w.WriteHeader(ref.status)
 		_, _ = w.Write(append(b, '\n')) // the caller may be gone
 	}
 }
+
+// waitingEach is how many files wait for each that is worked on.
+const waitingEach = 16
+
+var errBusy = &refusal{http.StatusServiceUnavailable, "more files wait to be looked at than this edge takes", "send it again in a second, or run one more edge"}
 
 var errCold = &refusal{http.StatusServiceUnavailable, "this edge has no signals yet: it has not reached its node since it was set up", "see GET /v1/status; treat the content as not checked"}
 
@@ -385,6 +395,12 @@ func (s *Server) fingerprints(w http.ResponseWriter, r *http.Request) (*fingerpr
 func (s *Server) fingerprint(r *http.Request, file sent) (*fingerprint.Set, error) {
 	if s.o.Fingerprinter == nil {
 		return nil, &refusal{http.StatusNotImplemented, "this edge was started without a fingerprinter", "send fingerprints, or run siaga edge, which has one"}
+	}
+	select {
+	case s.room <- struct{}{}:
+		defer func() { <-s.room }()
+	default:
+		return nil, errBusy
 	}
 	select {
 	case s.files <- struct{}{}:

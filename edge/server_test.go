@@ -15,6 +15,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -448,4 +449,67 @@ func ExampleMatcher() {
 		fmt.Println("no signals yet")
 	}
 	// Output: no signals yet
+}
+
+// blocked is a fingerprinter that works until it is let go.
+type blocked struct {
+	begun chan struct{}
+	free  chan struct{}
+}
+
+func (b blocked) Fingerprint(ctx context.Context, r io.Reader) (fingerprint.Set, error) {
+	n, err := io.Copy(io.Discard, r)
+	if err != nil {
+		return fingerprint.Set{}, err
+	}
+	b.begun <- struct{}{}
+	select {
+	case <-b.free:
+	case <-ctx.Done():
+	}
+	return fingerprint.Set{Format: "text", Bytes: n}, ctx.Err()
+}
+
+// Files beyond those that are worked on wait, and those beyond the ones that may
+// wait are refused at once; when there is room again they are taken.
+func TestFilesThatWaitAreBounded(t *testing.T) {
+	m, _ := ready(t, edge.MatcherOptions{})
+	w := newWriter(t)
+	w.apply(m, edge.SharedChain, edge.Add, signal(1, hash(newRand(1))))
+	b := blocked{make(chan struct{}, 100), make(chan struct{})}
+	s := edge.NewServer(edge.ServerOptions{Matcher: m, Fingerprinter: b, Uploads: 1})
+	answers := make(chan *httptest.ResponseRecorder, 100)
+	var wg sync.WaitGroup
+	send := func() {
+		wg.Go(func() {
+			w := httptest.NewRecorder()
+			r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/v1/match", strings.NewReader("a file"))
+			r.Header.Set("Content-Type", "application/octet-stream")
+			s.ServeHTTP(w, r)
+			answers <- w
+		})
+	}
+	send()
+	<-b.begun
+	for range 39 { // one is worked on, 16 wait
+		send()
+	}
+	for range 40 - 17 {
+		w := <-answers
+		if w.Code != http.StatusServiceUnavailable || w.Header().Get("Retry-After") != "1" || !strings.Contains(w.Body.String(), "more files wait") {
+			t.Fatalf("beyond the bound: %d %v %s", w.Code, w.Header(), w.Body)
+		}
+	}
+	select {
+	case w := <-answers:
+		t.Fatalf("one that may wait was refused: %d %s", w.Code, w.Body)
+	case <-time.After(20 * time.Millisecond):
+	}
+	close(b.free)
+	for range 17 {
+		if w := <-answers; w.Code != http.StatusOK {
+			t.Errorf("one that waited: %d %s", w.Code, w.Body)
+		}
+	}
+	wg.Wait()
 }
