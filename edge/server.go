@@ -71,7 +71,7 @@ type Server struct {
 	mux   *http.ServeMux
 	files chan struct{} // places of those that are worked on
 	room  chan struct{} // of those that are, or wait
-	pool  sync.Pool // of *answering
+	pool  sync.Pool     // of *answering
 }
 
 // answering is what one request works with.
