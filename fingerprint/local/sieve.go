@@ -27,7 +27,20 @@ type Sieve struct {
 	ids     []uint64       // by slot
 	slots   map[uint64][]uint32
 	dead    int // slots that were removed and are still in buckets
+
+	scratch sync.Pool // of *sieveScratch
 }
+
+// sieveScratch is what Find works in.
+type sieveScratch struct {
+	forms  [4][]sieveHit // mirrored | negative<<1
+	sorted []sieveHit
+	ends   []uint32
+}
+
+// sieveRoom is for how many hits of one form memory is kept from one search to
+// the next.
+const sieveRoom = 4 << 20
 
 // sieveEntry is a keypoint: 32 bits of its descriptor, 6 of its angle, 3 of its
 // level, 1 for dark, and the picture's slot.
@@ -141,12 +154,18 @@ func (s *Sieve) Find(f *Fingerprint) []uint64 {
 	}
 	weights := f.weights()
 	best := map[uint64]float32{}
-	var forms [4][]sieveHit // mirrored | negative<<1
-	for form := range forms {
+	t, _ := s.scratch.Get().(*sieveScratch)
+	if t == nil {
+		t = new(sieveScratch)
+	}
+	for form := range t.forms {
+		t.forms[form] = t.forms[form][:0]
+	}
+	for form := range t.forms {
 		if form < 2 {
-			s.gather(f, weights, form == 1, &forms[form], &forms[form+2])
+			s.gather(f, weights, form == 1, &t.forms[form], &t.forms[form+2])
 		}
-		hs := bySlot(forms[form], len(s.ids))
+		hs := t.bySlot(t.forms[form], len(s.ids))
 		for lo := 0; lo < len(hs); {
 			hi := lo + 1
 			for hi < len(hs) && hs[hi].slot == hs[lo].slot {
@@ -160,6 +179,9 @@ func (s *Sieve) Find(f *Fingerprint) []uint64 {
 			lo = hi
 		}
 	}
+	if cap(t.sorted) <= sieveRoom {
+		s.scratch.Put(t)
+	}
 	out := make([]uint64, 0, len(best))
 	for id := range best {
 		out = append(out, id)
@@ -172,15 +194,21 @@ func (s *Sieve) Find(f *Fingerprint) []uint64 {
 
 // bySlot sorts hits by slot, of which there are n, and leaves those of one slot
 // in their order.
-func bySlot(hs []sieveHit, n int) []sieveHit {
-	ends := make([]uint32, n+1)
+func (t *sieveScratch) bySlot(hs []sieveHit, n int) []sieveHit {
+	if cap(t.ends) <= n {
+		t.ends = make([]uint32, n+1)
+	}
+	if cap(t.sorted) < len(hs) {
+		t.sorted = make([]sieveHit, len(hs)+len(hs)/4)
+	}
+	ends, out := t.ends[:n+1], t.sorted[:len(hs)]
+	clear(ends)
 	for i := range hs {
 		ends[hs[i].slot+1]++
 	}
 	for i := 1; i < len(ends); i++ {
 		ends[i] += ends[i-1]
 	}
-	out := make([]sieveHit, len(hs))
 	for _, h := range hs {
 		out[ends[h.slot]] = h
 		ends[h.slot]++
