@@ -10,6 +10,7 @@ import (
 
 	"github.com/siaga-crp/siaga/internal/access"
 	"github.com/siaga-crp/siaga/internal/incident"
+	"github.com/siaga-crp/siaga/internal/journal"
 	"github.com/siaga-crp/siaga/internal/partner"
 	"github.com/siaga-crp/siaga/internal/problem"
 	"github.com/siaga-crp/siaga/internal/protocol"
@@ -351,42 +352,50 @@ func (s *Site) assetDo(w http.ResponseWriter, r *http.Request, f *Frame) error {
 	return nil
 }
 
+// timelines are the filters of an incident's entries.
+var timelines = map[string]func(*Frame, journal.Entry) bool{
+	"all":       func(*Frame, journal.Entry) bool { return true },
+	"authority": func(_ *Frame, e journal.Entry) bool { return e.Under != "" },
+	"updates":   func(_ *Frame, e journal.Entry) bool { return e.Type == "update.posted" },
+	"signals":   func(_ *Frame, e journal.Entry) bool { return strings.HasPrefix(e.Type, "signal.") },
+	"messages":  func(_ *Frame, e journal.Entry) bool { return strings.HasPrefix(e.Type, "call.") },
+	"mine":      func(f *Frame, e journal.Entry) bool { return e.Partner == f.Me.Partner },
+}
+
 func (s *Site) timeline(w http.ResponseWriter, r *http.Request, f *Frame) error {
 	inc, err := s.load(r, f)
 	if err != nil {
 		return err
 	}
 	before, _ := strconv.ParseInt(r.URL.Query().Get("before"), 10, 64) // anything else is the newest
-	filter := cmp.Or(r.URL.Query().Get("show"), "all")
-	entries, err := s.o.Incidents.Timeline(r.Context(), f.Me, inc.ID, before, 100)
-	if err != nil {
-		return err
+	filter := r.URL.Query().Get("show")
+	if timelines[filter] == nil {
+		filter = "all"
 	}
+	const most = 100
 	var lines []Line
-	for _, e := range entries {
-		switch filter {
-		case "authority":
-			if e.Under == "" {
+	older := int64(0)
+	for range 50 { // a filter passes over pages of others, and ends when 5,000 were looked at
+		entries, err := s.o.Incidents.Timeline(r.Context(), f.Me, inc.ID, before, most)
+		if err != nil {
+			return err
+		}
+		older = 0
+		if len(entries) == most {
+			older = entries[most-1].Number
+		}
+		for _, e := range entries {
+			if !timelines[filter](f, e) {
 				continue
 			}
-		case "updates":
-			if e.Type != "update.posted" {
-				continue
-			}
-		case "signals":
-			if !strings.HasPrefix(e.Type, "signal.") {
-				continue
-			}
-		case "mine":
-			if e.Partner != f.Me.Partner {
-				continue
+			if lines = append(lines, s.line(f, e)); len(lines) == most {
+				older = e.Number
+				break
 			}
 		}
-		lines = append(lines, s.line(f, e))
-	}
-	older := int64(0)
-	if len(entries) == 100 {
-		older = entries[99].Number
+		if before = older; older == 0 || len(lines) == most {
+			break
+		}
 	}
 	f.Title = f.T("timeline.title", "Incident", inc.ID)
 	f.Live = []string{"incident:" + inc.ID}

@@ -404,3 +404,31 @@ func TestEmptyAndRefused(t *testing.T) {
 		t.Errorf("closing what runs: %d %s", p.status, text(p.all("main", "")[0]))
 	}
 }
+
+// The timeline's filters choose by what an entry is, over all of the incident's
+// entries and not over its newest hundred alone.
+func TestTimelineFilters(t *testing.T) {
+	w := newWorld(t)
+	ctx := t.Context()
+	for i := range 55 { // newer than what is looked for
+		_, err := w.node.Incidents.Ask(ctx, w.actor["platform"], w.incident, []string{"nusa"}, fmt.Sprint("Is it over? ", i))
+		w.ok(err)
+		_, err = w.node.Incidents.Answer(ctx, w.actor["officer"], w.incident, i+2, "Not yet", true)
+		w.ok(err)
+	}
+	base := "/incidents/" + w.incident + "/timeline?lang=en&show="
+	for filter, want := range map[string]string{"authority": "was proposed at level", "updates": "posted update 1", "signals": "proposed " + w.signal} {
+		p := w.get("officer", base+filter)
+		main := text(p.all("main", "")[0])
+		if !strings.Contains(main, want) || strings.Contains(main, "answered question") {
+			t.Errorf("%s: %.300q, want %q and no questions", filter, main, want)
+		}
+	}
+	if main := text(w.get("platform", base+"mine").all("main", "")[0]); !strings.Contains(main, "Lensa asked question") || strings.Contains(main, "Nusa posted") {
+		t.Errorf("mine: %.300q", main)
+	}
+	p := w.get("officer", base+"messages")
+	if !strings.Contains(p.body, `show=messages" aria-current="true"`) || strings.Contains(text(p.all("main", "")[0]), "asked question") {
+		t.Error("there is no filter for messages")
+	}
+}
