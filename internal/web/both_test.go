@@ -276,12 +276,12 @@ func pattern(e ast.Expr) string {
 	return ".+"
 }
 
-// TestPagesAndInterfaceAgree compares pages with the JSON interface: each page
+// TestPagesAndInterfaceHaveTheSameRights compares pages with the JSON interface: each page
 // has its operations, each operation its page; the right of a form, as
 // TestRights has tried it, is that of one of its operations; handler and
 // operation call the same service; and what only forms call, an operation of
 // the form calls too.
-func TestPagesAndInterfaceAgree(t *testing.T) {
+func TestPagesAndInterfaceHaveTheSameRights(t *testing.T) {
 	var doc struct {
 		Paths map[string]map[string]struct {
 			ID    string `json:"operationId"`

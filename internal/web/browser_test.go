@@ -2,6 +2,7 @@ package web_test
 
 import (
 	"bytes"
+	"cmp"
 	"compress/gzip"
 	"context"
 	"fmt"
@@ -159,9 +160,10 @@ func TestPagesAreAccessible(t *testing.T) {
 			t.Errorf("%s %s, %s, %d px: %s", lang, path, theme, width, f)
 		}
 	}
-	pages := 0
+	pages, visited := 0, map[string]bool{}
 	visit := func(b *tab, lang, path string) {
 		pages++
+		visited[path] = true
 		b.open(path)
 		eval[bool](b, source+"; true")
 		for _, width := range []int64{1280, 390, 320} {
@@ -184,7 +186,7 @@ func TestPagesAreAccessible(t *testing.T) {
 			}
 		}
 	}
-	paths := w.paths(web.Patterns())
+	paths, rare := w.paths(web.Patterns()), w.rare(t)
 	for _, lang := range []string{"en", "id", "ar"} {
 		b, nobody := w.tab(t, "officer"), w.tab(t, "nobody")
 		b.cookie("siaga_lang", lang)
@@ -198,7 +200,20 @@ func TestPagesAreAccessible(t *testing.T) {
 		for _, path := range []string{"/public?lang=" + lang, "/sign-in", "/journal/verify", "/help"} {
 			visit(nobody, lang, path)
 		}
+		tabs := map[string]*tab{}
+		for _, v := range rare {
+			if v.once && lang != "en" {
+				continue
+			}
+			if tabs[v.who] == nil {
+				tabs[v.who] = w.tab(t, v.who)
+				tabs[v.who].cookie("siaga_lang", lang)
+			}
+			tabs[v.who].base = cmp.Or(v.base, w.url)
+			visit(tabs[v.who], lang, v.path)
+		}
 	}
+	allVisited(t, web.Patterns(), visited)
 	t.Logf("%d pages", pages)
 }
 

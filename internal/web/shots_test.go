@@ -174,4 +174,20 @@ func TestShots(t *testing.T) {
 			shot(fmt.Sprintf("%s-%d-%s-%s.png", name, k.width, k.theme, k.lang), path, k.width, k.theme, k.lang)
 		}
 	}
+	rare := newWorld(t)
+	for _, v := range rare.rare(t) {
+		if !only.MatchString(v.path) {
+			continue
+		}
+		for _, k := range []struct {
+			width       int64
+			theme, lang string
+		}{{1280, "light", "en"}, {390, "dark", "id"}, {390, "light", "ar"}} {
+			b = rare.tab(t, v.who)
+			if v.base != "" {
+				b.base = v.base
+			}
+			shot(fmt.Sprintf("rare-%s-%d-%s-%s.png", v.name, k.width, k.theme, k.lang), v.path, k.width, k.theme, k.lang)
+		}
+	}
 }
