@@ -156,7 +156,7 @@ func Seen(by access.Actor, now time.Time, inc incident.Incident) (Ask, bool) {
 
 // OfIncident returns what an incident, which the actor has read, asks of them.
 func (s Services) OfIncident(ctx context.Context, by access.Actor, now time.Time, inc incident.Incident) ([]Ask, error) {
-	if inc.Status.Phase == protocol.Closed {
+	if inc.Status.Phase == protocol.Closed || !inc.Audience.Sees(by) { // who reads by break-glass is asked nothing
 		return nil, nil
 	}
 	var out []Ask

@@ -56,7 +56,8 @@ type Frame struct {
 	Keys     bool     // single-letter keys are on
 	Script   string   // a script that the page needs besides the common one
 	Around   partner.Around
-	Bare     bool // without script and account: a public page
+	Glass    time.Time // the page is read by break-glass until then; zero: it is not
+	Bare     bool      // without script and account: a public page
 }
 
 func (s *Site) frame(r *http.Request, a access.Actor, m partner.Member) *Frame {
@@ -124,9 +125,25 @@ func (f *Frame) SignedIn() bool { return f.Me.Partner != "" }
 // Can reports whether the reader has the right, apart from a step-up: an item
 // that a role may not open is absent.
 func (f *Frame) Can(do string) bool {
+	if !f.Glass.IsZero() && do != string(access.Notify) && !strings.HasSuffix(do, ".read") {
+		return false // what is read by break-glass is read, and nothing else
+	}
 	a := f.Me
 	a.StepUp, a.For = f.Now, access.Action(do)
 	return access.Allow(a, access.Action(do), f.Now) == nil
+}
+
+// beyond notes that the page is of an object that the reader sees by
+// break-glass alone.
+func (f *Frame) beyond(a access.Audience, kind, id string) {
+	if a.Sees(f.Me) {
+		return
+	}
+	for _, g := range f.Me.Glass {
+		if g.Kind == kind && g.ID == id && f.Now.Before(g.Until) {
+			f.Glass = g.Until
+		}
+	}
 }
 
 // opens is the right that a section of the navigation needs; one that is not

@@ -11,6 +11,8 @@ import (
 
 	"golang.org/x/net/html"
 
+	"github.com/siaga-crp/siaga/internal/incident"
+	"github.com/siaga-crp/siaga/internal/journal"
 	"github.com/siaga-crp/siaga/internal/signal"
 	"github.com/siaga-crp/siaga/internal/web"
 )
@@ -430,5 +432,36 @@ func TestTimelineFilters(t *testing.T) {
 	p := w.get("officer", base+"messages")
 	if !strings.Contains(p.body, `show=messages" aria-current="true"`) || strings.Contains(text(p.all("main", "")[0]), "asked question") {
 		t.Error("there is no filter for messages")
+	}
+}
+
+// Who reads by break-glass is told so and until when, and is offered nothing to
+// do: no ask, no button of a form.
+func TestReadingByBreakGlass(t *testing.T) {
+	w := newWorld(t)
+	no := false
+	red, err := w.node.Incidents.Notify(t.Context(), w.actor["platform"], incident.Notice{Title: "Only for us", Description: "a threat to one platform", Exercise: &no, TLP: "red", Partners: []string{"lensa"}})
+	w.ok(err)
+	path := "/incidents/" + red.ID + "?lang=en"
+	if p := w.get("officer", path); p.status != http.StatusNotFound {
+		t.Fatalf("before: %d", p.status)
+	}
+	_, err = w.node.Partners.BreakGlass(t.Context(), w.actor["officer"], journal.Ref{Kind: "incident", ID: red.ID}, "The police ask, and Lensa does not answer.")
+	w.ok(err)
+	p := w.get("officer", path)
+	main := text(p.all("main", "")[0])
+	if p.status != http.StatusOK || !strings.Contains(main, "beyond your scope until") || !strings.Contains(main, "Only for us") {
+		t.Errorf("%d %.300q", p.status, main)
+	}
+	for _, never := range []string{"/activate\"", "/updates/new", "/acknowledge\""} {
+		if strings.Contains(p.body, "/incidents/"+red.ID+never) {
+			t.Errorf("it offers %s", never)
+		}
+	}
+	if strings.Count(p.body, "/incidents/"+red.ID+"/assess") != 1 { // among the incident's parts, to read
+		t.Error("it offers to assess it")
+	}
+	if p := w.get("platform", path); strings.Contains(p.body, "beyond your scope") || !strings.Contains(p.body, "/assess") {
+		t.Error("its own partner is not offered to assess it, or is told of a break-glass")
 	}
 }

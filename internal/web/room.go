@@ -73,6 +73,7 @@ func (s *Site) load(r *http.Request, f *Frame) (incident.Incident, error) {
 		return inc, err
 	}
 	f.Section, f.Watch = "incidents", "incident:"+inc.ID
+	f.beyond(inc.Audience, "incident", inc.ID)
 	f.Title = inc.ID + " " + f.T("state."+inc.Phase())
 	if inc.Exercise {
 		f.Exercise = inc.ID + " “" + inc.Title + "”"

@@ -94,6 +94,7 @@ func (s *Site) signal(w http.ResponseWriter, r *http.Request, f *Frame) error {
 	if err != nil {
 		return err
 	}
+	f.beyond(sig.Audience, "signal", sig.ID)
 	f.Section, f.Live = "signals", []string{"signal:" + sig.ID, "feedback:" + sig.ID, "edges"}
 	f.Title = sig.ID + " " + f.T("state."+string(sig.State))
 	if sig.Exercise {
