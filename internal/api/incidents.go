@@ -43,6 +43,7 @@ type Incident struct {
 	Acknowledged []string               `json:"acknowledged"`
 	Missing      []string               `json:"not_acknowledged"`
 	Updates      []incident.Update      `json:"updates"`
+	Statements   []incident.Statement   `json:"statements" doc:"Public ones that wait or waited for a second person"`
 	Assets       []incident.Asset       `json:"assets"`
 	Questions    []incident.Question    `json:"questions"`
 	Handovers    []incident.Offer       `json:"handovers"`
@@ -59,6 +60,7 @@ func (s *server) incidentView(ctx context.Context, i incident.Incident) Incident
 		Updates: i.Updates, Assets: i.Assets, Version: i.Last.Entry,
 	}
 	v.Answers, v.Missing = list(v.Answers), list(v.Missing)
+	v.Statements = list(i.Statements)
 	v.Questions, v.Handovers = list(i.Questions), list(i.Offers)
 	v.Updates, v.Assets, v.URLs = list(v.Updates), list(v.Assets), list(v.URLs)
 	v.Advice, _ = s.Incidents.Advice(ctx, i, "") // of the default protocol, which is always there
@@ -253,7 +255,7 @@ func (s *server) incidentRoutes() {
 			i, err := s.Incidents.Reopen(ctx, actor(ctx), in.ID, in.Body.Reason)
 			return one(ctx, i, err)
 		})
-	add(s, op{"post-update", http.MethodPost, base + "/{id}/updates", "Post a situation update", access.PostUpdate, http.StatusCreated},
+	add(s, op{"post-update", http.MethodPost, base + "/{id}/updates", "Post a situation update; one that everyone could read becomes a statement that waits for a second person, and needs a reason", access.PostUpdate, http.StatusCreated},
 		func(ctx context.Context, in *struct {
 			IDInput
 			Body incident.NewUpdate

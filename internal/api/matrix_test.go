@@ -71,6 +71,8 @@ PUT  /api/v1/incidents/{id}/draft                                        update.
 POST /api/v1/incidents/{id}/handovers                                    update.post
 POST /api/v1/incidents/{id}/handovers/{number}/accept                    update.post
 POST /api/v1/incidents/{id}/handovers/{number}/take-back                 update.post
+POST /api/v1/incidents/{id}/statements/{number}/confirm                  update.post
+POST /api/v1/incidents/{id}/statements/{number}/refuse                   update.post
 GET  /api/v1/incidents/{id}/matches                                      incident.read+signal.read
 POST /api/v1/incidents/{id}/questions                                    question.ask
 POST /api/v1/incidents/{id}/questions/{number}/answers                   question.ask

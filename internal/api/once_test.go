@@ -28,6 +28,8 @@ POST /api/v1/me/sessions/{id}/end
 POST /api/v1/duty/handovers
 POST /api/v1/duty/handovers/{id}
 POST /api/v1/incidents/{id}/handovers/{number}/accept
+POST /api/v1/incidents/{id}/statements/{number}/confirm
+POST /api/v1/incidents/{id}/statements/{number}/refuse
 POST /api/v1/channels
 POST /api/v1/channels/{id}/test
 PUT /api/v1/duty

@@ -13,7 +13,7 @@ import (
 	"github.com/siaga-crp/siaga/internal/signal"
 )
 
-// Numbered names a question or a hand-over of an incident.
+// Numbered names a question, a hand-over or a statement of an incident.
 type Numbered struct {
 	IDInput
 	Number int `path:"number" minimum:"1" doc:"From 1 in the incident"`
@@ -70,6 +70,20 @@ func (s *server) togetherRoutes() {
 				return s.one(ctx, i, err)
 			})
 	}
+	add(s, op{"confirm-statement", http.MethodPost, base + "/statements/{number}/confirm", "Publish a public statement as its second person", access.PostUpdate, http.StatusOK},
+		func(ctx context.Context, in *Numbered) (*incidentOutput, error) {
+			i, err := s.Incidents.ConfirmStatement(ctx, actor(ctx), in.ID, in.Number)
+			return s.one(ctx, i, err)
+		})
+	add(s, op{"refuse-statement", http.MethodPost, base + "/statements/{number}/refuse", "Refuse a public statement of your partner, or take back your own", access.PostUpdate, http.StatusOK},
+		func(ctx context.Context, in *struct {
+			Numbered
+			Body Reason
+		},
+		) (*incidentOutput, error) {
+			i, err := s.Incidents.RefuseStatement(ctx, actor(ctx), in.ID, in.Number, in.Body.Reason)
+			return s.one(ctx, i, err)
+		})
 	add(s, op{"get-draft", http.MethodGet, base + "/draft", "Read your partner's draft of an update", access.PostUpdate, http.StatusOK},
 		func(ctx context.Context, in *IDInput) (*struct{ Body incident.Draft }, error) {
 			d, ok, err := s.Incidents.Draft(ctx, actor(ctx), in.ID)

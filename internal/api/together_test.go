@@ -5,7 +5,11 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/siaga-crp/siaga/internal/access"
+	"github.com/siaga-crp/siaga/internal/incident"
+	"github.com/siaga-crp/siaga/internal/partner"
 	"github.com/siaga-crp/siaga/internal/protocol"
 )
 
@@ -44,6 +48,39 @@ func TestTogether(t *testing.T) {
 	}
 	if a := n.send(t, "lensa", http.MethodGet, base+"/draft", ""); a.status != 404 {
 		t.Fatalf("another partner's draft: %d %s", a.status, a.body)
+	}
+	// Nothing is public by one person, and a token that is nobody's is none.
+	for name, by := range map[string]access.Actor{"ayu": {Partner: "nusa", Kind: access.Government}, "sari": {Partner: "lensa", Kind: access.Platform}} {
+		m, _, err := n.Partners.AddMember(t.Context(), partner.Shell(partner.Partner{ID: by.Partner, Kind: by.Kind}), partner.NewMember{Partner: by.Partner, Name: name, Email: name + "@example.org", Roles: []access.Role{access.Officer}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		by.Member, by.Roles, by.StepUp, by.For = m.ID, m.Roles, time.Now().Add(time.Hour), access.AnyAction
+		if _, n.tokens[name], err = n.Partners.CreateToken(t.Context(), by, partner.NewToken{Own: true, Name: name, Roles: m.Roles}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var said struct {
+		Updates    []incident.Update    `json:"updates"`
+		Statements []incident.Statement `json:"statements"`
+	}
+	const words = `{"audience":"public","texts":{"en":"Do not share it"},"reason":"people ask"}`
+	post("nusa", base+"/updates", words, 403)
+	post("ayu", base+"/updates", words, 201).into(t, &said)
+	if last := said.Updates[len(said.Updates)-1]; last.Name == "public" || len(said.Statements) != 1 || said.Statements[0].Settled != "" {
+		t.Fatalf("one person's statement: %+v %+v", said.Updates, said.Statements)
+	}
+	post("ayu", base+"/statements/1/confirm", "", 403)
+	post("lensa", base+"/statements/1/confirm", "", 403)
+	post("sari", base+"/statements/1/refuse", "{}", 403)
+	post("sari", base+"/statements/1/confirm", "", 200).into(t, &said)
+	if last := said.Updates[len(said.Updates)-1]; last.Name != "public" || last.By.Partner != "nusa" || last.Second.Partner != "lensa" || said.Statements[0].Settled != partner.RequestConfirmed {
+		t.Fatalf("confirmed: %+v %+v", said.Updates, said.Statements)
+	}
+	post("ayu", base+"/updates", words, 201)
+	post("ayu", base+"/statements/2/refuse", `{"reason":"too early"}`, 200).into(t, &said)
+	if said.Statements[1].Settled != partner.RequestRefused {
+		t.Fatalf("taken back: %+v", said.Statements)
 	}
 	if a := n.send(t, "nusa", http.MethodGet, base+"/matches?minutes=5", ""); a.status != 200 || !strings.Contains(string(a.body), `"items":[]`) {
 		t.Fatalf("matches: %d %s", a.status, a.body)

@@ -40,16 +40,18 @@ const (
 	ApproveGroup   Kind = "approve_group"   // or take back: variants that went out at once
 	VoteVersion    Kind = "vote_version"    // of a protocol
 	ConfirmRequest Kind = "confirm_request" // of another administrator, or refuse it
+
+	ConfirmStatement Kind = "confirm_statement" // as the second person of a public statement, or refuse it
 )
 
 // Ask is one thing that is asked.
 type Ask struct {
-	Kind     Kind      `json:"kind" enum:"acknowledge,assess,activate,answer,accept_handover,vote,vote_stand_down,task,conclude,approve_signal,approve_group,vote_version,confirm_request"`
+	Kind     Kind      `json:"kind" enum:"acknowledge,assess,activate,answer,accept_handover,vote,vote_stand_down,task,conclude,approve_signal,approve_group,vote_version,confirm_request,confirm_statement"`
 	Incident string    `json:"incident,omitempty"`
 	Exercise bool      `json:"exercise"`
 	Protocol string    `json:"protocol,omitempty"`
 	Object   string    `json:"object,omitempty" doc:"A signal, a group, the SHA-256 of a version, a request, or a task of the protocol"`
-	Number   int       `json:"number,omitempty" doc:"Of a question or a hand-over in the incident"`
+	Number   int       `json:"number,omitempty" doc:"Of a question, a hand-over or a statement in the incident"`
 	By       string    `json:"by,omitempty" doc:"Partner that asks"`
 	Text     string    `json:"text,omitempty" doc:"In their words"`
 	Due      time.Time `json:"due,omitzero" doc:"When it must be done; none: no deadline"`
@@ -184,6 +186,11 @@ func (s Services) OfIncident(ctx context.Context, by access.Actor, now time.Time
 		// Of a shift, the one who hands it over is not asked.
 		if o.Open() && o.To == by.Partner && (o.Protocol != "" || o.By.Member != by.Member) && may(by, access.PostUpdate, now) {
 			add(Ask{Kind: AcceptHandover, Number: o.Number, Protocol: o.Protocol, By: o.By.Partner, Text: o.Note})
+		}
+	}
+	for _, st := range inc.Statements {
+		if st.State(now) == partner.RequestOpen && st.MayConfirm(by) && may(by, access.PostUpdate, now) {
+			add(Ask{Kind: ConfirmStatement, Number: st.Number, By: st.By.Partner, Text: st.Why, Due: st.Until})
 		}
 	}
 	free := by

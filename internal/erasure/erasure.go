@@ -78,7 +78,7 @@ type rule struct {
 
 func ruleOf(typ string) (rule, bool) {
 	switch {
-	case typ == "update.posted" || typ == "asset.added":
+	case typ == "update.posted" || typ == "statement.asked" || typ == "asset.added":
 		return rule{}, true
 	case typ == "incident.notified":
 		return rule{"incident", []string{"closed"}, "close it first"}, true

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/siaga-crp/siaga/internal/access"
@@ -24,7 +25,7 @@ type ClockArgs struct {
 // Follow enqueues the look at the clocks for the moment at which the next one
 // is due, in the transaction of the entry that set it.
 func Follow(tx journal.StoreTx, e journal.Entry) error {
-	if !activationEvents[e.Type] || len(e.About) == 0 || e.About[0].Kind != KindIncident {
+	if !activationEvents[e.Type] && !strings.HasPrefix(e.Type, "statement.") || len(e.About) == 0 || e.About[0].Kind != KindIncident {
 		return nil
 	}
 	inc, err := load(tx, e.About[0].ID)
@@ -52,6 +53,11 @@ func (i Incident) nextDue() time.Time {
 			next = t
 		}
 	}
+	for _, st := range i.Statements {
+		if st.Settled == "" && (next.IsZero() || st.Until.Before(next)) {
+			next = st.Until
+		}
+	}
 	return next
 }
 
@@ -65,7 +71,10 @@ func (s *Service) Clock(ctx context.Context, a ClockArgs) error {
 		if err != nil {
 			return err
 		}
-		appended := false
+		appended, err := s.lapse(tx, &inc, now)
+		if err != nil {
+			return err
+		}
 		for _, p := range activationNames(inc) {
 			def, err := s.defs.of(tx, inc.Activations[p])
 			if err != nil {

@@ -7,6 +7,7 @@ import (
 	"golang.org/x/text/language"
 
 	"github.com/siaga-crp/siaga/internal/journal"
+	"github.com/siaga-crp/siaga/internal/partner"
 	"github.com/siaga-crp/siaga/internal/protocol"
 )
 
@@ -20,6 +21,11 @@ func keys(i *Incident) journal.Keys {
 		State: string(i.Status.Phase), Partner: i.Notified.Partner,
 		Sort: i.Notified.At.UTC().Format("2006-01-02T15:04:05.000"),
 		Text: strings.ToLower(i.ID + " " + i.Title + " " + i.Where),
+	}
+	for _, st := range i.Statements {
+		if st.Settled == "" {
+			k.DueMS = 1
+		}
 	}
 	for _, a := range i.Activations {
 		if a.State.Running() || a.State == protocol.Concluded {
@@ -97,7 +103,16 @@ func apply(i *Incident, e journal.Entry) error {
 		if e.Erased {
 			u = updated{Number: len(i.Updates) + 1, Texts: map[string]string{}}
 		}
-		i.Updates = append(i.Updates, Update{Number: u.Number, By: act, Name: u.Name, Audience: e.Audience, Texts: u.Texts, Corrects: u.Corrects, Erased: e.Erased})
+		up := Update{Number: u.Number, By: act, Name: u.Name, Audience: e.Audience, Texts: u.Texts, Corrects: u.Corrects, Erased: e.Erased}
+		if st := i.statementOf(e); st != nil {
+			st.Settled, st.Ended, st.Update, st.Texts = partner.RequestConfirmed, act, up.Number, nil // the update has them
+			up.By.Partner, up.By.Member, up.Second = st.By.Partner, st.By.Member, act
+		}
+		i.Updates = append(i.Updates, up)
+	case strings.HasPrefix(e.Type, "statement."):
+		if err := i.applyStatement(e, act); err != nil {
+			return err
+		}
 	case e.Type == "asset.added":
 		var a NewAsset
 		if err := e.Decode(&a); err != nil {

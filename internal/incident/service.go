@@ -339,8 +339,8 @@ func (s *Service) change(ctx context.Context, by access.Actor, id, operation str
 	})
 }
 
-func (s *Service) append(tx *journal.Tx, by access.Actor, inc *Incident, now time.Time, typ, under, why string, aud access.Audience, body any) error {
-	e := journal.New(typ, by, now, body, journal.Ref{Kind: KindIncident, ID: inc.ID})
+func (s *Service) append(tx *journal.Tx, by access.Actor, inc *Incident, now time.Time, typ, under, why string, aud access.Audience, body any, about ...journal.Ref) error {
+	e := journal.New(typ, by, now, body, append([]journal.Ref{{Kind: KindIncident, ID: inc.ID}}, about...)...)
 	e.Audience, e.Exercise, e.Under, e.Why = aud, inc.Exercise, under, why
 	if _, err := tx.Append(e); err != nil {
 		return err

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"golang.org/x/text/language"
 
@@ -22,13 +23,15 @@ type NewUpdate struct {
 	TLP      string            `json:"tlp,omitempty"`      // empty: the audience's in the protocol
 	Texts    map[string]string `json:"texts"`              // by language, BCP 47
 	Corrects int               `json:"corrects,omitempty"`
+	Reason   string            `json:"reason,omitempty"` // of a public statement: its second person reads it
 }
 
 type updated struct {
-	Number   int               `json:"number"`
-	Name     string            `json:"audience"`
-	Texts    map[string]string `json:"texts"`
-	Corrects int               `json:"corrects,omitempty"`
+	Number    int               `json:"number"`
+	Name      string            `json:"audience"`
+	Texts     map[string]string `json:"texts"`
+	Corrects  int               `json:"corrects,omitempty"`
+	Statement int               `json:"-"` // it was one that waited, which the entry is about; it is its second person's
 }
 
 const maxLanguages = 20
@@ -50,7 +53,8 @@ func languages(texts map[string]string) bool {
 	return true
 }
 
-// PostUpdate tells an audience how things stand.
+// PostUpdate tells an audience how things stand. What everyone could read takes
+// two people: it becomes a Statement, which waits for the second one.
 func (s *Service) PostUpdate(ctx context.Context, by access.Actor, id string, n NewUpdate) (Incident, error) {
 	now := s.o.Now()
 	if err := access.Allow(by, access.PostUpdate, now); err != nil {
@@ -82,51 +86,81 @@ func (s *Service) PostUpdate(ctx context.Context, by access.Actor, id string, n 
 		return Incident{}, err
 	}
 	return s.change(ctx, by, id, "update.post", now, func(tx *journal.Tx, inc *Incident) error {
-		def, err := s.leading(tx, inc)
+		aud, err := s.addressed(tx, by, inc, n)
 		if err != nil {
 			return err
-		}
-		tlp := map[string]access.TLP{"partners": def.Audiences.Partners, "observers": def.Audiences.Observers, "public": def.Audiences.Public}[n.Audience]
-		if n.TLP != "" {
-			if tlp, err = access.ParseTLP(n.TLP); err != nil {
-				return fieldError("tlp", "use clear, green, amber, amber+strict or red")
-			}
-		}
-		aud := access.Audience{TLP: tlp, Origin: by.Partner, Partners: inc.Audience.Partners}
-		if n.Audience == "partners" && tlp.Wider(inc.Audience.TLP) {
-			aud.TLP = inc.Audience.TLP
-			if n.TLP != "" {
-				return fieldError("tlp", fmt.Sprintf("the incident is TLP:%s; choose that or a narrower label, or address observers or the public", strings.ToUpper(string(inc.Audience.TLP))))
-			}
 		}
 		if n.Corrects != 0 && !slices.ContainsFunc(inc.VisibleUpdates(by), func(u Update) bool { return u.Number == n.Corrects }) {
 			return fieldError("corrects", fmt.Sprintf("there is no update %d", n.Corrects))
 		}
-		body := updated{Number: len(inc.Updates) + 1, Name: n.Audience, Texts: texts, Corrects: n.Corrects}
-		if err := s.append(tx, by, inc, now, "update.posted", "", "", aud, body); err != nil {
-			return err
-		}
 		if err := tx.DeletePrivate(privateDraft, inc.ID+"/"+by.Partner); err != nil {
 			return err
 		}
-		for _, p := range inc.Running() {
-			d, err := s.defs.of(tx, inc.Activations[p])
-			if err != nil {
-				return err
-			}
-			events, err := protocol.Step(d, inc.Activations[p], protocol.Action{Verb: protocol.PostUpdate}, by, now)
-			if problem.KindOf(err) == problem.Conflict || problem.KindOf(err) == problem.Denied {
-				continue // the update is told all the same; it meets no clock of this protocol
-			}
-			if err != nil {
-				return err
-			}
-			if err := s.appendEvents(tx, by, inc, now, events); err != nil {
-				return err
-			}
+		if isPublic(aud) {
+			return s.askStatement(tx, by, inc, now, n, texts, aud)
 		}
-		return nil
+		return s.post(tx, by, by, inc, now, aud, updated{Name: n.Audience, Texts: texts, Corrects: n.Corrects})
 	})
+}
+
+// addressed is who would read the update.
+func (s *Service) addressed(r journal.StoreReader, by access.Actor, inc *Incident, n NewUpdate) (access.Audience, error) {
+	def, err := s.leading(r, inc)
+	if err != nil {
+		return access.Audience{}, err
+	}
+	tlp := map[string]access.TLP{"partners": def.Audiences.Partners, "observers": def.Audiences.Observers, "public": def.Audiences.Public}[n.Audience]
+	if n.TLP != "" {
+		if tlp, err = access.ParseTLP(n.TLP); err != nil {
+			return access.Audience{}, fieldError("tlp", "use clear, green, amber, amber+strict or red")
+		}
+	}
+	aud := inc.Addressed(tlp, by.Partner)
+	if n.Audience == "partners" && tlp.Wider(inc.Audience.TLP) {
+		aud.TLP = inc.Audience.TLP
+		if n.TLP != "" {
+			return aud, fieldError("tlp", fmt.Sprintf("the incident is TLP:%s; choose that or a narrower label, or address observers or the public", strings.ToUpper(string(inc.Audience.TLP))))
+		}
+	}
+	return aud, nil
+}
+
+// Addressed is the audience of what a partner says in the incident with a label:
+// whoever the label admits, and always the partners that the incident names and
+// the one that notified it.
+func (i Incident) Addressed(tlp access.TLP, partner string) access.Audience {
+	named := append(slices.Clone(i.Audience.Partners), i.Audience.Origin)
+	return access.Audience{TLP: tlp, Origin: partner, Partners: slices.Compact(slices.Sorted(slices.Values(named)))}
+}
+
+// post appends an update and what follows from it. by is who acts; of is in
+// whose name it speaks, whose promise of an update it keeps.
+func (s *Service) post(tx *journal.Tx, by, of access.Actor, inc *Incident, now time.Time, aud access.Audience, body updated) error {
+	body.Number = len(inc.Updates) + 1
+	about := []journal.Ref{}
+	if body.Statement > 0 {
+		about = append(about, inc.statementRef(body.Statement))
+	}
+	if err := s.append(tx, by, inc, now, "update.posted", "", "", aud, body, about...); err != nil {
+		return err
+	}
+	for _, p := range inc.Running() {
+		d, err := s.defs.of(tx, inc.Activations[p])
+		if err != nil {
+			return err
+		}
+		events, err := protocol.Step(d, inc.Activations[p], protocol.Action{Verb: protocol.PostUpdate}, of, now)
+		if problem.KindOf(err) == problem.Conflict || problem.KindOf(err) == problem.Denied {
+			continue // the update is told all the same; it meets no clock of this protocol
+		}
+		if err != nil {
+			return err
+		}
+		if err := s.appendEvents(tx, by, inc, now, events); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // NewAsset describes a piece of content.

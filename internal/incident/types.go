@@ -27,7 +27,8 @@ type Act struct {
 type Update struct {
 	Number   int               `json:"number"` // from 1 in the incident
 	By       Act               `json:"by"`
-	Name     string            `json:"audience_name"` // partners, observers or public
+	Second   Act               `json:"second,omitzero"` // who confirmed it, if it is public
+	Name     string            `json:"audience_name"`   // partners, observers or public
 	Audience access.Audience   `json:"audience"`
 	Texts    map[string]string `json:"texts"`              // by language
 	Corrects int               `json:"corrects,omitempty"` // number of the update that this one corrects
@@ -68,6 +69,7 @@ type Incident struct {
 	Called      []string                       `json:"called,omitempty"`      // partners that were told
 	Acks        map[string]Act                 `json:"acks,omitempty"`        // by partner
 	Updates     []Update                       `json:"updates,omitempty"`
+	Statements  []Statement                    `json:"statements,omitempty"` // public ones that waited or wait for a second person
 	Assets      []Asset                        `json:"assets,omitempty"`
 	Questions   []Question                     `json:"questions,omitempty"`
 	Offers      []Offer                        `json:"offers,omitempty"` // hand-overs

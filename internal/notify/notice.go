@@ -38,6 +38,7 @@ const (
 
 	NoticeWithdrawn = "signals_withdrawn" // signals that the partner's edges had
 	NoticeApproval  = "approval_waits"    // a signal waits for an approver
+	NoticeStatement = "statement_waits"   // a public statement waits for its second person
 )
 
 // NoticeKinds lists all kinds.
@@ -45,7 +46,7 @@ func NoticeKinds() []string {
 	return []string{
 		partner.NoticeKeys, partner.NoticeSignIn, partner.NoticeRecovery, partner.NoticeRoles, partner.NoticeGlass, partner.NoticeRequest,
 		partner.NoticeAdmin, partner.NoticeWayBack, partner.NoticeRecovered, NoticeGap, NoticeChannel, NoticeSilent, NoticeEnded,
-		NoticeWithdrawn, NoticeApproval,
+		NoticeWithdrawn, NoticeApproval, NoticeStatement,
 	}
 }
 
@@ -385,6 +386,8 @@ func (s *Service) TellOf(ctx context.Context, a TellArgs) error {
 			return tellPartner(tx, id, e.About[0].ID, partner.Notice{Kind: NoticeGap, About: e.About[0], Path: "/duty"}, false, now)
 		case "channel.ended":
 			return tellEnded(tx, id, e.About[0], now)
+		case "statement.asked":
+			return tellOfStatement(tx, id, e, now)
 		case "signal.withdrawn", "signal.proposed":
 			return tellOfSignal(tx, e, now)
 		case "channel.checked":
@@ -443,7 +446,7 @@ func (s *Service) EdgeSilent(ctx context.Context, partnerID, edge string, since 
 // be looking.
 func followed(tx journal.StoreTx, e journal.Entry) error {
 	switch {
-	case e.Type == "roster.gap", e.Type == "channel.ended", e.Type == "signal.withdrawn", e.Type == "signal.proposed":
+	case e.Type == "roster.gap", e.Type == "statement.asked", e.Type == "channel.ended", e.Type == "signal.withdrawn", e.Type == "signal.proposed":
 	case e.Type == "channel.checked":
 		var b channelChecked
 		if err := e.Decode(&b); err != nil || !b.News || b.How == "test" { // who tests sees it

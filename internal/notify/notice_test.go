@@ -9,6 +9,7 @@ import (
 
 	"github.com/siaga-crp/siaga/internal/access"
 	"github.com/siaga-crp/siaga/internal/duty"
+	"github.com/siaga-crp/siaga/internal/incident"
 	"github.com/siaga-crp/siaga/internal/journal"
 	"github.com/siaga-crp/siaga/internal/notify"
 	"github.com/siaga-crp/siaga/internal/partner"
@@ -187,5 +188,52 @@ func TestNoticesHaveWords(t *testing.T) {
 	}
 	if bytes.Contains([]byte(words("en", "notice.says."+notify.NoticeGap)), []byte("{{")) {
 		t.Error("a field is open")
+	}
+}
+
+// Of a public statement that waits, the other officers of its partner hear, not
+// who wrote it; where there are none, an officer of each other partner in the
+// room does.
+func TestStatementIsToldToASecond(t *testing.T) {
+	w := newWorld(t)
+	w.tells = true
+	ayu, bima := w.person("nusa", "ayu", "en", access.Officer), w.person("nusa", "bima", "id", access.Officer)
+	sari, eko := w.person("lensa", "sari", "en", access.Officer), w.person("lensa", "eko", "en", access.Officer)
+	for _, a := range []access.Actor{ayu, bima, sari, eko} {
+		w.hook(a, "/"+a.Name)
+	}
+	no := false
+	inc, err := w.incidents.Notify(t.Context(), sari, incident.Notice{Description: "A stream", Country: "ID", Exercise: &no})
+	if err != nil {
+		t.Fatal(err)
+	}
+	told := func() string {
+		w.settle()
+		var got []message
+		for _, m := range w.hooks.take() {
+			if strings.Contains(m.Link, "/statements/") {
+				got = append(got, m)
+			}
+		}
+		return paths(got)
+	}
+	told()
+	say := func(by access.Actor) {
+		t.Helper()
+		if _, err := w.incidents.PostUpdate(t.Context(), by, inc.ID, incident.NewUpdate{Audience: "public", Texts: map[string]string{"en": "Stay away"}, Reason: "people ask"}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	say(ayu)
+	if got := told(); got != "/bima" {
+		t.Errorf("nusa's statement was told to %q", got)
+	}
+	m := partner.Shell(partner.Partner{ID: "lensa", Kind: access.Platform})
+	if _, err := w.partners.ChangeMember(t.Context(), m, eko.Member, partner.Change{Roles: []access.Role{access.Observer}}); err != nil {
+		t.Fatal(err)
+	}
+	say(sari)
+	if got := told(); got != "/ayu" && got != "/bima" {
+		t.Errorf("the only officer's statement was told to %q", got)
 	}
 }

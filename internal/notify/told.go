@@ -1,10 +1,12 @@
 package notify
 
 import (
+	"fmt"
 	"slices"
 	"time"
 
 	"github.com/siaga-crp/siaga/internal/access"
+	"github.com/siaga-crp/siaga/internal/incident"
 	"github.com/siaga-crp/siaga/internal/journal"
 	"github.com/siaga-crp/siaga/internal/partner"
 	"github.com/siaga-crp/siaga/internal/problem"
@@ -88,6 +90,54 @@ func tellOfSignal(tx *journal.Tx, e journal.Entry, now time.Time) error {
 		}
 	}
 	return nil
+}
+
+// tellOfStatement tells who may be the second person of a public statement that
+// they are asked: the other officers of its partner or, where there are none,
+// the officer on duty of each other partner in the room.
+func tellOfStatement(tx *journal.Tx, id string, e journal.Entry, now time.Time) error {
+	inc, _, err := journal.Load[incident.Incident](tx, incident.KindIncident, e.About[0].ID)
+	if err != nil {
+		return err
+	}
+	i := slices.IndexFunc(inc.Statements, func(st incident.Statement) bool { return st.By.Entry == e.Number })
+	if i < 0 || inc.Statements[i].State(now) != partner.RequestOpen {
+		return nil
+	}
+	n := partner.Notice{Kind: NoticeStatement, About: e.About[0], Path: fmt.Sprintf("/incidents/%s/statements/%d", inc.ID, inc.Statements[i].Number), Exercise: inc.Exercise}
+	writer, _, err := journal.Load[partner.Member](tx, partner.KindMember, e.Member)
+	if err != nil {
+		return err
+	}
+	officers := func(partnerID string) (all []string, err error) { // who is on duty first
+		k, members, err := contacts(tx, partnerID, now)
+		for _, m := range slices.Concat(k.Order, sortedKeys(members)) {
+			if x, ok := members[m]; ok && !x.Disabled && slices.Contains(x.Roles, access.Officer) && x.Account() != writer.Account() && !slices.Contains(all, m) {
+				all = append(all, m)
+			}
+		}
+		return all, err
+	}
+	if n.Members, err = officers(e.Partner); err != nil {
+		return err
+	}
+	if len(n.Members) == 0 {
+		partners, err := partner.All(tx)
+		if err != nil {
+			return err
+		}
+		for _, p := range partners {
+			if p.Disabled || p.ID == e.Partner || !e.Audience.SeenBy(p.ID, p.Kind) {
+				continue
+			}
+			all, err := officers(p.ID)
+			if err != nil {
+				return err
+			}
+			n.Members = append(n.Members, all[:min(1, len(all))]...)
+		}
+	}
+	return tellOnce(tx, id, n, now)
 }
 
 // approver is the approver to tell: whoever of them comes first on the roster,

@@ -225,7 +225,7 @@ func (w *world) settle() {
 			if !w.tells {
 				continue
 			}
-			if e.Type == "roster.gap" || e.Type == "channel.checked" || e.Type == "channel.ended" {
+			if e.Type == "roster.gap" || e.Type == "channel.checked" || e.Type == "channel.ended" || e.Type == "statement.asked" {
 				if err := w.notify.TellOf(w.t.Context(), notify.TellArgs{Entry: e.Number}); err != nil {
 					w.t.Fatal(err)
 				}

@@ -3,6 +3,7 @@ package partner
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/siaga-crp/siaga/internal/access"
@@ -354,20 +355,34 @@ func (s *Service) settle(ctx context.Context, by access.Actor, id, typ string) (
 	return q, code, err
 }
 
+// Two refuses unless two people act: first, a member who asked, and by, who may
+// have a role at several partners but is the same person at all of them. Who
+// asked must still have the role in which that was done.
+func Two(r journal.StoreReader, first string, by access.Actor, as access.Role) error {
+	a, _, err := journal.Load[Member](r, KindMember, first)
+	if err != nil {
+		return err
+	}
+	b, _, err := journal.Load[Member](r, KindMember, by.Member)
+	if err != nil {
+		return err
+	}
+	switch admin, gone := as == access.Administrator, a.Disabled || !slices.Contains(a.Roles, as); {
+	case a.Account() == b.Account() && admin:
+		return problem.New(problem.Denied, "you asked for this yourself, and two people must agree", "let another administrator of your partner confirm it")
+	case a.Account() == b.Account():
+		return problem.New(problem.Denied, "you asked for this yourself, and two people must agree", "let somebody else who may confirm it")
+	case gone && admin:
+		return problem.New(problem.Conflict, "who asked for this is no administrator any more", "refuse it, and ask anew if it is still needed")
+	case gone:
+		return problem.New(problem.Conflict, "who asked for this may not do so any more", "refuse it, and ask anew if it is still needed")
+	}
+	return nil
+}
+
 func (s *Service) carryOut(tx *journal.Tx, by access.Actor, now time.Time, q Request) (code string, err error) {
-	first, _, err := journal.Load[Member](tx, KindMember, q.Member)
-	if err != nil {
+	if err := Two(tx, q.Member, by, access.Administrator); err != nil {
 		return "", err
-	}
-	second, _, err := journal.Load[Member](tx, KindMember, by.Member)
-	if err != nil {
-		return "", err
-	}
-	if first.Account() == second.Account() {
-		return "", problem.New(problem.Denied, "you asked for this yourself, and two people must agree", "let another administrator of your partner confirm it")
-	}
-	if first.Disabled || !administrator(first.Roles) {
-		return "", problem.New(problem.Conflict, "who asked for this is no administrator any more", "refuse it, and ask anew if it is still needed")
 	}
 	both := agreed{First: q.Member, Request: q.ID}
 	if q.What() == AsksPartner {

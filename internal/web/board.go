@@ -16,6 +16,7 @@ import (
 	"github.com/siaga-crp/siaga/internal/feed"
 	"github.com/siaga-crp/siaga/internal/incident"
 	"github.com/siaga-crp/siaga/internal/journal"
+	"github.com/siaga-crp/siaga/internal/partner"
 	"github.com/siaga-crp/siaga/internal/problem"
 	"github.com/siaga-crp/siaga/internal/protocol"
 	"github.com/siaga-crp/siaga/internal/signal"
@@ -59,6 +60,11 @@ func (s *Site) asksOf(ctx context.Context, f *Frame, inc incident.Incident) ([]A
 			f.personal() // of a shift, the one who hands it over is not asked
 		}
 	}
+	for _, st := range inc.Statements {
+		if st.State(f.Now) == partner.RequestOpen {
+			f.personal() // its writer is not asked
+		}
+	}
 	list, err := s.found().OfIncident(ctx, f.Me, f.Now, inc)
 	if err != nil {
 		return nil, err
@@ -90,6 +96,9 @@ func (s *Site) ofIncident(ctx context.Context, f *Frame, inc incident.Incident, 
 		ask.Title, ask.Detail, ask.Href, ask.Verb = f.T("ask.question", "Number", a.Number), a.Text, fmt.Sprintf("%s/questions#q%d", base, a.Number), f.T("ask.question.do")
 	case asks.AcceptHandover:
 		ask.Title, ask.Detail, ask.Href, ask.Verb = f.T("ask.handover", "What", cmp.Or(a.Protocol, f.T("ask.handover.shift"))), a.Text, base+"/handover", f.T("ask.handover.do")
+	case asks.ConfirmStatement:
+		ask.Title, ask.Detail, ask.Href, ask.Verb = f.T("ask.statement", "Partner", f.Name(a.By)), a.Text, fmt.Sprintf("%s/statements/%d", base, a.Number), f.T("ask.request.do")
+		ask.Primary = a.By == f.Me.Partner
 	case asks.Vote:
 		def, err := s.o.Incidents.Definition(ctx, inc, a.Protocol)
 		if err != nil {

@@ -59,6 +59,8 @@ GET  /incidents/{id}/matches                        incident-matches ~get-signal
 GET  /incidents/{id}/matches.csv                    incident-matches
 GET  /incidents/{id}/handover                       get-incident
 POST /incidents/{id}/handover                       offer-handover accept-handover take-back-handover
+GET  /incidents/{id}/statements/{number}            get-incident
+POST /incidents/{id}/statements/{number}            confirm-statement refuse-statement
 GET  /incidents/{id}/brief                          get-incident list-signals incident-matches
 GET  /incidents/{id}/stand-down                     get-incident list-signals
 POST /incidents/{id}/stand-down                     settle-signals

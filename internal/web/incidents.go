@@ -356,10 +356,12 @@ func (s *Site) assetDo(w http.ResponseWriter, r *http.Request, f *Frame) error {
 var timelines = map[string]func(*Frame, journal.Entry) bool{
 	"all":       func(*Frame, journal.Entry) bool { return true },
 	"authority": func(_ *Frame, e journal.Entry) bool { return e.Under != "" },
-	"updates":   func(_ *Frame, e journal.Entry) bool { return e.Type == "update.posted" },
-	"signals":   func(_ *Frame, e journal.Entry) bool { return strings.HasPrefix(e.Type, "signal.") },
-	"messages":  func(_ *Frame, e journal.Entry) bool { return strings.HasPrefix(e.Type, "call.") },
-	"mine":      func(f *Frame, e journal.Entry) bool { return e.Partner == f.Me.Partner },
+	"updates": func(_ *Frame, e journal.Entry) bool {
+		return e.Type == "update.posted" || strings.HasPrefix(e.Type, "statement.")
+	},
+	"signals":  func(_ *Frame, e journal.Entry) bool { return strings.HasPrefix(e.Type, "signal.") },
+	"messages": func(_ *Frame, e journal.Entry) bool { return strings.HasPrefix(e.Type, "call.") },
+	"mine":     func(f *Frame, e journal.Entry) bool { return e.Partner == f.Me.Partner },
 }
 
 func (s *Site) timeline(w http.ResponseWriter, r *http.Request, f *Frame) error {

@@ -104,6 +104,10 @@ func (f *Frame) line(e journal.Entry, about string) string {
 		}
 	case "glass.broken":
 		about = b.Object.ID
+	case "update.posted":
+		if slices.ContainsFunc(e.About, func(r journal.Ref) bool { return r.Kind == "statement" }) {
+			id += ".second"
+		}
 	}
 	does := ""
 	if b.Does != "" {

@@ -51,6 +51,8 @@ POST /incidents/{id}/assets/new                     asset.add
 GET  /incidents/{id}/assets                         incident.read
 GET  /incidents/{id}/signals                        incident.read
 GET  /incidents/{id}/updates                        incident.read
+GET  /incidents/{id}/statements/1                   incident.read
+POST /incidents/{id}/statements/1                   update.post
 GET  /incidents/{id}/tasks                          incident.read
 POST /incidents/{id}/tasks                          task.do
 GET  /incidents/{id}/questions                      incident.read
@@ -160,6 +162,7 @@ var forms = map[string]url.Values{
 	"/incidents/{id}/assets/new":                  {"kind": {"video"}},
 	"/incidents/{id}/questions":                   {"do": {"ask"}},
 	"/incidents/{id}/handover":                    {"do": {"offer"}},
+	"/incidents/{id}/statements/1":                {"do": {"confirm"}},
 }
 
 // TestRights opens every page and sends every form as every role of two kinds

@@ -188,9 +188,18 @@ func (w *world) story(ctx context.Context) {
 	w.ok(err)
 	_, err = w.node.Incidents.SaveDraft(ctx, nusa, inc.ID, incident.NewUpdate{Texts: map[string]string{"en": hostile, "th": hostile}})
 	w.ok(err)
-	_, err = w.node.Incidents.PostUpdate(ctx, nusa, inc.ID, incident.NewUpdate{Audience: "public", Texts: map[string]string{"en": hostile, "id": "Publik"}})
-	w.ok(err)
+	w.publish(nusa, lensa, inc.ID, incident.NewUpdate{Texts: map[string]string{"en": hostile, "id": "Publik"}, Reason: hostile})
 	_, err = w.node.Incidents.PostUpdate(ctx, nusa, inc.ID, incident.NewUpdate{Audience: "partners", Texts: map[string]string{"en": hostile, "id": "Serangan"}})
+	w.ok(err)
+}
+
+// publish makes an update public, as two people do.
+func (w *world) publish(first, second access.Actor, id string, u incident.NewUpdate) {
+	w.t.Helper()
+	u.Audience = "public"
+	inc, err := w.node.Incidents.PostUpdate(context.Background(), first, id, u)
+	w.ok(err)
+	_, err = w.node.Incidents.ConfirmStatement(context.Background(), second, id, len(inc.Statements))
 	w.ok(err)
 }
 
@@ -291,6 +300,8 @@ func (w *world) paths(patterns []string) []string {
 		switch {
 		case path == "/public/incidents/{id}":
 			out = append(out, "/public/incidents/"+w.incident)
+		case path == "/incidents/{id}/statements/{number}":
+			out = append(out, "/incidents/"+w.incident+"/statements/1")
 		case strings.HasPrefix(path, "/incidents/{id}"):
 			out = append(out, strings.Replace(path, "{id}", w.incident, 1))
 			if path == "/incidents/{id}" {

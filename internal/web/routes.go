@@ -41,6 +41,8 @@ func (s *Site) routes() []route {
 		{"POST /incidents/{id}/activations/{protocol}/{verb}", s.activationDo, false, false, false},
 		{"GET /incidents/{id}/updates/new", s.update, false, false, false},
 		{"POST /incidents/{id}/updates/new", s.updateDo, false, false, false},
+		{"GET /incidents/{id}/statements/{number}", s.statement, false, false, false},
+		{"POST /incidents/{id}/statements/{number}", s.statementDo, false, false, false},
 		{"GET /incidents/{id}/assets/new", s.asset, false, false, false},
 		{"POST /incidents/{id}/assets/new", s.assetDo, false, false, false},
 		{"GET /incidents/{id}/assets", s.assets, false, false, false},

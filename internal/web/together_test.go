@@ -9,8 +9,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/siaga-crp/siaga/internal/access"
 	"github.com/siaga-crp/siaga/internal/app"
 	"github.com/siaga-crp/siaga/internal/incident"
+	"github.com/siaga-crp/siaga/internal/partner"
 	"github.com/siaga-crp/siaga/internal/protocol"
 	"github.com/siaga-crp/siaga/internal/signal"
 )
@@ -30,6 +32,67 @@ func (p page) fields(action string) url.Values {
 		}
 	}
 	return out
+}
+
+// statement makes something public by two people, each from the same page.
+func (w *world) statement(t *testing.T) {
+	room := "/incidents/" + w.incident
+	digits := w.incident[len(w.incident)-4:]
+	w.enter(w.shell, "colleague", partner.NewMember{Partner: "nusa", Name: "Rani", Roles: []access.Role{access.Officer}})
+	form := w.get("officer", room+"/updates/new?lang=en").fields(room + "/updates/new")
+	form.Set("en", "Stay away from the market")
+	form.Set("audience", "public")
+	form.Set("do", "send")
+	p := w.post("officer", room+"/updates/new?lang=en", form)
+	checkPage(t, "a public statement before it is sent", p)
+	if !strings.Contains(p.body, "second person must confirm it within 30 minutes") {
+		t.Errorf("the page does not say that two people are needed: %s", text(p.all("main", "")[0]))
+	}
+	form = p.fields(room + "/updates/new")
+	form.Set("digits", digits)
+	form.Set("do", "send")
+	p = w.post("officer", room+"/updates/new?lang=en", form) // without a reason
+	if p.status != http.StatusUnprocessableEntity || !strings.Contains(p.body, `id="reason"`) {
+		t.Errorf("without a reason it answers %d", p.status)
+	}
+	form = p.fields(room + "/updates/new")
+	form.Set("digits", digits)
+	form.Set("reason", "People ask where to go")
+	form.Set("do", "send")
+	p = w.post("officer", room+"/updates/new?lang=en", form)
+	checkPage(t, "a public statement that waits", p)
+	page, _, _ := strings.Cut(p.path, "?")
+	if p.status != http.StatusOK || !strings.Contains(page, "/statements/") || len(p.fields(page)) == 0 || strings.Contains(p.body, `name="digits"`) {
+		t.Fatalf("its writer stands at %d %s", p.status, p.path)
+	}
+	inc, err := w.node.Incidents.Get(t.Context(), w.actor["officer"], w.incident)
+	w.ok(err)
+	if n := len(inc.VisibleUpdates(access.Actor{})); n != 1 { // of the story
+		t.Fatalf("it is public by one person: %d updates are", n)
+	}
+	if !strings.Contains(w.get("colleague", "/asks").body, page) || strings.Contains(w.get("officer", "/asks").body, page) {
+		t.Error("the colleague is not asked, or its writer is")
+	}
+	p = w.get("colleague", page+"?lang=id")
+	checkPage(t, "a public statement for its second person", p)
+	main := text(p.all("main", "")[0])
+	if !strings.Contains(main, "Stay away from the market") || !strings.Contains(main, "People ask where to go") || !strings.Contains(main, "Ayu") || !strings.Contains(main, "menunggu orang kedua") {
+		t.Errorf("the second person reads %s", main)
+	}
+	form = p.fields(page)
+	form.Set("do", "confirm")
+	form.Set("digits", "0000")
+	if p = w.post("colleague", page, form); p.status != http.StatusUnprocessableEntity {
+		t.Errorf("with wrong digits it answers %d", p.status)
+	}
+	form = p.fields(page)
+	form.Set("do", "confirm")
+	form.Set("digits", digits)
+	p = w.post("colleague", page+"?lang=en", form)
+	checkPage(t, "a public statement that was confirmed", p)
+	if public := w.get("nobody", "/public"+room); p.status != http.StatusOK || !strings.Contains(public.body, "Stay away from the market") || !strings.Contains(public.body, "Nusa") {
+		t.Errorf("it is not public: %d %s", p.status, text(p.all("main", "")[0]))
+	}
 }
 
 // Two people act at the same time: the second is told what changed, nothing of
@@ -82,6 +145,8 @@ func TestTwoPeopleActAtOnce(t *testing.T) {
 	if p := w.post("officer", room+"/updates/new?lang=en", again); !strings.Contains(p.path, "sent=") && p.status != http.StatusOK {
 		t.Errorf("sending it again came to %d %s", p.status, p.path)
 	}
+
+	w.statement(t)
 
 	// A vote arrives after the vote has ended.
 	vote := room + "/activations/sea-crp/vote"

@@ -2,6 +2,7 @@ package web
 
 import (
 	"cmp"
+	"fmt"
 	"maps"
 	"net/http"
 	"slices"
@@ -28,6 +29,7 @@ type updatePage struct {
 	Correct   *updateView
 	Preview   *updateView
 	Sees      []partner.Partner // of the chosen audience
+	Public    bool              // everyone reads the chosen audience's: two people
 	Digits    string
 	DraftAt   time.Time
 	DraftBy   string
@@ -94,7 +96,10 @@ func (s *Site) updateForm(w http.ResponseWriter, r *http.Request, f *Frame, stat
 				c.TLP = t
 			}
 		}
-		aud := access.Audience{TLP: c.TLP, Origin: f.Me.Partner, Partners: inc.Audience.Partners}
+		aud := inc.Addressed(c.TLP, f.Me.Partner)
+		if c.Name == p.In.Audience {
+			p.Public = aud.Sees(access.Actor{})
+		}
 		for _, o := range all {
 			if aud.SeenBy(o.ID, o.Kind) {
 				c.Readers = append(c.Readers, o.Name)
@@ -143,7 +148,7 @@ func clockOr(t time.Time) string {
 
 func (s *Site) updateDo(w http.ResponseWriter, r *http.Request, f *Frame) error {
 	v, id := r.PostForm, r.PathValue("id")
-	in := incident.NewUpdate{Audience: v.Get("audience"), TLP: v.Get("tlp"), Texts: map[string]string{}}
+	in := incident.NewUpdate{Audience: v.Get("audience"), TLP: v.Get("tlp"), Texts: map[string]string{}, Reason: v.Get("reason")}
 	for l := range names {
 		if t := strings.TrimSpace(v.Get(l)); t != "" {
 			in.Texts[l] = v.Get(l)
@@ -165,7 +170,10 @@ func (s *Site) updateDo(w http.ResponseWriter, r *http.Request, f *Frame) error 
 		fields.Add("texts", "%s", f.T("update.texts.error"))
 		err = fields.Err()
 	}
-	public := in.Audience == "public"
+	public := false
+	if err == nil {
+		public, err = s.o.Incidents.IsPublic(r.Context(), f.Me, id, in)
+	}
 	if err == nil && (v.Get("do") == "preview" || public && v.Get("digits") == "") {
 		p := updatePage{Preview: &updateView{Update: incident.Update{Texts: in.Texts, Name: cmp.Or(in.Audience, "partners"), Corrects: in.Corrects}, Langs: langTexts(f, in.Texts)}}
 		return s.updateForm(w, r, f, http.StatusOK, form{}, in, p)
@@ -180,6 +188,9 @@ func (s *Site) updateDo(w http.ResponseWriter, r *http.Request, f *Frame) error 
 	if err != nil {
 		return s.updateAgain(w, r, f, id, in, err)
 	}
+	if public {
+		return sent(w, r, fmt.Sprintf("/incidents/%s/statements/%d", inc.ID, len(inc.Statements)), "statement")
+	}
 	return sent(w, r, "/incidents/"+inc.ID, "update")
 }
 
@@ -189,7 +200,7 @@ func (s *Site) updateAgain(w http.ResponseWriter, r *http.Request, f *Frame, id 
 		return err
 	}
 	p := updatePage{}
-	if m.Error("digits") != "" {
+	if m.Error("digits") != "" || m.Error("reason") != "" {
 		p.Preview = &updateView{Update: incident.Update{Texts: in.Texts, Name: in.Audience, Corrects: in.Corrects}, Langs: langTexts(f, in.Texts)}
 	}
 	return s.updateForm(w, r, f, status, m, in, p)
