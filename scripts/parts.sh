@@ -10,6 +10,7 @@ command -v chromium >/dev/null || missing+=(chromium fonts-noto-core)
 ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || command -v initdb >/dev/null || missing+=(postgresql)
 command -v nginx >/dev/null || [ -x /usr/sbin/nginx ] || missing+=(nginx-light)
 command -v strace >/dev/null || [ "$(uname)" != Linux ] || missing+=(strace)
+command -v systemd-analyze >/dev/null || [ "$(uname)" != Linux ] || missing+=(systemd)
 command -v npm >/dev/null || missing+=(npm)
 
 if [ ${#missing[@]} -gt 0 ]; then
