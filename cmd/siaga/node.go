@@ -418,7 +418,9 @@ something was changed. Exit code 1 if anything was.`,
 		Use: "rebuild", Short: "Derive everything again from the stored entries",
 		Long: `Folds all entries again and stores what differs: the states of incidents,
 signals, partners and everything else that follows from entries, and, in SQLite,
-the indexes. Entries and the tree are not touched. Stop the node first.`,
+the indexes. Operations of the feed that are damaged are made again, byte by
+byte, where the entry and the next operation prove what was there. Entries and
+the tree are not touched. Stop the node first.`,
 		Example: "  siaga log rebuild --data /var/lib/siaga", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			address, err := store(cmd, &o)

@@ -27,7 +27,18 @@ func (p publisher) Publish(tx journal.StoreTx, entry int64, at time.Time, ops []
 	if len(ops) == 0 {
 		return nil
 	}
-	drafts := make([]feed.Draft, len(ops))
+	state, err := history.Load(tx)
+	if err != nil {
+		return err
+	}
+	p.Epoch = state.Epoch
+	_, err = p.Publisher.Publish(tx, entry, at, drafts(entry, ops)...)
+	return err
+}
+
+// drafts is what edges are told of signals.
+func drafts(entry int64, ops []signal.Op) []feed.Draft {
+	out := make([]feed.Draft, len(ops))
 	for i, op := range ops {
 		s := op.Signal
 		d := feed.Draft{Chain: op.Chain, Do: edge.Remove, Signal: edge.Signal{Number: s.Number, ID: s.ID, Exercise: s.Exercise, Entry: entry}}
@@ -39,15 +50,9 @@ func (p publisher) Publish(tx journal.StoreTx, entry int64, at time.Time, ops []
 				Exercise: s.Exercise, Incident: s.Incident, Expires: s.ExpiresAt.UTC().Truncate(time.Second), Entry: entry,
 			}
 		}
-		drafts[i] = d
+		out[i] = d
 	}
-	state, err := history.Load(tx)
-	if err != nil {
-		return err
-	}
-	p.Epoch = state.Epoch
-	_, err = p.Publisher.Publish(tx, entry, at, drafts...)
-	return err
+	return out
 }
 
 // tokenFor is how long a report of an edge may go by an earlier look at its

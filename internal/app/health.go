@@ -120,6 +120,12 @@ func (n *Node) Health(ctx context.Context, by access.Actor) (health.Report, erro
 	add(silent)
 	add(behind)
 
+	chains := health.Part{Name: health.Feed, State: health.OK, Count: num(0)}
+	if d := n.Hub.Damaged(); len(d) > 0 {
+		chains.State, chains.Detail, chains.Count = health.Fail, "damaged", num(int64(len(d)))
+	}
+	add(chains)
+
 	if n.bus != nil {
 		s := n.bus.Status()
 		p := health.Part{Name: health.Bus, State: health.OK, At: at(s.Since)}

@@ -10,11 +10,13 @@ import (
 
 	"github.com/siaga-crp/siaga/edge"
 	"github.com/siaga-crp/siaga/internal/access"
+	"github.com/siaga-crp/siaga/internal/feed"
 	"github.com/siaga-crp/siaga/internal/history"
 	"github.com/siaga-crp/siaga/internal/journal"
 	"github.com/siaga-crp/siaga/internal/keys"
 	"github.com/siaga-crp/siaga/internal/partner"
 	"github.com/siaga-crp/siaga/internal/problem"
+	"github.com/siaga-crp/siaga/internal/signal"
 )
 
 // holdFor is how long a node whose database was copied to another place waits
@@ -265,7 +267,7 @@ func shellActor(r journal.StoreReader) (access.Actor, error) {
 }
 
 // Rebuild derives everything of a stopped node again from its entries, and
-// returns how many objects changed.
+// returns how many objects and operations of the feed were others before.
 func Rebuild(ctx context.Context, data, database string) (changed int64, err error) {
 	set, store, err := openStopped(ctx, data, database)
 	if err != nil {
@@ -283,5 +285,50 @@ func Rebuild(ctx context.Context, data, database string) (changed int64, err err
 	if err != nil {
 		return 0, err
 	}
-	return log.Rebuild(ctx)
+	if changed, err = log.Rebuild(ctx); err != nil {
+		return changed, err
+	}
+	mended, err := feed.Mender{Signer: edge.KeySigner(set.Feed), Again: feedAgain}.Mend(ctx, store)
+	return changed + int64(mended), err
+}
+
+// feedAgain derives from the journal what the feed was told with an entry.
+func feedAgain(r journal.StoreReader, entry int64) (time.Time, []feed.Draft, error) {
+	row, err := r.Row(entry)
+	if err != nil {
+		return time.Time{}, nil, err
+	}
+	e, err := row.Entry()
+	if err != nil {
+		return time.Time{}, nil, err
+	}
+	var out []feed.Draft
+	for _, ref := range e.About {
+		if ref.Kind != signal.KindSignal {
+			continue
+		}
+		var about []journal.Entry
+		for from := int64(0); ; {
+			rows, err := r.Rows(journal.RowQuery{About: ref, From: from, Before: entry + 1})
+			if err != nil {
+				return e.At, nil, err
+			}
+			for _, row := range rows {
+				e, err := row.Entry()
+				if err != nil {
+					return e.At, nil, err
+				}
+				about, from = append(about, e), row.Number+1
+			}
+			if len(rows) == 0 {
+				break
+			}
+		}
+		ops, err := signal.OpsOf(about)
+		if err != nil {
+			return e.At, nil, err
+		}
+		out = append(out, drafts(entry, ops)...)
+	}
+	return e.At, out, nil
 }

@@ -33,6 +33,8 @@ type realm struct {
 	node   *app.Node
 	tokens map[string]string
 	edges  map[string]string // address by name
+	data   string            // the node's folder
+	stop   func()            // ends the node and the edges
 }
 
 // newRealm starts a node and one edge a name, "platform-number"; those in
@@ -62,14 +64,17 @@ func newRealm(t *testing.T, edges, looking []string, notify string) *realm {
 		})
 	}
 	run("the node", node.Run)
-	t.Cleanup(func() {
+	stop := func() {
 		cancel()
 		wg.Wait()
+	}
+	t.Cleanup(func() {
+		stop()
 		if err := pool.Close(); err != nil {
 			t.Error(err)
 		}
 	})
-	r := &realm{t: t, node: node, tokens: map[string]string{}, edges: map[string]string{}}
+	r := &realm{t: t, node: node, tokens: map[string]string{}, edges: map[string]string{}, data: filepath.Join(dir, "node"), stop: stop}
 	shell := partner.Shell(made.Partner)
 	roles := []access.Role{access.Officer, access.Analyst, access.Approver, access.Reviewer, access.Observer}
 	for name, kind := range map[string]access.PartnerKind{"Nusa": access.Government, "Lensa": access.Platform, "Suara": access.Platform, "Gema": access.Platform} {

@@ -3,8 +3,10 @@ package feed
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/http"
 	"slices"
 	"strconv"
@@ -13,6 +15,7 @@ import (
 
 	"github.com/siaga-crp/siaga/edge"
 	"github.com/siaga-crp/siaga/internal/journal"
+	"github.com/siaga-crp/siaga/internal/problem"
 )
 
 // Subscriber is who a stream is for, as its token says.
@@ -108,6 +111,8 @@ type Hub struct {
 	closed bool              // Run has ended
 	peers  map[string]*peer  // other nodes, by name
 	told   bool              // others were told of edges
+
+	damaged map[string]error // chains with an operation that cannot be read, and why
 }
 
 // chain is one chain as the hub follows it.
@@ -176,7 +181,7 @@ func New(o Options) *Hub {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	h := &Hub{o: o, kick: make(chan struct{}, 1), recheck: make(chan struct{}, 1), polled: make(chan struct{}), chains: map[string]*chain{}, subs: map[*subscriber]struct{}{}, edges: map[edgeKey]*edgeState{}, beats: map[string]*frame{}, reached: newReached()}
+	h := &Hub{o: o, kick: make(chan struct{}, 1), recheck: make(chan struct{}, 1), polled: make(chan struct{}), chains: map[string]*chain{}, subs: map[*subscriber]struct{}{}, edges: map[edgeKey]*edgeState{}, beats: map[string]*frame{}, reached: newReached(), damaged: map[string]error{}}
 	h.keys = &frame{wire: event("keys", o.Keys)}
 	if o.Line != nil {
 		// Nodes of one database share the feed's key.
@@ -308,8 +313,10 @@ func (h *Hub) poll(ctx context.Context) error {
 		}
 		var all []news
 		var note []byte
+		damaged := map[string]error{}
 		err := h.o.Store.View(ctx, func(r journal.StoreReader) error {
 			all, more = all[:0], false
+			clear(damaged)
 			var err error
 			if note, _, err = r.Checkpoint(); err != nil {
 				return fmt.Errorf("reading the checkpoint: %w", err)
@@ -322,27 +329,34 @@ func (h *Hub) poll(ctx context.Context) error {
 				if len(rows) == 0 {
 					continue
 				}
-				n := news{c: c, rows: rows, to: heads[i]}
+				n := news{c: c, to: heads[i]}
 				now := h.o.Now()
 				for _, row := range rows {
 					op, err := edge.ParseOperation(row.Op)
-					if err != nil {
-						return fmt.Errorf("operation %d of chain %s: %w", row.Seq, c.name, err)
+					if err == nil {
+						err = op.Follows(n.to)
 					}
-					if err := op.Follows(n.to); err != nil {
-						return err
+					if err != nil { // up to here, and the other chains, go on
+						damaged[c.name] = fmt.Errorf("operation %d: %w", row.Seq, err)
+						break
 					}
 					n.to = op.Position()
+					n.rows = append(n.rows, row)
 					n.fs = append(n.fs, &frame{wire: event("op", row.Op), at: n.to})
 					n.st = append(n.st, opStat{seq: op.Seq, signal: op.Number, do: op.Do, at: now})
 				}
-				more = more || len(rows) == pollLimit
-				all = append(all, n)
+				more = more || len(rows) == pollLimit && damaged[c.name] == nil
+				if len(n.rows) > 0 {
+					all = append(all, n)
+				}
 			}
 			return nil
 		})
 		if err != nil {
 			return err
+		}
+		for name, err := range damaged {
+			_ = h.broken(ctx, name, err) // said, and told to who asks for it
 		}
 		h.mu.Lock()
 		h.observe(note)
@@ -377,6 +391,30 @@ func (h *Hub) poll(ctx context.Context) error {
 			return nil
 		}
 	}
+}
+
+// errDamaged: an operation in the store is not what was written.
+var errDamaged = errors.New("feed: a stored operation is damaged")
+
+// broken notes that a chain has an operation that cannot be read, and returns
+// what those are told who ask for it. Other chains go on.
+func (h *Hub) broken(ctx context.Context, name string, err error) error {
+	h.mu.Lock()
+	_, known := h.damaged[name]
+	h.damaged[name] = err
+	h.mu.Unlock()
+	if !known {
+		h.o.Log.ErrorContext(ctx, "a chain of the feed is damaged in the store and stands still; stop the node and run \"siaga log rebuild\"", "chain", name, "err", err)
+	}
+	return problem.New(problem.Unavailable, "the feed is damaged in this node's store", "go on with what the edge has; the operator mends it with siaga log rebuild").Because(fmt.Errorf("%w: %w", errDamaged, err))
+}
+
+// Damaged lists the chains that stand still because an operation in the store
+// is damaged.
+func (h *Hub) Damaged() []string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return slices.Sorted(maps.Keys(h.damaged))
 }
 
 // observe keeps the newest checkpoint: with several nodes, an edge that comes
@@ -455,13 +493,11 @@ func (h *Hub) open(ctx context.Context, name string) (*chain, error) {
 			}
 			for _, row := range rows {
 				op, err := edge.ParseOperation(row.Op)
-				if err != nil {
-					return fmt.Errorf("operation %d: %w", row.Seq, err)
+				if err == nil && len(c.ring) > 0 {
+					err = op.Follows(last)
 				}
-				if len(c.ring) > 0 {
-					if err := op.Follows(last); err != nil {
-						return err
-					}
+				if err != nil {
+					return fmt.Errorf("%w: operation %d: %w", errDamaged, row.Seq, err)
 				}
 				last = op.Position()
 				c.extend([]*frame{{wire: event("op", row.Op), at: last}}, []opStat{{seq: op.Seq, signal: op.Number, do: op.Do}}, last, h.o.Ring, h.o.RingBytes)
@@ -472,6 +508,9 @@ func (h *Hub) open(ctx context.Context, name string) (*chain, error) {
 			}
 		}
 	})
+	if errors.Is(err, errDamaged) {
+		return nil, h.broken(ctx, name, err)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("opening chain %s: %w", name, err)
 	}

@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -342,5 +343,34 @@ func TestEdgesBeyondTheLimitAreTold(t *testing.T) {
 	eventually(t, "it is there", func() bool { return e.Connected() != "" })
 	if resp := n.ask(t.Context(), "suara-1", ""); resp.StatusCode != http.StatusServiceUnavailable {
 		t.Errorf("%d", resp.StatusCode)
+	}
+}
+
+// A damaged operation holds up its own chain alone, which is named.
+func TestADamagedOperationStopsNoOtherChain(t *testing.T) {
+	n := newNode(t, nil)
+	own := func(partner string, num uint64) {
+		n.publish(feed.Draft{Chain: edge.OwnChain(partner), Do: edge.Add, Signal: feedtest.Signal(num, feedtest.Hash(rand.New(rand.NewPCG(num, 3))))})
+	}
+	own("lensa", 1)
+	own("suara", 2)
+	resp := n.ask(t.Context(), "lensa-1", "")
+	r := bufio.NewReader(resp.Body)
+	if _, err := until(r, "op"); err != nil {
+		t.Fatal(err)
+	}
+	if r := n.ask(t.Context(), "suara-1", ""); r.StatusCode != http.StatusOK {
+		t.Fatal(r.Status)
+	}
+	if err := n.store.Update(t.Context(), func(tx journal.StoreTx) error {
+		return tx.PutFeed(journal.FeedRow{Chain: edge.OwnChain("suara"), Seq: 2, Op: []byte("damaged")})
+	}); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the damaged chain is named", func() bool { return slices.Equal(n.hub.Damaged(), []string{edge.OwnChain("suara")}) })
+	own("lensa", 3)
+	data, err := until(r, "op")
+	if err != nil || !strings.Contains(data, `"S-0003"`) {
+		t.Errorf("the other chain: %s %v", data, err)
 	}
 }

@@ -2,6 +2,7 @@ package feed
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -120,6 +121,9 @@ func (h *Hub) openDrafted(ctx context.Context) error {
 			continue
 		}
 		c, err := h.open(ctx, name)
+		if errors.Is(err, errDamaged) {
+			continue // said; the other chains go on
+		}
 		if err != nil {
 			return err
 		}

@@ -35,6 +35,7 @@ var (
 	descBehind  = prometheus.NewDesc("siaga_feed_behind_operations", "Operations that the edge furthest behind has not acknowledged.", nil, nil)
 	descSilence = prometheus.NewDesc("siaga_feed_silence_seconds", "Time since the last word of the edge that was heard longest ago.", nil, nil)
 	descAlarms  = prometheus.NewDesc("siaga_feed_alarms", "Alarms in the last reports of edges: wrong signatures, roll-backs, a full disk.", nil, nil)
+	descDamaged = prometheus.NewDesc("siaga_feed_damaged_chains", "Chains that stand still because an operation in the store is damaged.", nil, nil)
 	descHead    = prometheus.NewDesc("siaga_feed_operations", "Operations of all chains that this node has seen.", nil, nil)
 )
 
@@ -61,7 +62,7 @@ func (s EdgeState) Attached(now time.Time) bool {
 // Describe implements prometheus.Collector. The labels are from closed sets; no
 // edge or partner is named.
 func (h *Hub) Describe(out chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{descEdges, descStreams, descBehind, descSilence, descAlarms, descHead} {
+	for _, d := range []*prometheus.Desc{descEdges, descStreams, descBehind, descSilence, descAlarms, descHead, descDamaged} {
 		out <- d
 	}
 	h.reached.seconds.Describe(out)
@@ -85,7 +86,7 @@ func (h *Hub) Collect(out chan<- prometheus.Metric) {
 	for _, c := range h.chains {
 		head += float64(c.head.Seq)
 	}
-	streams := float64(len(h.subs))
+	streams, damaged := float64(len(h.subs)), float64(len(h.damaged))
 	h.mu.Unlock()
 	gauge := func(d *prometheus.Desc, v float64, labels ...string) {
 		out <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
@@ -98,6 +99,7 @@ func (h *Hub) Collect(out chan<- prometheus.Metric) {
 	gauge(descSilence, silence)
 	gauge(descAlarms, alarms)
 	gauge(descHead, head)
+	gauge(descDamaged, damaged)
 	h.reached.seconds.Collect(out)
 }
 

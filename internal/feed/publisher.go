@@ -51,11 +51,7 @@ func (p Publisher) Publish(tx journal.StoreTx, entry int64, at time.Time, drafts
 				return nil, fmt.Errorf("chain %s is in epoch %d and this node in %d: its data folder belongs to a later history", d.Chain, head.Epoch, epoch)
 			}
 		}
-		op := edge.Operation{Chain: d.Chain, Epoch: epoch, Seq: head.Seq + 1, Prev: head.Hash, Do: d.Do, At: at, Signal: d.Signal}
-		op.Entry = entry
-		if d.Do != edge.Add {
-			op.Signal = edge.Signal{Number: d.Number, ID: d.ID, Exercise: d.Exercise, Entry: entry}
-		}
+		op := d.after(head, epoch, entry, at)
 		wire, hash, err := op.Seal(p.Signer)
 		if err != nil {
 			return nil, err
@@ -69,4 +65,14 @@ func (p Publisher) Publish(tx journal.StoreTx, entry int64, at time.Time, drafts
 		ops = append(ops, op)
 	}
 	return ops, nil
+}
+
+// after is the operation that a draft becomes after a position of its chain.
+func (d Draft) after(head edge.Position, epoch uint64, entry int64, at time.Time) edge.Operation {
+	op := edge.Operation{Chain: d.Chain, Epoch: epoch, Seq: head.Seq + 1, Prev: head.Hash, Do: d.Do, At: at, Signal: d.Signal}
+	op.Entry = entry
+	if d.Do != edge.Add {
+		op.Signal = edge.Signal{Number: d.Number, ID: d.ID, Exercise: d.Exercise, Entry: entry}
+	}
+	return op
 }

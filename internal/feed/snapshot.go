@@ -71,14 +71,14 @@ func (h *Hub) snapshot(ctx context.Context, c *chain, atLeast uint64) ([]byte, e
 		}
 		ops, err := parse(rows)
 		if err != nil {
-			return nil, edge.Position{}, fmt.Errorf("chain %s: %w", c.name, err)
+			return nil, edge.Position{}, h.broken(ctx, c.name, err)
 		}
 		for i := range ops {
 			op := &ops[i]
 			before := s.state.Position()
 			if err := s.state.Apply(op); err != nil {
 				if s.state.Position() == before {
-					return nil, edge.Position{}, err
+					return nil, edge.Position{}, h.broken(ctx, c.name, err)
 				}
 				h.o.Log.WarnContext(ctx, "signal left out of the snapshot", "signal", op.ID, "err", err)
 			}

@@ -45,6 +45,7 @@ const (
 	Checkpoint  Name = "checkpoint"  // Count: entries that none covers
 	EdgesSilent Name = "edges"       // Count: silent edges
 	EdgesBehind Name = "behind"      // Count: edges that are behind
+	Feed        Name = "feed"        // Count: chains that stand still, as an operation in the store is damaged; Detail "damaged"
 	Bus         Name = "bus"         // NATS between nodes; At: since when
 	Jobs        Name = "jobs"        // Count: jobs that are late; Detail "failing"
 	Backup      Name = "backup"      // At: the last one; Detail "never", "failed", "old"

@@ -21,3 +21,4 @@ func (t readOnly) DeleteObject(journal.Ref) error        { return t.why }
 func (t readOnly) Next(string) (int64, error)            { return 0, t.why }
 func (t readOnly) SetCounter(string, int64) error        { return t.why }
 func (t readOnly) PutFeed(journal.FeedRow) error         { return t.why }
+func (t readOnly) MendFeed(journal.FeedRow) error        { return t.why }

@@ -133,6 +133,10 @@ type StoreTx interface {
 	// PutFeed appends an operation; its Seq must be the head's plus one, or 1;
 	// anything else is a problem of kind Conflict.
 	PutFeed(row FeedRow) error
+	// MendFeed writes a stored operation anew, in place of what stands at its
+	// Chain and Seq; NotFound if nothing does. It is for a damaged one
+	// (RebuildFeed): an operation that edges may have is never changed.
+	MendFeed(row FeedRow) error
 
 	// Enqueue leaves work for later: the job exists if and only if the
 	// transaction commits. Package jobs runs it, once over all nodes, and again

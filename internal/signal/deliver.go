@@ -2,6 +2,8 @@ package signal
 
 import (
 	"context"
+	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/siaga-crp/siaga/internal/access"
@@ -72,6 +74,20 @@ func ops(before, after Signal) []Op {
 		}
 	}
 	return out
+}
+
+// OpsOf says again what the feed was given with the last of the entries, which
+// are all that are about one signal, in order, up to that one.
+func OpsOf(entries []journal.Entry) ([]Op, error) {
+	var before, after Signal
+	for _, e := range entries {
+		before = after
+		before.Own, before.Sent = maps.Clone(after.Own), slices.Clone(after.Sent)
+		if err := apply(&after, e); err != nil {
+			return nil, fmt.Errorf("folding entry %d: %w", e.Number, err)
+		}
+	}
+	return ops(before, after), nil
 }
 
 // masked stands for a removal in a partner's own chain, which hides what the

@@ -138,6 +138,13 @@ func (t *tx) FeedHead(chain string) (journal.FeedRow, bool, error) {
 	return rows[len(rows)-1], true, nil
 }
 
+// MendFeed implements journal.StoreTx.
+func (t *tx) MendFeed(row journal.FeedRow) error {
+	t.s.rows[row.Chain] = slices.Clone(t.s.rows[row.Chain])
+	t.s.rows[row.Chain][row.Seq-1] = row
+	return nil
+}
+
 // PutFeed implements journal.StoreTx.
 func (t *tx) PutFeed(row journal.FeedRow) error {
 	if want := uint64(len(t.all(row.Chain)) + 1); row.Seq != want {

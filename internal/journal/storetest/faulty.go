@@ -236,6 +236,10 @@ func (t *faultyTx) Next(counter string) (int64, error) {
 	return value(t.f, "Next", func() (int64, error) { return t.tx.Next(counter) })
 }
 
+func (t *faultyTx) MendFeed(row journal.FeedRow) error {
+	return t.f.call("MendFeed", func() error { return t.tx.MendFeed(row) })
+}
+
 func (t *faultyTx) PutFeed(row journal.FeedRow) error {
 	return t.f.call("PutFeed", func() error { return t.tx.PutFeed(row) })
 }

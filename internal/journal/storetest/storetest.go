@@ -797,6 +797,21 @@ func feed(t *testing.T, s journal.Store, _ func() journal.Store) {
 		}
 		return tx.PutFeed(op("all", 11))
 	})
+	// One that was damaged is written anew, in its place; one that is not there is not.
+	mended := op("all", 11)
+	mended.Op, mended.Entry = []byte("damaged"), 7
+	update(t, s, func(tx journal.StoreTx) error {
+		if err := tx.MendFeed(mended); err != nil {
+			return err
+		}
+		head, _, err := tx.FeedHead("all")
+		equal(t, "head after it was changed", head, mended)
+		return errors.Join(err, tx.MendFeed(op("all", 11)))
+	})
+	for _, row := range []journal.FeedRow{op("all", 12), op("all", 0), op("all", math.MaxUint64), op("none", 1)} {
+		err := s.Update(context.Background(), func(tx journal.StoreTx) error { return tx.MendFeed(row) })
+		wantKind(t, err, problem.NotFound)
+	}
 	view(t, s, func(r journal.StoreReader) error {
 		for _, c := range []struct {
 			after uint64

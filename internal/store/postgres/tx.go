@@ -698,6 +698,18 @@ func (t *tx) ScanFeed(fn func(row *journal.FeedRow) error) error {
 	})
 }
 
+// MendFeed implements journal.StoreTx.
+func (t *tx) MendFeed(row journal.FeedRow) error {
+	delete(t.heads, row.Chain)
+	var n int64
+	_, err := t.row(`WITH mended AS (UPDATE feed SET entry = $1, op = $2 WHERE chain = $3 AND seq = $4 RETURNING 1) SELECT count(*) FROM mended`,
+		[]any{row.Entry, append([]byte{}, row.Op...), row.Chain, int64(min(row.Seq, math.MaxInt64))}, &n) //nolint:gosec // bounded
+	if err == nil && n == 0 {
+		return problem.Newf(problem.NotFound, "chain %s has no operation %d", row.Chain, row.Seq).WithFix("restore a backup")
+	}
+	return err
+}
+
 // PutFeed implements journal.StoreTx.
 func (t *tx) PutFeed(row journal.FeedRow) error {
 	head, _, err := t.FeedHead(row.Chain)

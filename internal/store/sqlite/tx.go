@@ -563,6 +563,15 @@ func (t *tx) ScanFeed(fn func(row *journal.FeedRow) error) error {
 	})
 }
 
+// MendFeed implements journal.StoreTx.
+func (t *tx) MendFeed(row journal.FeedRow) error {
+	n, err := t.write(`UPDATE feed SET entry = ?, op = ? WHERE chain = ? AND seq = ?`, row.Entry, notNil(row.Op), row.Chain, int64(min(row.Seq, math.MaxInt64))) //nolint:gosec // bounded
+	if err == nil && n == 0 {
+		return problem.Newf(problem.NotFound, "chain %s has no operation %d", row.Chain, row.Seq).WithFix("restore a backup")
+	}
+	return err
+}
+
 // PutFeed implements journal.StoreTx.
 func (t *tx) PutFeed(row journal.FeedRow) error {
 	head, _, err := t.FeedHead(row.Chain)
