@@ -35,7 +35,7 @@ restore-million|./internal/backup|TestRestoreMany|SIAGA_BACKUP_ENTRIES=1000000
 clock|./internal/protocol|TestClockJumps|
 clock-edge|./internal/feed|TestClocks|
 corrupt-edge|./internal/feed|TestDamagedFolder|
-upgrade|./e2e|TestUpgrade\|TestDowngrade|SIAGA_UPGRADE_FROM=all
+upgrade|./e2e|Test(Up)?(Down)?grade|SIAGA_UPGRADE_FROM=all
 overload|./e2e|TestOverload|SIAGA_OVERLOAD=120
 "
 main() {
