@@ -89,10 +89,8 @@ func (s *Service) Notify(ctx context.Context, by access.Actor, n Notice) (Incide
 			}
 		}
 		body := body
-		for _, p := range all {
-			if !p.Disabled && aud.SeenBy(p.ID, p.Kind) && acts(p.Kind) {
-				body.Called = append(body.Called, p.ID)
-			}
+		for _, p := range called(all, aud) {
+			body.Called = append(body.Called, p.ID)
 		}
 		prefix := cmp.Or(iso3(body.Country), iso3(by.Country), "INT")
 		if *n.Exercise {
@@ -119,6 +117,39 @@ func (s *Service) Notify(ctx context.Context, by access.Actor, n Notice) (Incide
 		}
 		return inc, nil
 	})
+}
+
+// called returns the partners that are called for an incident with an audience.
+func called(all []partner.Partner, aud access.Audience) (out []partner.Partner) {
+	for _, p := range all {
+		if !p.Disabled && aud.SeenBy(p.ID, p.Kind) && acts(p.Kind) {
+			out = append(out, p)
+		}
+	}
+	return out
+}
+
+// Reach says, before an incident is notified with a label and named readers,
+// which partners would be called at once and how many could read it.
+func (s *Service) Reach(ctx context.Context, by access.Actor, tlp access.TLP, named []string) (call []partner.Partner, readers int, err error) {
+	if err := access.Allow(by, access.Notify, s.o.Now()); err != nil {
+		return nil, 0, err
+	}
+	aud := access.Audience{TLP: tlp, Origin: by.Partner, Partners: named}
+	err = s.o.Log.View(ctx, func(r journal.StoreReader) error {
+		all, err := partner.All(r)
+		if err != nil {
+			return err
+		}
+		call = called(all, aud)
+		for _, p := range all {
+			if !p.Disabled && aud.SeenBy(p.ID, p.Kind) {
+				readers++
+			}
+		}
+		return nil
+	})
+	return call, readers, err
 }
 
 // directory returns all partners.

@@ -48,20 +48,45 @@ func (s *Site) incidents(w http.ResponseWriter, r *http.Request, f *Frame) error
 type notifyPage struct {
 	*Frame
 	form
-	In   notifyInput
-	Told []partner.Partner
-	Same []incident.Incident // that may be the same
+	In      notifyInput
+	Told    []partner.Partner
+	Readers int                 // partners that could read it
+	Others  []partner.Partner   // that can be named as readers
+	Changed bool                // who is told is not who was shown: shown first
+	Same    []incident.Incident // that may be the same
 }
 
 type notifyInput struct {
 	Real, What, Place, Country, URLs, Live, Since, More string
+
+	TLP   access.TLP
+	Named []string // partners that read it, beside whom the label admits
 }
+
+// Names reports whether the partner is named as a reader.
+func (in notifyInput) Names(partner string) bool { return slices.Contains(in.Named, partner) }
+
+// Default reports whether whom it goes to was left as it stands.
+func (in notifyInput) Default() bool { return in.TLP == access.Amber && len(in.Named) == 0 }
+
+// Told is what a form shows of its readers, so that the one that comes back is
+// known to be for those.
+func (in notifyInput) Told() string {
+	return strings.Join(append([]string{string(in.TLP)}, slices.Sorted(slices.Values(in.Named))...), " ")
+}
+
+// noticeLabels are the labels of a notice. It has words of people who are not
+// asked: what everyone may read is a statement.
+var noticeLabels = []access.TLP{access.Green, access.Amber, access.AmberStrict, access.Red}
+
+// Labels are the labels that can be chosen.
+func (notifyPage) Labels() []access.TLP { return noticeLabels }
 
 func (s *Site) notify(w http.ResponseWriter, r *http.Request, f *Frame) error {
 	if err := access.Allow(f.Me, access.Notify, s.o.Now()); err != nil {
 		return err
 	}
-	return s.notifyForm(w, r, f, http.StatusOK, form{}, notifyInput{Country: f.Me.Country}, nil)
+	return s.notifyForm(w, r, f, http.StatusOK, form{}, notifyInput{Country: f.Me.Country, TLP: access.Amber}, nil)
 }
 
 func (s *Site) notifyForm(w http.ResponseWriter, r *http.Request, f *Frame, status int, m form, in notifyInput, same []incident.Incident) error {
@@ -74,12 +99,16 @@ func (s *Site) notifyForm(w http.ResponseWriter, r *http.Request, f *Frame, stat
 	if err != nil {
 		return err
 	}
-	aud := access.Audience{TLP: access.Amber, Origin: f.Me.Partner}
 	for _, o := range all {
-		if aud.SeenBy(o.ID, o.Kind) {
-			p.Told = append(p.Told, o)
+		if o.ID != f.Me.Partner && !o.Disabled {
+			p.Others = append(p.Others, o)
 		}
 	}
+	if p.Told, p.Readers, err = s.o.Incidents.Reach(r.Context(), f.Me, in.TLP, in.Named); err != nil {
+		return err
+	}
+	told := r.PostForm.Get("told")
+	p.Changed = r.Method == http.MethodPost && told != "" && told != in.Told()
 	// On a phone the button is always in reach, beside whom it tells.
 	names := make([]string, len(p.Told))
 	for i, o := range p.Told {
@@ -95,10 +124,22 @@ func (s *Site) notifyForm(w http.ResponseWriter, r *http.Request, f *Frame, stat
 
 func (s *Site) notifyDo(w http.ResponseWriter, r *http.Request, f *Frame) error {
 	v := r.PostForm
-	in := notifyInput{v.Get("real"), v.Get("what"), v.Get("place"), v.Get("country"), v.Get("urls"), v.Get("live"), v.Get("since"), v.Get("more")}
+	in := notifyInput{v.Get("real"), v.Get("what"), v.Get("place"), v.Get("country"), v.Get("urls"), v.Get("live"), v.Get("since"), v.Get("more"), access.TLP(cmp.Or(v.Get("tlp"), string(access.Amber))), v["reader"]}
 	var fields problem.InvalidFields
 	n := incident.Notice{
 		Description: in.What, Where: in.Place, Country: in.Country, Live: incident.Truth(in.Live), MoreExpected: incident.Truth(in.More),
+		TLP: string(in.TLP), Partners: in.Named,
+	}
+	if !slices.Contains(noticeLabels, in.TLP) {
+		fields.Add("tlp", "%s", f.T("notify.tlp.error"))
+		in.TLP = access.Amber
+	}
+	// Before sending, it shows exactly who will be told: other readers than the
+	// form had shown are shown first.
+	if told := v.Get("told"); v.Get("do") == "show" || told != in.Told() && (told != "" || !in.Default()) {
+		if fields.Err() == nil {
+			return s.notifyForm(w, r, f, http.StatusOK, form{}, in, nil)
+		}
 	}
 	if in.Real == "real" || in.Real == "exercise" {
 		exercise := in.Real == "exercise"
@@ -148,7 +189,7 @@ func (s *Site) notifyDo(w http.ResponseWriter, r *http.Request, f *Frame) error 
 // the catalogue has the sentence.
 func named(f *Frame, m form) form {
 	ids := map[string]string{"exercise": "real", "description": "what", "title": "what", "where": "place", "seen_at": "since", "more_expected": "more"}
-	order := []string{"real", "what", "place", "country", "urls", "live", "since", "more"}
+	order := []string{"real", "what", "place", "country", "urls", "live", "since", "more", "tlp", "partners"}
 	out := form{word: m.word}
 	for _, e := range m.Errors {
 		unread := e.Name == "since" // no time at all: said where it was read

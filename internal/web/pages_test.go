@@ -2,6 +2,7 @@ package web_test
 
 import (
 	"fmt"
+	"github.com/siaga-crp/siaga/internal/access"
 	"net/http"
 	"net/url"
 	"regexp"
@@ -208,6 +209,60 @@ func TestSendingTwiceActsOnce(t *testing.T) {
 	other := w.post("officer", "/incidents/new", notice("another key"))
 	if other.path == first.path {
 		t.Fatal("another form made no incident of its own")
+	}
+}
+
+// Who reads an incident can be changed before it is sent: others than the form
+// had shown are shown first, and only then it goes, to exactly those.
+func TestNoticeShowsWhoReadsIt(t *testing.T) {
+	w := newWorld(t)
+	last := func() incident.Incident {
+		list, _, err := w.node.Incidents.List(t.Context(), w.actor["officer"], incident.Query{Limit: 1})
+		w.ok(err)
+		return list[0]
+	}
+	before := last().ID
+	form := w.get("officer", "/incidents/new?lang=en").fields("/incidents/new")
+	if form.Get("told") != "amber" {
+		t.Fatalf("the form shows %q", form.Get("told"))
+	}
+	for k, v := range notice("k1") {
+		form[k] = v
+	}
+	form["tlp"], form["reader"] = []string{"red"}, []string{"warga"}
+	p := w.post("officer", "/incidents/new", form)
+	checkPage(t, "a notice to others", p)
+	told := ""
+	for _, n := range p.all("section", "aria-labelledby") {
+		if attr(n, "aria-labelledby") == "h-told" {
+			told = text(n)
+		}
+	}
+	if last().ID != before || p.status != http.StatusOK || !strings.Contains(told, "has changed") || !strings.Contains(told, "TLP:RED with these 2 partners") {
+		t.Fatalf("%d, newest is %s: %s", p.status, last().ID, told)
+	}
+	if !strings.Contains(p.body, "A stream of an attack") {
+		t.Error("what was typed is gone")
+	}
+	form.Set("_key", p.fields("/incidents/new").Get("_key"))
+	form.Set("told", p.fields("/incidents/new").Get("told"))
+	if p = w.post("officer", "/incidents/new", form); !strings.Contains(p.path, "sent=notified") {
+		t.Fatalf("sent again: %d %s", p.status, p.path)
+	}
+	if a := last().Audience; a.TLP != access.Red || len(a.Partners) != 1 || a.Partners[0] != "warga" {
+		t.Errorf("it went to %+v", a)
+	}
+	form.Set("_key", "k3")
+	form.Set("tlp", "clear")
+	if p = w.post("officer", "/incidents/new", form); p.status != http.StatusUnprocessableEntity {
+		t.Errorf("a label that everyone may read: %d", p.status)
+	}
+
+	// The list of proposals that the board leads to is of one proposer.
+	for who, want := range map[string]bool{"lensa": true, "nusa": false} {
+		if got := strings.Contains(w.get("officer", "/signals?state=proposed&partner="+who).body, w.proposed); got != want {
+			t.Errorf("the proposals of %s have Lensa's: %v", who, got)
+		}
 	}
 }
 
