@@ -171,7 +171,7 @@ func (s *Site) approvals(ctx context.Context, f *Frame, incidentID string) ([]As
 			out = append(out, Ask{
 				Title: title, Incident: sig.Incident, Exercise: sig.Exercise,
 				Detail: f.T("ask.approve.first", "Time", f.ClockText(same[n-1].Signal.Proposed.At)),
-				Href:   "/signals?" + url.Values{"state": {string(signal.Proposed)}, "incident": {sig.Incident}}.Encode(), Verb: f.T("ask.open"), Primary: true,
+				Href:   "/signals?" + url.Values{"state": {string(signal.Proposed)}, "incident": {sig.Incident}, "partner": {sig.Proposed.Partner}}.Encode(), Verb: f.T("ask.open"), Primary: true,
 			})
 			continue
 		}

@@ -45,6 +45,8 @@ type signalsPage struct {
 	StateList []signal.State
 	Q         string
 	State     string
+	Incident  string // only of this incident
+	Partner   string // only those that this partner proposed
 	Next      string
 }
 
@@ -55,8 +57,8 @@ func (s *Site) signals(w http.ResponseWriter, r *http.Request, f *Frame) error {
 	s.letFingerprint(w)
 	f.Section, f.Live, f.Title = "signals", []string{"signal", "edges"}, f.T("signals.title")
 	q := r.URL.Query()
-	query := signal.Query{Text: q.Get("q"), Cursor: q.Get("cursor"), Limit: 50, Incident: q.Get("incident")}
-	p := signalsPage{Frame: f, StateList: signal.States(), Q: q.Get("q"), State: q.Get("state")}
+	query := signal.Query{Text: q.Get("q"), Cursor: q.Get("cursor"), Limit: 50, Incident: q.Get("incident"), Partner: q.Get("partner")}
+	p := signalsPage{Frame: f, StateList: signal.States(), Q: q.Get("q"), State: q.Get("state"), Incident: query.Incident, Partner: query.Partner}
 	if slices.Contains(signal.States(), signal.State(p.State)) {
 		query.States = []signal.State{signal.State(p.State)}
 	}
