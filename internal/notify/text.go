@@ -113,17 +113,8 @@ func (s *Service) compose(ctx context.Context, c Call, m partner.Member) (note, 
 	}
 	why := say("msg.why", "Partner", p.Name)
 	if !until.IsZero() {
-		why = say("msg.why_until", "Partner", p.Name, "Until", until.In(loc).Format("15:04"), "Zone", zoneName(until.In(loc)))
+		why = say("msg.why_until", "Partner", p.Name, "Until", until.In(loc).Format("15:04"), "Zone", partner.ZoneName(until.In(loc)))
 	}
 	n.Lines = []string{why, "", say("ask.seen"), say("ask.signin." + c.Ask), say("ask.pass"), link}
 	return n, nil
-}
-
-// zoneName is the short name of a zone, or its offset where it has none.
-func zoneName(t time.Time) string {
-	name, _ := t.Zone()
-	if strings.HasPrefix(name, "+") || strings.HasPrefix(name, "-") {
-		return "UTC" + name
-	}
-	return name
 }

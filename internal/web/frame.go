@@ -264,20 +264,8 @@ func newKey() string {
 	return hex.EncodeToString(b)
 }
 
-// ZoneName is the reader's zone by its short name, for example WIB, or by its
-// city where the zone has none, for example Singapore.
-func (f *Frame) ZoneName(t time.Time) string {
-	name, _ := t.In(f.Zone).Zone()
-	if strings.HasPrefix(name, "+") || strings.HasPrefix(name, "-") {
-		// A zone is named, never only an offset: Asia/Singapore by its city.
-		zone := f.Zone.String()
-		if !strings.HasPrefix(zone, "Etc/") {
-			zone = strings.ReplaceAll(zone[strings.LastIndexByte(zone, '/')+1:], "_", " ")
-		}
-		return zone
-	}
-	return name
-}
+// ZoneName is the reader's zone as people name it, for example WIB.
+func (f *Frame) ZoneName(t time.Time) string { return partner.ZoneName(t.In(f.Zone)) }
 
 // Made says when the page was made: "14:52:07", with the date on a public page,
 // which caches and readers keep.
