@@ -237,3 +237,35 @@ func TestStatementIsToldToASecond(t *testing.T) {
 		t.Errorf("the only officer's statement was told to %q", got)
 	}
 }
+
+// Calls of a partner end with its deactivation, not with what happens next in
+// the incident.
+func TestDeactivationEndsCalls(t *testing.T) {
+	w := newWorld(t)
+	w.hook(w.person("nusa", "ayu", "en", access.Officer), "/ayu")
+	sari := w.person("lensa", "sari", "en", access.Officer)
+	no := false
+	if _, err := w.incidents.Notify(t.Context(), sari, incident.Notice{Description: "A stream", Country: "ID", Exercise: &no}); err != nil {
+		t.Fatal(err)
+	}
+	w.settle()
+	open := func() (n int) {
+		for _, c := range w.calls("nusa") {
+			if c.Open() {
+				n++
+			}
+		}
+		return n
+	}
+	if open() != 1 {
+		t.Fatalf("%d calls of nusa are open", open())
+	}
+	shell := partner.Shell(partner.Partner{ID: "secretariat", Kind: access.Intergovernmental, Country: "ID"})
+	if _, err := w.partners.Disable(t.Context(), shell, "nusa", true, "The accounts were taken over"); err != nil {
+		t.Fatal(err)
+	}
+	w.settle()
+	if open() != 0 {
+		t.Errorf("%d calls of nusa are open after its deactivation", open())
+	}
+}

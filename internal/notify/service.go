@@ -105,6 +105,9 @@ func Follow(tx journal.StoreTx, e journal.Entry) error {
 	if err := followed(tx, e); err != nil {
 		return err
 	}
+	if e.Type == "partner.disabled" {
+		return followLeft(tx, e)
+	}
 	if len(e.About) == 0 || e.About[0].Kind != incident.KindIncident {
 		return nil
 	}
@@ -115,6 +118,22 @@ func Follow(tx journal.StoreTx, e journal.Entry) error {
 		return nil
 	}
 	return tx.Enqueue(journal.NewJob(JobIncident, IncidentArgs{e.About[0].ID, e.Number}, time.Time{}))
+}
+
+// followLeft enqueues the comparison for the incidents for which a partner that
+// is deactivated is being called.
+func followLeft(tx journal.StoreTx, e journal.Entry) error {
+	of := make(map[string]bool)
+	err := journal.Each(tx, journal.ObjectQuery{Kind: KindCall, Partner: e.About[0].ID}, func(c Call, _ journal.Object) error {
+		of[c.Incident] = of[c.Incident] || c.Open()
+		return nil
+	})
+	for _, id := range sortedKeys(of) {
+		if err == nil && of[id] {
+			err = tx.Enqueue(journal.NewJob(JobIncident, IncidentArgs{id, e.Number}, time.Time{}))
+		}
+	}
+	return err
 }
 
 // Incident brings the calls of an incident into line with what is asked, and

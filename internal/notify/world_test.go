@@ -110,7 +110,22 @@ type world struct {
 	hooks     *receiver
 	keys      map[string]string // of webhooks, by path
 	seen      int64             // entries that were followed
+	compare   []string          // incidents for which a comparison was enqueued
 	tells     bool              // people are also told of gaps and of channels that fail
+}
+
+// asked notes for which incidents a comparison was enqueued.
+type asked struct {
+	journal.StoreTx
+	w *world
+}
+
+func (a asked) Enqueue(j journal.Job) error {
+	var args notify.IncidentArgs
+	if j.Kind == notify.JobIncident && json.Unmarshal(j.Args, &args) == nil {
+		a.w.compare = append(a.w.compare, args.Incident)
+	}
+	return a.StoreTx.Enqueue(j)
 }
 
 type noSignals struct{}
@@ -136,7 +151,7 @@ func newWorld(t *testing.T, change ...func(*notify.Options)) *world {
 		if err := incident.Follow(tx, e); err != nil {
 			return err
 		}
-		return notify.Follow(tx, e)
+		return notify.Follow(asked{tx, w}, e)
 	}})
 	if err != nil {
 		t.Fatal(err)
@@ -238,6 +253,10 @@ func (w *world) settle() {
 				}
 			}
 		}
+		for _, id := range w.compare {
+			touched[id] = true
+		}
+		w.compare = nil
 		for id := range touched {
 			if err := w.incidents.Clock(w.t.Context(), incident.ClockArgs{Incident: id}); err != nil {
 				w.t.Fatal(err)
