@@ -196,6 +196,17 @@ func (d *demo) opening(ctx context.Context, f *figures) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	err = d.told("acknowledge", func() (string, error) {
+		for _, who := range []string{"Lestari", "Ayu", "Sari"} { // the others are still called
+			if err := d.post(ctx, who, base+"/acknowledgements", nil, nil); err != nil {
+				return "", err
+			}
+		}
+		return "the secretariat, Nusa and Lensa know that it is active", nil
+	})
+	if err != nil {
+		return "", err
+	}
 	err = d.told("protect", func() (string, error) {
 		stills, err := d.stills(ctx)
 		if err != nil {
