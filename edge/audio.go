@@ -5,10 +5,10 @@ import (
 	"github.com/siaga-crp/siaga/fingerprint/audio"
 )
 
-// audioPass finds videos by their sound, where nothing else found them: a
-// picture that was changed altogether under the same sound. The same song lies
-// under unrelated videos, so what it finds is for review, whatever the signal
-// asks for.
+// audioPass finds videos by their sound, where nothing found them even for
+// review: a picture that was changed altogether under the same sound. The same
+// song lies under unrelated videos, so what it finds is for review, whatever
+// the signal asks for.
 type audioPass struct{ x audio.Index }
 
 func (*audioPass) Kind() fingerprint.Kind { return fingerprint.Audio }
@@ -25,7 +25,7 @@ func (a *audioPass) Insert(id uint64, value string, _ int) error {
 func (a *audioPass) Delete(id uint64) { a.x.Remove(id) }
 
 func (a *audioPass) Run(p *Probe) {
-	if len(p.Set.Audio) == 0 || a.x.Len() == 0 || p.Found() {
+	if len(p.Set.Audio) == 0 || a.x.Len() == 0 || p.Found(Review) {
 		return
 	}
 	a.value(p, p.Set.Audio)

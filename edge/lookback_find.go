@@ -210,7 +210,7 @@ func (l *Lookback) checker(sig Signal) func(*fingerprint.Set) (m Match, exercise
 				if len(s.Frames) > 0 {
 					q.forms(l.m.video, func(form int) vpdq.Video { return s.VPDQ(form) })
 				}
-				if s.Picture != nil && !p.Found() {
+				if s.Picture != nil && !p.Found(Review) {
 					l.m.video.still(p)
 				}
 			}

@@ -69,11 +69,13 @@ func (r *Result) Blocked() bool { return len(r.Matches) > 0 && r.Matches[0].Acti
 
 // Pass is one way to look for what was computed from a file. Built in are, in
 // this order: digests; PDQ (stored and upright form, eight orientations; then,
-// when nothing was found, trimmed candidates and negatives); TLSH, equal or near;
-// and, when nothing was found, the frames of videos (see docs/design/0020) and
-// keypoints (package local). A Pass must be safe for concurrent use.
+// unless a match blocks, trimmed candidates and negatives); TLSH, equal or near;
+// the frames of videos (see docs/design/0020) and keypoints (package local),
+// unless a match blocks; and sound, unless one is for review already. A Pass
+// must be safe for concurrent use.
 type Pass interface {
-	// Run looks for the probe's set. Costly passes ask p.Found first.
+	// Run looks for the probe's set. Costly passes ask p.Found first, with the
+	// strongest action that they could add.
 	Run(p *Probe)
 }
 
@@ -99,14 +101,12 @@ type Probe struct {
 	age time.Duration
 }
 
-// Found reports whether any earlier pass found something that is no practice:
-// an exercise must not hide what is real.
-func (p *Probe) Found() bool { return len(p.r.Matches) > 0 }
-
-// settled reports whether a match was found that needs no better evidence: all
-// others are for review only because the way they were found is weak.
-func (p *Probe) settled() bool {
-	return slices.ContainsFunc(p.r.Matches, func(m Match) bool { return m.Why != whyWeak })
+// Found reports whether an earlier pass found a signal, not one for practice,
+// whose action is now least or stronger. What is weaker must not hide what may
+// come: a signal for review, found cheaply, says nothing about another one that
+// blocks, and an exercise nothing about what is real.
+func (p *Probe) Found(least Action) bool {
+	return slices.ContainsFunc(p.r.Matches, func(m Match) bool { return rank(m.Action) >= rank(least) })
 }
 
 // PDQ looks for signals near to h. limit caps the action of what is found;
@@ -171,11 +171,7 @@ func (p *Probe) hit(id uint64, distance int, score float64, limit Action, pass s
 	if c.Exercise {
 		list = &p.r.Exercise
 	}
-	// One match a signal: the nearest, whatever form it was found in.
 	i := slices.IndexFunc(*list, func(m Match) bool { return m.slot == slot })
-	if i >= 0 && (*list)[i].Distance < distance {
-		return
-	}
 	m := Match{
 		Number: r.num, Signal: p.v.t.id(slot), Kind: c.Kind, List: c.List, Labels: c.Labels, Producer: c.Producer, Group: p.v.t.groupName(slot),
 		Incident: c.Incident, Entry: r.entry, Distance: distance, Score: score, Pass: pass, Action: c.Action, slot: slot,
@@ -202,10 +198,11 @@ func (p *Probe) hit(id uint64, distance int, score float64, limit Action, pass s
 	if rank(limit) < rank(m.Action) {
 		m.Action, m.Why = limit, whyWeak
 	}
-	switch {
-	case i < 0:
+	// One match a signal: the one with the strongest action, and of those the
+	// nearest, whatever form it was found in.
+	if i < 0 {
 		*list = append(*list, m)
-	case distance < (*list)[i].Distance || rank(m.Action) > rank((*list)[i].Action):
+	} else if before(&m, &(*list)[i]) {
 		(*list)[i] = m
 	}
 }
@@ -405,9 +402,9 @@ func (pdqPass) Run(p *Probe) {
 	for i := range probes {
 		q := &probes[i]
 		// The picture as a whole, in any orientation, says it best; parts of it
-		// and negatives are asked only when it says nothing.
+		// and negatives are asked only when it does not block.
 		if strings.HasPrefix(q.Pass, "trim:") || strings.HasSuffix(q.Pass, ":negative") {
-			if p.Found() {
+			if p.Found(Block) {
 				return
 			}
 		}

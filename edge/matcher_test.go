@@ -1,6 +1,7 @@
 package edge_test
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -480,11 +481,34 @@ func TestSetPasses(t *testing.T) {
 	withTrim.Trims = []fingerprint.Trim{{Name: "border", PDQ: pdq.Result{Hash: near(r, trimmed, 5), Quality: 80}, Dihedral: [8]pdq.Hash{near(r, trimmed, 5)}}}
 	rotated := picture(other)
 	rotated.Dihedral[2] = near(r, turned, 9)
+	// What is for review or only counted says nothing about the rest.
+	counted, reviewed := hash(r), hash(r)
+	weaker := func(n uint64, kind fingerprint.Kind, value string, a edge.Action) {
+		s := signal(n, pdq.Hash{})
+		s.Kind, s.Value, s.Action = kind, value, a
+		w.apply(m, edge.SharedChain, edge.Add, s)
+	}
+	weaker(7, fingerprint.PDQ, counted.String(), edge.Monitor)
+	weaker(8, fingerprint.PDQ, reviewed.String(), edge.Review)
+	within := func(h pdq.Hash, quality int) *fingerprint.Picture {
+		p := picture(h)
+		p.PDQ.Quality, p.Trims = quality, withTrim.Trims
+		return p
+	}
+	movie := film(9, 60)
+	w.apply(m, edge.SharedChain, edge.Add, videoSignal(9, movie))
+	weaker(10, fingerprint.MD5, strings.Repeat("0a", 16), edge.Block)
+	video, _ := frames{movie}.Fingerprint(t.Context(), strings.NewReader("x"))
+	video.MD5 = digest.MD5(bytes.Repeat([]byte{10}, 16))
 	for _, x := range []struct {
 		name string
 		set  fingerprint.Set
 		want string
 	}{
+		{"trimmed, and counted as a whole", fingerprint.Set{Picture: within(counted, 90)}, "4 trim:border block, 7 pdq monitor"},
+		{"trimmed, and for review as a whole", fingerprint.Set{Picture: within(reviewed, 90)}, "4 trim:border block, 8 pdq review"},
+		{"trimmed, with less detail and nearer as a whole", fingerprint.Set{Picture: within(near(r, trimmed, 1), 30)}, "4 trim:border block"},
+		{"a video whose MD5 is for review", video, "9 vpdq block, 10 digest review"},
 		{"digest", fingerprint.Set{SHA256: file}, "1 digest block"},
 		{"stored", fingerprint.Set{Picture: picture(near(r, stored, 3))}, "2 pdq block"},
 		{"turned", fingerprint.Set{Picture: rotated}, "3 pdq:rotate180 block"},

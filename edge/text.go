@@ -77,7 +77,7 @@ func (t *textPass) value(p *Probe, value string) {
 	var none [32]byte
 	p.Exact(fingerprint.TLSH, &none, value, Block, "text")
 	h, err := text.Parse(value)
-	if err != nil || p.Found() {
+	if err != nil || p.Found(Review) {
 		return
 	}
 	// The locks are never held together: what inserts holds the matcher's first.

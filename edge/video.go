@@ -9,7 +9,6 @@ import (
 	"sync"
 
 	"github.com/siaga-crp/siaga/fingerprint"
-	"github.com/siaga-crp/siaga/fingerprint/local"
 	"github.com/siaga-crp/siaga/fingerprint/pdq"
 	"github.com/siaga-crp/siaga/fingerprint/variant"
 	"github.com/siaga-crp/siaga/fingerprint/vpdq"
@@ -170,23 +169,20 @@ func (x *videoPass) len() int {
 
 // Run implements Pass.
 func (x *videoPass) Run(p *Probe) {
-	if p.Found() {
-		return
-	}
 	s := p.Set
-	if len(s.Frames) > 0 {
+	if len(s.Frames) > 0 && !p.Found(Block) {
 		q := newVideoQuery(p)
 		if x.len() > 0 {
 			q.forms(x, func(form int) vpdq.Video { return s.VPDQ(form) })
-			if !p.settled() {
+			if !p.Found(Block) {
 				q.trims(x)
 			}
 		}
-		if !p.Found() {
+		if !p.Found(Review) {
 			q.pictures()
 		}
 	}
-	if s.Picture != nil && !p.Found() && x.len() > 0 {
+	if s.Picture != nil && !p.Found(Review) && x.len() > 0 {
 		x.still(p)
 	}
 }
@@ -205,8 +201,8 @@ func newVideoQuery(p *Probe) *videoQuery {
 	return &videoQuery{p: p, shared: map[pdq.Hash]bool{}}
 }
 
-// forms looks for a video as it is and, if that says nothing, turned and
-// mirrored.
+// forms looks for a video as it is and, if nothing is to be blocked then, turned
+// and mirrored.
 func (q *videoQuery) forms(x *videoPass, of func(form int) vpdq.Video) {
 	for form := range vpdq.Forms {
 		n := videoSample
@@ -221,7 +217,7 @@ func (q *videoQuery) forms(x *videoPass, of func(form int) vpdq.Video) {
 		if form > 0 {
 			suffix = strings.TrimPrefix(variant.Orientations[form], "pdq")
 		}
-		if q.look(x, v, n, suffix); q.p.settled() {
+		if q.look(x, v, n, suffix); q.p.Found(Block) {
 			return
 		}
 	}
@@ -253,7 +249,7 @@ func (q *videoQuery) trims(x *videoPass) {
 			if v = telling(v); len(v) > 0 {
 				q.look(x, v, turnedSample, suffix)
 			}
-			if q.p.settled() {
+			if q.p.Found(Block) {
 				return
 			}
 		}
@@ -448,7 +444,7 @@ func (q *videoQuery) pictures() {
 	for _, f := range sample(v, stillSample) {
 		q.p.PDQ(&f.PDQ.Hash, f.PDQ.Quality, Review, "frame:pdq")
 	}
-	if q.p.Found() {
+	if q.p.Found(Review) {
 		return
 	}
 	for _, f := range sample(telling(q.p.Set.VPDQ(mirrored)), stillSample) {
@@ -460,7 +456,7 @@ func (q *videoQuery) pictures() {
 func (x *videoPass) still(p *Probe) {
 	q := newVideoQuery(p)
 	for _, probe := range variant.Probes(p.Set) {
-		if strings.HasSuffix(probe.Pass, ":negative") || p.Found() {
+		if strings.HasSuffix(probe.Pass, ":negative") || p.Found(Review) {
 			return
 		}
 		if !counts(&pdq.Result{Hash: probe.Hash, Quality: probe.Quality}) {
@@ -487,44 +483,4 @@ func (x *videoPass) still(p *Probe) {
 func (x *videoPass) value(p *Probe, v vpdq.Video) {
 	q := newVideoQuery(p)
 	q.forms(x, v.Turned)
-}
-
-// frames looks for the keypoints of a video's key frames. One key frame of
-// many may be a picture that another video shows, too: to block it takes half
-// of them, found in one family, and two if there are two.
-func (l *localPass) frames(p *Probe) {
-	type found struct {
-		local.Match
-		quality int
-		family  string
-	}
-	var all []found
-	keys, by := 0, map[string]int{}
-	for i := range p.Set.Frames {
-		f := &p.Set.Frames[i]
-		if len(f.Local) == 0 || !counts(&f.PDQ) {
-			continue
-		}
-		keys++
-		q, err := local.Decode(f.Local)
-		if err != nil {
-			continue // not computed by us; the other passes stand
-		}
-		of := map[string]bool{}
-		for _, m := range l.x.Search(q) {
-			family := p.family(m.ID)
-			all = append(all, found{m, f.PDQ.Quality, family})
-			if !m.Weak && !of[family] {
-				of[family] = true
-				by[family]++
-			}
-		}
-	}
-	for _, m := range all {
-		limit := Review
-		if !m.Weak && m.quality >= pdq.MinQuality && by[m.family] >= min(keys, 2) && 2*by[m.family] >= keys {
-			limit = Block
-		}
-		p.Hit(m.ID, 0, localScore(m.Score), limit, "local:frame")
-	}
 }
