@@ -24,7 +24,7 @@ const MaxVariantBytes = 1 << 20
 type VariantValue struct {
 	Kind        fingerprint.Kind `json:"kind"`
 	Value       string           `json:"value"`
-	Quality     *int             `json:"quality,omitempty"`      // of a PDQ fingerprint, 0 to 100
+	Quality     *int             `json:"quality,omitempty"`      // PDQ's, of the picture that the value is of, 0 to 100
 	MaxDistance *int             `json:"max_distance,omitempty"` // nil: the kind's own
 }
 

@@ -29,7 +29,7 @@ type Signal struct {
 	Action      signal.Action     `json:"action" enum:"block,review,monitor" doc:"What it does now: for an active signal the effective action, else the one proposed"`
 	Wanted      signal.Action     `json:"wanted" enum:"block,review,monitor" doc:"The action proposed"`
 	Confidence  signal.Confidence `json:"confidence"`
-	Quality     *int              `json:"quality,omitempty" doc:"Of a PDQ fingerprint, 0 to 100; under 50 it never blocks"`
+	Quality     *int              `json:"quality,omitempty" doc:"PDQ's quality of the picture, for kinds pdq, vpdq and local, 0 to 100; under 50 it never blocks"`
 	Weak        string            `json:"weak,omitempty" doc:"Why it may not block"`
 	TLP         access.TLP        `json:"tlp"`
 	Partners    []string          `json:"partners,omitempty" doc:"The readers, where only some may read"`

@@ -126,12 +126,13 @@ func (m *Matcher) AddKnown(name string, set *fingerprint.Set) error {
 type Proposed struct {
 	Value       fingerprint.Value
 	MaxDistance int
-	Quality     *int
+	Quality     *int // PDQ's, of the picture that the value is of, 0 to 100; nil for other kinds
 }
 
 // ProposalsOf lists the fingerprints of a file that are worth sharing. A
-// picture with so little detail that its PDQ hash is degenerate gives its
-// exact digest alone.
+// picture with so little detail that its PDQ hash is degenerate gives no such
+// hash. Keypoints carry the quality of their picture: with too little detail
+// they are for review, as the hash is.
 func ProposalsOf(set *fingerprint.Set) []Proposed {
 	out := []Proposed{{Value: fingerprint.Value{Kind: fingerprint.SHA256, Text: set.SHA256.String()}}}
 	if p := set.Picture; p != nil {
@@ -224,25 +225,26 @@ func richer(set *fingerprint.Set) []Proposed {
 	if t := set.Audio.Shared(); t != nil {
 		out = append(out, Proposed{Value: fingerprint.Value{Kind: fingerprint.Audio, Text: t.String()}})
 	}
-	keypoints := func(b []byte) {
+	keypoints := func(b []byte, quality int) {
 		if f, err := local.Decode(b); err == nil && len(b) > 0 {
-			out = append(out, Proposed{Value: fingerprint.Value{Kind: fingerprint.Local, Text: f.Asset().String()}})
+			out = append(out, Proposed{Value: fingerprint.Value{Kind: fingerprint.Local, Text: f.Asset().String()}, Quality: &quality})
 		}
 	}
 	if set.Picture != nil {
-		keypoints(set.Picture.Local)
+		keypoints(set.Picture.Local, set.Picture.PDQ.Quality)
 		return out
 	}
 	// Of a video, keypoints of key frames, evenly spread over it.
-	var keys [][]byte
+	var keys []*fingerprint.Frame
 	for i := range set.Frames {
-		if b := set.Frames[i].Local; len(b) > 0 {
-			keys = append(keys, b)
+		if f := &set.Frames[i]; len(f.Local) > 0 {
+			keys = append(keys, f)
 		}
 	}
 	n := min(len(keys), maxKeyProposals)
 	for i := range n {
-		keypoints(keys[i*len(keys)/n])
+		f := keys[i*len(keys)/n]
+		keypoints(f.Local, f.PDQ.Quality)
 	}
 	return out
 }

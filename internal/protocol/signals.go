@@ -14,7 +14,7 @@ const MinPDQQuality = 50
 
 // SignalCase is what decides how far a signal may go.
 type SignalCase struct {
-	PDQQuality *int // of a fingerprint of kind pdq or vpdq, 0 to 100; nil for other kinds
+	PDQQuality *int // of a fingerprint of kind pdq, vpdq or local, 0 to 100; nil for other kinds
 	Approved   bool // by whom the definition asks (see Definition.Approved)
 	Exercise   bool // practice
 	// Since is when the signal became active; zero for one that is not yet.

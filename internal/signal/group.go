@@ -209,7 +209,7 @@ func (s *Service) Group(ctx context.Context, by access.Actor, id string) (g Grou
 type VariantValue struct {
 	Kind        string `json:"kind"`
 	Value       string `json:"value"`
-	Quality     *int   `json:"quality,omitempty"` // of a PDQ fingerprint
+	Quality     *int   `json:"quality,omitempty"` // PDQ's, of the picture that the value is of
 	MaxDistance *int   `json:"max_distance,omitempty"`
 }
 

@@ -180,7 +180,7 @@ func (s *Service) check(p Proposal) (proposed, access.TLP, error) {
 	if q := p.Provenance.Quality; q != nil && (*q < 0 || *q > 100) {
 		f.Add("provenance.quality", "enter the quality as a number from 0 to 100")
 	}
-	if q := p.Provenance.Quality; q != nil && *q < protocol.MinPDQQuality && p.Action == Block && (v.Kind == fingerprint.PDQ || v.Kind == fingerprint.VPDQ) {
+	if q := p.Provenance.Quality; q != nil && *q < protocol.MinPDQQuality && p.Action == Block && pictured(v.Kind) {
 		f.Add("action", "this picture has too little detail to block safely (%d, needs %d). Use another frame, or choose review", *q, protocol.MinPDQQuality)
 	}
 	if len(v.Text) > edge.MaxValue {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/hex"
 	"fmt"
+	"image"
 	"maps"
 	"math/rand/v2"
 	"path/filepath"
@@ -17,6 +18,7 @@ import (
 
 	"github.com/siaga-crp/siaga/edge"
 	"github.com/siaga-crp/siaga/fingerprint"
+	"github.com/siaga-crp/siaga/fingerprint/local"
 	"github.com/siaga-crp/siaga/internal/access"
 	"github.com/siaga-crp/siaga/internal/journal"
 	"github.com/siaga-crp/siaga/internal/keys"
@@ -255,6 +257,11 @@ func TestProposalIsChecked(t *testing.T) {
 	w := open(t)
 	minus, over, q := -1, 200, 120
 	weak, far := 31, 50
+	dots := image.NewGray(image.Rect(0, 0, 64, 64))
+	for i := range dots.Pix {
+		dots.Pix[i] = uint8(i * i * 7)
+	}
+	noise := local.Compute(dots, local.Options{})
 	tlsh := "T1" + strings.Repeat("0123456789ABCDEF", 4) + "012345"
 	for _, c := range []struct {
 		name   string
@@ -275,6 +282,9 @@ func TestProposalIsChecked(t *testing.T) {
 		{"distance too great for a text", func(p *signal.Proposal) { p.Kind, p.Value, p.MaxDistance = "tlsh", tlsh, &over }, "max_distance", "from 0 to 50"},
 		{"quality over 100", func(p *signal.Proposal) { p.Provenance.Quality = &q }, "provenance.quality", "0 to 100"},
 		{"block with little detail", func(p *signal.Proposal) { p.Provenance.Quality = &weak }, "action", "31, needs 50"},
+		{"block by keypoints with little detail", func(p *signal.Proposal) {
+			p.Kind, p.Value, p.Provenance.Quality = "local", noise.Asset().String(), &weak
+		}, "action", "31, needs 50"},
 		{"a label of our own", func(p *signal.Proposal) { p.Labels = []string{"bad"} }, "labels", `"bad"`},
 		{"33 labels", func(p *signal.Proposal) { p.Labels = entities(edge.MaxLabels+1, 30) }, "labels", "up to 32 labels"},
 		{"a label of 201 bytes", func(p *signal.Proposal) { p.Labels = entities(1, edge.MaxText+1) }, "labels", "up to 200 bytes"},

@@ -86,7 +86,7 @@ const (
 type Provenance struct {
 	Tool    string `json:"tool,omitempty"`    // for example "siaga hash 1.0.0"
 	SHA256  string `json:"sha256,omitempty"`  // of the file it was computed from
-	Quality *int   `json:"quality,omitempty"` // PDQ's, 0 to 100
+	Quality *int   `json:"quality,omitempty"` // PDQ's, of the picture that it was computed from, 0 to 100
 }
 
 // Act is one person's decision about a signal.
@@ -172,10 +172,16 @@ func (s Signal) Live() bool {
 // ruleCase is what decides how far the signal may go.
 func (s Signal) ruleCase() protocol.SignalCase {
 	c := protocol.SignalCase{Approved: !s.AtOnce, Exercise: s.Exercise, Since: s.Active}
-	if s.Fingerprint.Kind == fingerprint.PDQ || s.Fingerprint.Kind == fingerprint.VPDQ {
+	if pictured(s.Fingerprint.Kind) {
 		c.PDQQuality = s.Provenance.Quality
 	}
 	return c
+}
+
+// pictured reports whether fingerprints of the kind match what looks alike, so
+// that one of a picture with too little detail may not block.
+func pictured(k fingerprint.Kind) bool {
+	return k == fingerprint.PDQ || k == fingerprint.VPDQ || k == fingerprint.Local
 }
 
 // Weak says why the signal may not block whatever is decided, or "".
