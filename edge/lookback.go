@@ -75,6 +75,8 @@ type Lookback struct {
 	told    map[uint64]map[uint64]outcome
 	log     *appender
 	mark    int64 // all entries up to here were looked back for
+	reached int64 // entries up to here were, but for rest
+	rest    []rest
 	wake    chan struct{}
 	compact int64 // size of log when it was written anew
 	stats   LookbackStats
@@ -99,7 +101,15 @@ type kept struct {
 type outcome struct {
 	signal   string
 	action   Action
+	why      string // as in Match
 	exercise bool
+	back     bool // what is kept matched; else the answer at the upload alone says so
+}
+
+// rest is a signal of which older uploads are still to be checked.
+type rest struct {
+	change
+	before uint64 // upload that was checked last
 }
 
 // The closed list of what an event says.
@@ -142,6 +152,7 @@ type LookbackEvent struct {
 	Number uint64 `json:"n,omitempty"`
 	Upload uint64 `json:"upload,omitempty"`
 	Spent  bool   `json:"spent,omitempty"` // kept to be asked for; what holds is told apart
+	Back   bool   `json:"back,omitempty"`  // what is kept matched; else the answer at the upload alone says so
 }
 
 // LookbackStats says how much is kept.
@@ -150,7 +161,7 @@ type LookbackStats struct {
 	Bytes   int64     `json:"bytes"` // on disk
 	Oldest  time.Time `json:"oldest,omitzero"`
 	Events  uint64    `json:"events"`  // told since the folder was begun
-	Waiting int       `json:"waiting"` // signals that are still looked back for
+	Waiting int       `json:"waiting"` // signals that are still looked back for, also those of which older uploads are
 	Failed  int64     `json:"failed"`  // uploads and events that could not be written
 }
 
@@ -158,11 +169,14 @@ const (
 	maxEventBytes     = 16 << 20 // of the event file before it is written anew
 	maxLookbackEvents = 20_000   // at hand
 	lookbackBatch     = 200      // hits that are told together
-	lookbackFound     = 5_000    // uploads that are checked for one signal
 	lookbackVain      = 150      // of which so many in a row may turn out to be others, likeliest first
 	turnedSlack       = 16       // bits by which a hash that was turned may be off
 	keptSample        = 128      // frames of a video by which it is found
 )
+
+// lookbackFound is how many uploads are checked for one signal before others
+// have their turn; of keypoints, at all. Tests make it less.
+var lookbackFound = 5_000
 
 // ErrReference is returned for a reference that cannot be kept.
 var ErrReference = fmt.Errorf("%w: a reference has 1 to %d bytes, without control characters", ErrSyntax, maxReference)
@@ -250,6 +264,7 @@ func (l *Lookback) load() error {
 		return err
 	}
 	l.expire(l.o.Now())
+	l.reached = l.mark
 	return nil
 }
 
@@ -305,7 +320,7 @@ func (l *Lookback) rewrite() error {
 	for num, of := range l.told {
 		for id, x := range of {
 			u := l.uploads[id]
-			l.write(LookbackEvent{What: lookbackAnswered, Number: num, Upload: id, Signal: x.signal, Reference: u.ref, Uploaded: u.at, Action: x.action, Exercise: x.exercise})
+			l.write(LookbackEvent{What: lookbackAnswered, Number: num, Upload: id, Signal: x.signal, Reference: u.ref, Uploaded: u.at, Action: x.action, Why: x.why, Exercise: x.exercise, Back: x.back})
 		}
 	}
 	for _, e := range l.events {
@@ -357,7 +372,7 @@ func (l *Lookback) take(e LookbackEvent) {
 			if _, ok := of[e.Upload]; !ok {
 				u.told = append(u.told, e.Number)
 			}
-			of[e.Upload] = outcome{e.Signal, e.Action, e.Exercise}
+			of[e.Upload] = outcome{e.Signal, e.Action, e.Why, e.Exercise, e.Back || e.What == LookbackMatch}
 		}
 	}
 	if e.What != lookbackAnswered {
@@ -594,7 +609,7 @@ func (l *Lookback) Answered(id uint64, r *Result) {
 			if _, ok := l.told[ms[i].Number][id]; ok {
 				continue // looked back for meanwhile
 			}
-			e := LookbackEvent{What: lookbackAnswered, Number: ms[i].Number, Upload: id, Signal: ms[i].Signal.String(), Reference: u.ref, Uploaded: u.at, Action: ms[i].Action, Exercise: k == 1}
+			e := LookbackEvent{What: lookbackAnswered, Number: ms[i].Number, Upload: id, Signal: ms[i].Signal.String(), Reference: u.ref, Uploaded: u.at, Action: ms[i].Action, Why: ms[i].Why, Exercise: k == 1}
 			l.take(e)
 			l.write(e)
 		}
@@ -614,7 +629,7 @@ func (l *Lookback) Events(after uint64, limit int) (events []LookbackEvent, next
 		lost = events[0].Seq > after+1
 	}
 	for k := range events {
-		events[k].Number, events[k].Upload, events[k].Spent = 0, 0, false
+		events[k].Number, events[k].Upload, events[k].Spent, events[k].Back = 0, 0, false, false
 	}
 	return events, next, lost
 }
@@ -642,7 +657,7 @@ func (l *Lookback) Stats() LookbackStats {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	s := l.stats
-	s.Uploads, s.Bytes, s.Events, s.Waiting = len(l.uploads), l.bytes, l.seq, len(l.changes)
+	s.Uploads, s.Bytes, s.Events, s.Waiting = len(l.uploads), l.bytes, l.seq, len(l.changes)+len(l.rest)
 	if len(l.order) > 0 {
 		if u := l.uploads[l.order[0]]; u != nil {
 			s.Oldest = u.at

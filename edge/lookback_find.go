@@ -3,7 +3,10 @@ package edge
 import (
 	"cmp"
 	"context"
+	"maps"
 	"slices"
+	"sort"
+	"sync"
 	"time"
 
 	"github.com/siaga-crp/siaga/fingerprint"
@@ -15,30 +18,80 @@ import (
 )
 
 // Run looks back for every signal that changes, until ctx ends, and closes the
-// files.
+// files. What is new goes before what is left of signals with very many
+// uploads; files are synced meanwhile.
 func (l *Lookback) Run(ctx context.Context) error {
-	tick := time.NewTicker(time.Second)
-	defer tick.Stop()
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		tick := time.NewTicker(time.Second)
+		defer tick.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-tick.C:
+				l.upkeep()
+			}
+		}
+	})
+	more := make(chan struct{})
+	close(more)
 	for {
+		left := more
+		if !l.unfinished() {
+			left = nil // a nil channel is never ready
+		}
 		select {
 		case <-ctx.Done():
+			wg.Wait()
 			return l.Close()
 		case c := <-l.changes:
-			if c.num == 0 {
-				l.all(ctx)
-			} else {
-				l.one(ctx, c)
-			}
+			l.change(ctx, c)
+			continue
 		case <-l.kick:
 			l.all(ctx)
-		case <-tick.C:
-			l.upkeep()
+			continue
+		default:
+		}
+		select {
+		case <-ctx.Done():
+		case c := <-l.changes:
+			l.change(ctx, c)
+		case <-l.kick:
+			l.all(ctx)
+		case <-left:
+			l.goOn(ctx)
 		}
 	}
 }
 
-// upkeep syncs and keeps the bounds.
+// unfinished reports whether older uploads are still to be checked for a signal.
+func (l *Lookback) unfinished() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.rest) > 0
+}
+
+func (l *Lookback) change(ctx context.Context, c change) {
+	if c.num == 0 {
+		l.all(ctx)
+	} else {
+		l.one(ctx, c)
+	}
+}
+
+// upkeep syncs, keeps the bounds, and voids what was told of signals that have
+// expired by their time, of which no operation tells while the node is away.
 func (l *Lookback) upkeep() {
+	now, _, _ := l.m.now()
+	l.mu.Lock()
+	nums := slices.Collect(maps.Keys(l.told))
+	l.mu.Unlock()
+	for _, num := range nums {
+		if sig, ok := l.m.Signal(num); ok && !sig.Expires.IsZero() && !now.Before(sig.Expires) {
+			l.void(num)
+		}
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.expire(l.o.Now())
@@ -60,14 +113,45 @@ func (l *Lookback) upkeep() {
 func (l *Lookback) one(ctx context.Context, c change) {
 	sig, ok := l.m.Signal(c.num)
 	if ok {
-		l.find(ctx, sig)
+		l.find(ctx, sig, 0)
 	} else {
 		l.void(c.num)
 	}
+	if ctx.Err() != nil {
+		return // perhaps not to its end
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if c.entry > l.mark {
-		l.mark = c.entry
+	l.reach(max(c.entry, l.reached))
+}
+
+// goOn checks older uploads for the signal that has waited longest.
+func (l *Lookback) goOn(ctx context.Context) {
+	l.mu.Lock()
+	if len(l.rest) == 0 {
+		l.mu.Unlock()
+		return
+	}
+	r := l.rest[0]
+	l.rest = l.rest[1:]
+	l.mu.Unlock()
+	if sig, ok := l.m.Signal(r.num); ok && sig.Entry == r.entry { // else its next change looks at all
+		l.find(ctx, sig, r.before)
+	}
+	if ctx.Err() != nil {
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.reach(l.reached)
+}
+
+// reach notes that entries up to this one were looked back for. While there is
+// a rest the mark stays, so that a restart begins anew. The caller holds l.mu.
+func (l *Lookback) reach(entry int64) {
+	l.reached = entry
+	if len(l.rest) == 0 && l.mark != l.reached {
+		l.mark = l.reached
 		l.writeMark()
 	}
 }
@@ -107,83 +191,154 @@ func (l *Lookback) all(ctx context.Context) {
 			l.one(ctx, change{num: sigs[i].Number})
 		}
 	}
+	if ctx.Err() != nil {
+		return
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if newest != l.mark {
-		l.mark = newest
-		l.writeMark()
-	}
+	l.reach(newest)
 }
 
-// found is an upload that matches.
+// found is an upload that was checked.
 type found struct {
 	id       uint64
 	m        Match
 	exercise bool
+	ok       bool // it does match
+	whole    bool // all that its hashes were matched by is kept
+	gone     bool // it is not kept any more
 }
 
-// find looks back for one signal by its hashes and tells of it.
-func (l *Lookback) find(ctx context.Context, sig Signal) {
+// find looks back for one signal by its hashes and tells of it, in the uploads
+// before the one with this id; 0: in all. What is left when very many were
+// checked goes to l.rest.
+func (l *Lookback) find(ctx context.Context, sig Signal, before uint64) {
 	check := l.checker(sig)
 	if check == nil {
 		return
 	}
 	ids := l.candidates(sig)
-	seen := map[uint64]bool{}
+	if before == 0 {
+		// What was told at the upload may have been found in more than is kept.
+		l.mu.Lock()
+		var others []uint64
+		may := make(map[uint64]bool, len(ids))
+		for _, id := range ids {
+			may[id] = true
+		}
+		for id := range l.told[sig.Number] {
+			if !may[id] {
+				others = append(others, id)
+			}
+		}
+		l.mu.Unlock()
+		slices.Sort(others)
+		for _, id := range others {
+			if f := l.look(id, check); f.ok {
+				l.tell(sig, []found{f})
+			} else {
+				l.fails(sig, f)
+			}
+		}
+	} else {
+		ids = ids[sort.Search(len(ids), func(i int) bool { return ids[i] < before }):]
+	}
 	var batch []found
 	vain := 0
-	for _, id := range ids {
+	for i, id := range ids {
 		if ctx.Err() != nil {
 			return
 		}
+		if i == lookbackFound {
+			l.mu.Lock()
+			l.rest = append(l.rest, rest{change{sig.Number, sig.Entry}, ids[i-1]})
+			l.mu.Unlock()
+			break
+		}
 		vain++
-		if f, ok := l.look(id, check); ok {
-			batch, seen[id], vain = append(batch, f), true, 0
+		if f := l.look(id, check); f.ok {
+			batch, vain = append(batch, f), 0
+		} else {
+			l.fails(sig, f)
 		}
 		if sig.Kind == fingerprint.Local && vain == lookbackVain {
+			for _, id := range ids[i+1:] { // what was told of these is not left as it is
+				l.mu.Lock()
+				_, told := l.told[sig.Number][id]
+				l.mu.Unlock()
+				if !told {
+					continue
+				}
+				if f := l.look(id, check); f.ok {
+					batch = append(batch, f)
+				} else {
+					l.fails(sig, f)
+				}
+			}
 			break // candidates of keypoints come likeliest first
 		}
-		if len(batch) == lookbackBatch || sig.Kind == fingerprint.Local && vain == 4 {
+		if len(batch) >= lookbackBatch || sig.Kind == fingerprint.Local && vain == 4 {
 			l.tell(sig, batch)
 			batch = batch[:0]
 		}
 	}
 	l.tell(sig, batch)
-	// What was told at the upload may have been found in more than is kept: it
-	// goes on to match, perhaps with another action now.
+}
+
+// fails says that an upload, of which something was told, does not match the
+// signal as it is now: void, or, if the answer at the upload may have seen more
+// than is kept, only that the action is another.
+func (l *Lookback) fails(sig Signal, f found) {
+	if now, ok := l.m.Signal(sig.Number); !ok || now.Entry != sig.Entry || f.gone {
+		return
+	}
 	l.mu.Lock()
-	var others []uint64
-	for id := range l.told[sig.Number] {
-		if !seen[id] {
-			others = append(others, id)
-		}
+	defer l.mu.Unlock()
+	was, ok := l.told[sig.Number][f.id]
+	u := l.uploads[f.id]
+	if !ok || u == nil {
+		return
 	}
-	l.mu.Unlock()
-	for _, id := range others {
-		if f, ok := l.look(id, check); ok {
-			l.tell(sig, []found{f})
-		}
+	if was.back || f.whole && sig.Kind != fingerprint.Local {
+		l.sayVoid(sig.Number, []uint64{f.id})
+		return
 	}
+	a := sig.Action
+	if rank(a) > rank(Review) && (sig.Exercise || was.why == whyWeak || was.why == "quality" || was.why == "degenerate") {
+		a = Review
+	}
+	if a == was.action && sig.Exercise == was.exercise {
+		return
+	}
+	l.say([]LookbackEvent{{
+		What: LookbackChanged, Reference: u.ref, Uploaded: u.at, Signal: sig.ID, Kind: sig.Kind, List: sig.List, Labels: slices.Clone(sig.Labels),
+		Producer: sig.Producer, Group: sig.Group, Incident: sig.Incident, Entry: sig.Entry, Action: a, Why: was.why, Exercise: sig.Exercise, Number: sig.Number, Upload: f.id,
+	}})
 }
 
 // look reads an upload from disk and matches it.
-func (l *Lookback) look(id uint64, check func(*fingerprint.Set) (Match, bool, bool)) (found, bool) {
+func (l *Lookback) look(id uint64, check func(*fingerprint.Set) (Match, bool, bool)) found {
+	f := found{id: id}
 	l.mu.Lock()
 	u := l.uploads[id]
 	l.mu.Unlock()
 	if u == nil {
-		return found{}, false
+		f.gone = true
+		return f
 	}
 	b, err := readPiece(l.o.Dir, l.secret, u.place)
-	if err != nil {
-		return found{}, false // its file went meanwhile
+	var set fingerprint.Set
+	if err == nil {
+		_, _, set, err = parseUpload(b)
 	}
-	_, _, set, err := parseUpload(b)
 	if err != nil {
-		return found{}, false
+		f.gone = true // its file went meanwhile
+		return f
 	}
-	m, exercise, ok := check(&set)
-	return found{id, m, exercise}, ok
+	f.m, f.exercise, f.ok = check(&set)
+	// Of a picture all hashes are kept; of keypoints, frames and sound, some.
+	f.whole = len(set.Frames) == 0
+	return f
 }
 
 // checker returns a function that says whether an upload matches the signal, as
@@ -233,6 +388,7 @@ func (l *Lookback) checker(sig Signal) func(*fingerprint.Set) (m Match, exercise
 			return nil // no edge can match it, this one has said so
 		}
 		alone.FreshAt(l.o.Now())
+		alone.clock.Store(l.m.clock.Load())
 		return func(s *fingerprint.Set) (Match, bool, bool) {
 			alone.Set(&r, s)
 			return pick(&r)
@@ -300,8 +456,7 @@ func (l *Lookback) candidates(sig Signal) []uint64 {
 		}
 	}
 	slices.SortFunc(ids, func(a, b uint64) int { return cmp.Compare(b, a) })
-	ids = slices.Compact(ids)
-	return ids[:min(len(ids), lookbackFound)]
+	return slices.Compact(ids)
 }
 
 // aimAt makes the query look at one signal only.
@@ -344,7 +499,7 @@ func (l *Lookback) tell(sig Signal, fs []found) {
 		es = append(es, LookbackEvent{
 			What: what, Reference: u.ref, Uploaded: u.at, Signal: m.Signal.String(), Kind: m.Kind, List: m.List, Labels: slices.Clone(m.Labels),
 			Producer: m.Producer, Group: m.Group.String(), Incident: m.Incident, Entry: m.Entry, Distance: m.Distance, Score: m.Score, Pass: m.Pass,
-			Action: m.Action, Why: m.Why, Exercise: fs[i].exercise, Number: sig.Number, Upload: fs[i].id,
+			Action: m.Action, Why: m.Why, Exercise: fs[i].exercise, Number: sig.Number, Upload: fs[i].id, Back: true,
 		})
 	}
 	l.say(es)
