@@ -100,9 +100,15 @@ func byHash(g edge.Grant) map[string]edge.EdgeGrant {
 	return m
 }
 
+const (
+	sayAgain     = time.Minute      // for how long the same reason is not logged again
+	refusedPause = 20 * time.Second // until a refused token is tried again
+)
+
 // run follows the node until ctx ends.
 func (l *link) run(ctx context.Context) {
 	pause := time.Duration(0)
+	said, saidAt := "", time.Time{}
 	for ctx.Err() == nil {
 		began := time.Now()
 		err := l.connect(ctx)
@@ -111,16 +117,22 @@ func (l *link) run(ctx context.Context) {
 		if err != nil {
 			l.why = err.Error()
 		}
+		refused := l.ended
 		l.mu.Unlock()
 		if ctx.Err() != nil {
 			return
 		}
-		l.r.o.Log.WarnContext(ctx, "the relay's link is down", "upstream", l.r.o.Upstream[l.url], "err", edge.Reason(err))
+		if why := fmt.Sprint(edge.Reason(err)); why != said || time.Since(saidAt) > sayAgain {
+			l.r.o.Log.WarnContext(ctx, "the relay's link is down", "upstream", l.r.o.Upstream[l.url], "err", why)
+			said, saidAt = why, time.Now()
+		}
 		if time.Since(began) > 5*time.Second {
 			pause = 0
 		}
 		l.url = (l.url + 1) % len(l.r.o.Upstream)
-		pause = min(750*time.Millisecond, max(50*time.Millisecond, 2*pause))
+		if pause = min(750*time.Millisecond, max(50*time.Millisecond, 2*pause)); refused {
+			pause = refusedPause // only a person can change that
+		}
 		select {
 		case <-ctx.Done():
 		case <-time.After(pause/2 + rand.N(pause/2)): //nolint:gosec // not a secret
@@ -304,10 +316,7 @@ func (l *link) fetch(ctx context.Context) error {
 	l.setClock(h.At, time.Now())
 	again := newEpoch
 	for _, p := range parts {
-		if l.r.store.base(p.Chain).Seq > p.Seq && !newEpoch {
-			continue // another link was faster
-		}
-		same, err := l.r.store.adopt(p)
+		same, err := l.r.store.adopt(p, newEpoch)
 		if err != nil {
 			return fmt.Errorf("storing a snapshot: %w", err)
 		}

@@ -551,7 +551,7 @@ func (r *Relay) pass(ctx context.Context, p *report) bool {
 		return false
 	}
 	_ = resp.Body.Close() // nothing in it
-	return resp.StatusCode < 500
+	return resp.StatusCode < 500 && resp.StatusCode != http.StatusTooManyRequests
 }
 
 // Run follows the node until ctx ends.
@@ -609,6 +609,15 @@ func (r *Relay) Handler() http.Handler {
 	for _, p := range []string{"GET /api/v1/feed", "GET /api/v1/feed/", "POST /api/v1/feed/"} {
 		mux.HandleFunc(p, serve)
 	}
+	// A variant is a proposal, which the node alone can take.
+	mux.HandleFunc("POST /api/v1/feed/variants", func(w http.ResponseWriter, req *http.Request) {
+		if _, err := r.authenticate(req); err != nil {
+			r.refuse(w, req, err)
+			return
+		}
+		req.Body = http.MaxBytesReader(w, req.Body, edge.MaxVariantBytes+1) // one more, so that the node refuses in its words
+		r.above(w, req)
+	})
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("ok\n")) })
 	mux.HandleFunc("GET /readyz", r.readyz)
 	return mux

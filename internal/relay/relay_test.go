@@ -54,10 +54,11 @@ type node struct {
 	port  *port
 	epoch uint64
 
-	mu      sync.Mutex
-	tokens  map[string]feed.Subscriber // by text
-	tallies []string                   // batches
-	number  uint64
+	mu       sync.Mutex
+	tokens   map[string]feed.Subscriber // by text
+	variants []string                   // of which edge, and what
+	tallies  []string                   // batches
+	number   uint64
 }
 
 func newNode(t *testing.T) *node {
@@ -124,7 +125,15 @@ func (n *node) start() {
 			return out, nil
 		},
 	})
-	n.srv = &httptest.Server{Listener: n.port.listen(), Config: &http.Server{Handler: n.hub.Handler(), ReadHeaderTimeout: time.Second}}
+	mux := n.hub.Handler()
+	mux.HandleFunc("POST /api/v1/feed/variants", func(w http.ResponseWriter, r *http.Request) {
+		b, _ := io.ReadAll(r.Body)
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		n.variants = append(n.variants, n.tokens[strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer ")].Edge+" "+string(b))
+		w.WriteHeader(http.StatusCreated)
+	})
+	n.srv = &httptest.Server{Listener: n.port.listen(), Config: &http.Server{Handler: mux, ReadHeaderTimeout: time.Second}}
 	n.srv.Start()
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
@@ -287,19 +296,29 @@ func TestEdgesHangOnARelay(t *testing.T) {
 			t.Errorf("alarms: %+v", al)
 		}
 	}
-	// A batch of tallies is answered by the node.
-	req, _ := http.NewRequestWithContext(t.Context(), http.MethodPost, r.url+"/api/v1/feed/tallies", strings.NewReader(`{"batch":"b1","counts":[]}`))
-	req.Header.Set("Authorization", "Bearer "+n.token("nusa", "one"))
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil || resp.StatusCode != http.StatusNoContent {
-		t.Fatal(resp, err)
+	// A batch of tallies, and a variant, are answered by the node; a token that
+	// the relay does not know does not get as far.
+	for _, c := range []struct {
+		path, body, token string
+		want              int
+	}{
+		{"tallies", `{"batch":"b1","counts":[]}`, n.token("nusa", "one"), http.StatusNoContent},
+		{"variants", `{"group":"G-12"}`, n.token("nusa", "one"), http.StatusCreated},
+		{"variants", `{"group":"G-13"}`, "siaga_edge_unknown", http.StatusUnauthorized},
+	} {
+		req, _ := http.NewRequestWithContext(t.Context(), http.MethodPost, r.url+"/api/v1/feed/"+c.path, strings.NewReader(c.body))
+		req.Header.Set("Authorization", "Bearer "+c.token)
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil || resp.StatusCode != c.want {
+			t.Fatal(c.path, resp, err)
+		}
+		_ = resp.Body.Close()
 	}
-	_ = resp.Body.Close()
 	http.DefaultClient.CloseIdleConnections()
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if !slices.Equal(n.tallies, []string{"one b1"}) {
-		t.Errorf("tallies: %v", n.tallies)
+	if !slices.Equal(n.tallies, []string{"one b1"}) || !slices.Equal(n.variants, []string{`one {"group":"G-12"}`}) {
+		t.Errorf("tallies: %v, variants: %v", n.tallies, n.variants)
 	}
 }
 
@@ -381,21 +400,26 @@ func TestRevokedAtTheNodeEndsAtTheRelay(t *testing.T) {
 	}
 }
 
-// A relay that lies: it changes operations, makes its own, greets for another
-// node. Edges take none of it.
-func TestARelayCanChangeNothing(t *testing.T) {
-	n := newNode(t)
-	rt, et := n.token("nusa", "relay"), n.token("nusa", "one")
-	n.add(edge.SharedChain)
-	r := startRelay(t, t.TempDir(), nil, nil, n, rt)
-	lie := make(chan func([]byte) []byte, 1)
-	var current func([]byte) []byte
-	liar := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+// liar stands before upstream and changes what it answers as the last of lie
+// says, from the next request on.
+type liar struct {
+	*httptest.Server
+	lie chan func([]byte) []byte
+}
+
+func newLiar(t *testing.T, upstream string) *liar {
+	l := &liar{lie: make(chan func([]byte) []byte, 1)}
+	var mu sync.Mutex
+	var last func([]byte) []byte // guarded by mu
+	l.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		mu.Lock()
 		select {
-		case current = <-lie:
+		case last = <-l.lie:
 		default:
 		}
-		out, _ := http.NewRequestWithContext(req.Context(), req.Method, r.url+req.URL.RequestURI(), req.Body)
+		current := last
+		mu.Unlock()
+		out, _ := http.NewRequestWithContext(req.Context(), req.Method, upstream+req.URL.RequestURI(), req.Body)
 		out.Header = req.Header.Clone()
 		tr := &http.Transport{}
 		defer tr.CloseIdleConnections()
@@ -424,17 +448,91 @@ func TestARelayCanChangeNothing(t *testing.T) {
 			}
 		}
 	}))
-	t.Cleanup(liar.Close)
+	t.Cleanup(func() { l.CloseClientConnections(); l.Close() })
+	return l
+}
+
+// A relay that lies: it changes operations, makes its own, greets for another
+// node. Edges take none of it.
+func TestARelayCanChangeNothing(t *testing.T) {
+	n := newNode(t)
+	rt, et := n.token("nusa", "relay"), n.token("nusa", "one")
+	n.add(edge.SharedChain)
+	r := startRelay(t, t.TempDir(), nil, nil, n, rt)
+	liar := newLiar(t, r.url)
 	e := follow(t, et, "", liar.URL)
 	t.Cleanup(func() { e.stop(); liar.CloseClientConnections() })
 	eventually(t, "the first", func() bool { return e.m.Len() == 1 && e.Connected() != "" })
 	liar.CloseClientConnections()
-	lie <- func(b []byte) []byte { return bytes.ReplaceAll(b, []byte(`"do":"add"`), []byte(`"do":"del"`)) }
+	liar.lie <- func(b []byte) []byte { return bytes.ReplaceAll(b, []byte(`"do":"add"`), []byte(`"do":"del"`)) }
 	n.add(edge.SharedChain)
 	eventually(t, "a changed operation is refused, with an alarm", func() bool { return e.alarmed(edge.AlarmSignature) })
 	if e.m.Len() != 1 {
 		t.Errorf("%d signals", e.m.Len())
 	}
+}
+
+// The relay checks what comes to it: an operation that was changed on the way
+// is not stored or passed on, and one that was taken out is missed at the next
+// heartbeat and fetched.
+func TestARelayChecksItsNode(t *testing.T) {
+	n := newNode(t)
+	rt, et := n.token("nusa", "relay"), n.token("nusa", "one")
+	n.add(edge.SharedChain)
+	liar := newLiar(t, "http://"+n.port.addr)
+	r := startRelay(t, t.TempDir(), nil, func(o *relay.Options) { o.Upstream = []string{liar.URL} }, n, rt)
+	t.Cleanup(func() { r.stop(); liar.CloseClientConnections() })
+	e := follow(t, et, "", r.url)
+	eventually(t, "the first", func() bool { return e.m.Len() == 1 && e.Connected() != "" })
+	// Taken out: the event of the second operation, once.
+	var once sync.Once
+	takes := make(chan struct{})
+	liar.lie <- func(b []byte) []byte {
+		if i := bytes.Index(b, []byte("event: op\n")); i >= 0 && bytes.Contains(b[i:], []byte("S-0002")) {
+			once.Do(func() {
+				end := bytes.Index(b[i:], []byte("\n\n"))
+				b = append(b[:i:i], b[i+end+2:]...)
+				close(takes)
+			})
+		}
+		return b
+	}
+	liar.CloseClientConnections()
+	eventually(t, "the link is back", func() bool { s := r.Status(); return len(s) == 1 && s[0].Node != "" })
+	n.add(edge.SharedChain)
+	select {
+	case <-takes:
+	case <-time.After(20 * time.Second):
+		t.Fatal("nothing was taken out")
+	}
+	eventually(t, "what was taken out is fetched", func() bool { return e.m.Len() == 2 })
+	// Changed: the third one's action, in a body that is well formed.
+	changed := make(chan struct{}, 100)
+	liar.lie <- func(b []byte) []byte {
+		c := bytes.ReplaceAll(b, []byte(`"action":"block"`), []byte(`"action":"monitor"`))
+		if !bytes.Equal(b, c) {
+			select {
+			case changed <- struct{}{}:
+			default:
+			}
+		}
+		return c
+	}
+	liar.CloseClientConnections()
+	eventually(t, "the link is back", func() bool { s := r.Status(); return len(s) == 1 && s[0].Node != "" })
+	n.add(edge.SharedChain)
+	select {
+	case <-changed:
+	case <-time.After(20 * time.Second):
+		t.Fatal("nothing was changed")
+	}
+	eventually(t, "the link is refused", func() bool { return strings.Contains(r.Status()[0].Problem, "signature") })
+	if e.m.Len() != 2 || len(e.Alarms()) != 0 {
+		t.Errorf("%d signals, alarms %+v", e.m.Len(), e.Alarms())
+	}
+	liar.lie <- nil
+	liar.CloseClientConnections()
+	eventually(t, "the true one", func() bool { return e.m.Len() == 3 })
 }
 
 // A node that was restored and began a new epoch: the relay begins again; its

@@ -199,15 +199,21 @@ func (s *store) append(ops []edge.Sealed) (int, error) {
 }
 
 // adopt takes the node's snapshot of a chain. What is stored after it stays if
-// it follows. It reports whether the chain's history went on, so that those who
-// read it need not begin again.
-func (s *store) adopt(p edge.SnapshotPart) (same bool, err error) {
-	if err := writeFile(s.path(p.Chain, ".snapshot"), p.Bytes); err != nil {
-		return false, err
-	}
+// it follows. One that is older than what is there is left, as another link was
+// faster, unless it begins a new epoch. It reports whether the chain's history
+// went on, so that those who read it need not begin again.
+func (s *store) adopt(p edge.SnapshotPart, newEpoch bool) (same bool, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	c := s.chains[p.Chain]
+	if c != nil && c.base.Seq > p.Seq && !newEpoch {
+		return true, nil
+	}
+	// Under the lock: of two links, the one that comes last here is the one
+	// whose file stays.
+	if err := writeFile(s.path(p.Chain, ".snapshot"), p.Bytes); err != nil {
+		return false, err
+	}
 	n := &chain{name: p.Chain, snap: p.Bytes, base: p.Position, head: p.Position}
 	if c != nil {
 		n.tail, same = c.tail, p.Position == c.base || p.Position == c.head
