@@ -36,7 +36,7 @@ type Roster struct {
 	Pattern   Pattern    `json:"pattern"`
 	Overrides []Override `json:"overrides,omitempty"` // in the order of time
 	Offer     *Offer     `json:"offer,omitempty"`     // a hand-over that waits for the other
-	Warned    string     `json:"warned,omitempty"`    // the gap that was last warned of
+	Warned    []Gap      `json:"warned_of,omitempty"` // gaps that were warned of, as they were seen then
 	ChangedAt time.Time  `json:"changed_at"`
 	ChangedBy string     `json:"changed_by,omitempty"`
 }
@@ -51,9 +51,22 @@ type Offer struct {
 	At    time.Time `json:"at"`
 }
 
-type gap struct {
+// Gap is a time during which nobody is on duty.
+type Gap struct {
 	From  time.Time `json:"from"`
 	Until time.Time `json:"until"`
+}
+
+// gaps is the body of "roster.gap": the first, and the others that are new.
+type gaps struct {
+	Gap
+	More []Gap `json:"more,omitempty"`
+}
+
+// knows reports whether the gap was warned of: it begins in one that was. A gap
+// that goes on beyond what was warned of, or begins sooner, is told of again.
+func (r Roster) knows(g Span) bool {
+	return slices.ContainsFunc(r.Warned, func(w Gap) bool { return !w.From.After(g.From) && w.Until.After(g.From) })
 }
 
 // Folds returns the fold of rosters.
@@ -102,11 +115,12 @@ func apply(r *Roster, e journal.Entry) error {
 		}
 		r.Offer = nil
 	case "roster.gap":
-		var g gap
+		var g gaps
 		if err := e.Decode(&g); err != nil {
 			return err
 		}
-		r.Warned = g.From.UTC().Format(time.RFC3339)
+		kept := slices.DeleteFunc(slices.Clone(r.Warned), func(w Gap) bool { return !w.Until.After(e.At) })
+		r.Warned = append(append(kept, g.Gap), g.More...)
 		return nil // the roster was not changed
 	default:
 		return nil
@@ -490,8 +504,8 @@ func (s *Service) Answer(ctx context.Context, by access.Actor, id string, accept
 // JobGaps is the kind of the job that warns of gaps; it runs once a day.
 const JobGaps = "duty.gaps"
 
-// WarnOfGaps appends an entry for each partner whose roster will have a gap
-// that was not warned of yet. Partners that never set a roster are not warned:
+// WarnOfGaps appends an entry for each partner whose roster has or will have
+// gaps that were not warned of yet; it names all of them. Partners that never set a roster are not warned:
 // their officers are called all the same.
 func (s *Service) WarnOfGaps(ctx context.Context, _ struct{}) error {
 	now := s.o.Now()
@@ -511,11 +525,16 @@ func (s *Service) WarnOfGaps(ctx context.Context, _ struct{}) error {
 			if err != nil || len(roster.Pattern.Shifts) == 0 {
 				return err
 			}
-			gaps := PlanOf(roster, members).Gaps(now, GapDays)
-			if len(gaps) == 0 || roster.Warned == gaps[0].From.UTC().Format(time.RFC3339) || gaps[0].From.Equal(now) && roster.Warned != "" {
+			var fresh []Gap
+			for _, g := range PlanOf(roster, members).Gaps(now, GapDays) {
+				if !roster.knows(g) {
+					fresh = append(fresh, Gap{g.From.UTC(), g.Until.UTC()})
+				}
+			}
+			if len(fresh) == 0 {
 				return nil
 			}
-			return appendEntry(tx, access.Actor{System: true}, x.Partner, "roster.gap", "", now, gap{gaps[0].From.UTC(), gaps[0].Until.UTC()})
+			return appendEntry(tx, access.Actor{System: true}, x.Partner, "roster.gap", "", now, gaps{fresh[0], fresh[1:]})
 		})
 		if err != nil {
 			return fmt.Errorf("warning of gaps of %s: %w", x.Partner, err)

@@ -257,3 +257,48 @@ func TestOverrides(t *testing.T) {
 	_, err = o.duty.RemoveOverride(ctx, o.as(o.a), "none")
 	o.wantKind("removed twice", err, problem.NotFound, "")
 }
+
+// Each gap is warned of a week ahead, and once: two in one week, one that is
+// there already though another was told of before, and one that goes on.
+func TestEveryGapIsWarnedOf(t *testing.T) {
+	o := newOffice(t)
+	all := []time.Weekday{0, 1, 2, 3, 4, 5, 6}
+	set := func(days ...string) {
+		t.Helper()
+		p := duty.Pattern{Zone: "UTC", Shifts: []duty.Shift{{Days: all, Members: []string{o.a}}}}
+		for _, d := range days {
+			p.Holidays = append(p.Holidays, duty.Holiday{Date: d, Name: "closed"})
+		}
+		if _, err := o.duty.Set(t.Context(), o.as(o.a), p); err != nil {
+			t.Fatal(err)
+		}
+	}
+	day := func(n int) string { return o.now.AddDate(0, 0, n).Format(time.DateOnly) }
+	warned := func() int {
+		t.Helper()
+		before := len(o.entries("roster.gap"))
+		if err := o.duty.WarnOfGaps(t.Context(), struct{}{}); err != nil {
+			t.Fatal(err)
+		}
+		return len(o.entries("roster.gap")) - before
+	}
+	set(day(5), day(8))
+	for n, want := range []int{1, 1, 0, 0, 0, 0, 0} { // days that pass: the second is seen once it is seven days ahead
+		if got := warned(); got != want {
+			t.Errorf("day %d: %d warnings, want %d", n, got, want)
+		}
+		o.now = o.now.AddDate(0, 0, 1)
+	}
+	// A day on which nobody is there any more, from now on.
+	set(day(0))
+	if got := warned(); got != 1 {
+		t.Errorf("a gap that is there already: %d warnings", got)
+	}
+	if got := warned(); got != 0 {
+		t.Errorf("told again: %d warnings", got)
+	}
+	v, err := o.duty.Get(t.Context(), o.as(o.a))
+	if err != nil || len(v.Warned) > 3 {
+		t.Errorf("it remembers %d gaps, %v", len(v.Warned), err)
+	}
+}
