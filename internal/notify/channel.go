@@ -1,6 +1,7 @@
 package notify
 
 import (
+	"cmp"
 	"net/mail"
 	"net/url"
 	"slices"
@@ -21,16 +22,24 @@ const (
 	Webhook = "webhook"
 	Push    = "push" // web push to a browser
 
-	Telegram = "telegram"
+	Telegram  = "telegram"
+	PagerDuty = "pagerduty" // sends SMS and calls phones, as each person has set it there
 )
 
 // services are those of shoutrrr with a fixed host: it dials by itself.
-var services = []string{Telegram, "slack", "discord", "pushover", "pushbullet"}
+var services = []string{Telegram, "slack", "discord", "pushover", "pushbullet", PagerDuty}
+
+// pagerHosts are the regions of PagerDuty's Events API v2.
+var pagerHosts = []string{"events.pagerduty.com", "events.eu.pagerduty.com"}
 
 // ServiceHosts are the hosts of the services. The library that speaks to most of
 // them dials by itself: see outbound.StayAt.
 func ServiceHosts() []string {
-	return []string{"api.telegram.org", "hooks.slack.com", "discord.com", "api.pushover.net", "api.pushbullet.com"}
+	hosts := []string{"api.telegram.org", "hooks.slack.com", "discord.com", "api.pushover.net", "api.pushbullet.com"}
+	for _, h := range pagerHosts {
+		hosts = append(hosts, h, h+":443") // the library writes the port
+	}
+	return hosts
 }
 
 // Kinds lists the kinds of channels.
@@ -201,11 +210,21 @@ func (n *NewChannel) check(guard *outbound.Guard) (secret, string, error) {
 			f.Add("target", "enter the address that begins with %s://", n.Kind)
 			break
 		}
+		if n.Kind == PagerDuty {
+			// Its address can name a host: no other is asked than its own. What
+			// each message is stays ours to say.
+			host := cmp.Or(strings.TrimSuffix(u.Host, ":443"), pagerHosts[0])
+			if u.User != nil || u.RawQuery != "" || !slices.Contains(pagerHosts, host) {
+				f.Add("target", "this is not an address of %s; see its form in the help", n.Kind)
+				break
+			}
+			u.Host = host + ":443" // the library takes 0 for a port that is left out
+		}
 		if err := newService(n.Kind, u); err != nil {
 			f.Add("target", "this is not an address of %s; see its form in the help", n.Kind)
 			break
 		}
-		s.URL, shown = n.Target, n.Kind
+		s.URL, shown = u.String(), n.Kind
 	default:
 		f.Add("kind", "choose one of %s", strings.Join(Kinds(), ", "))
 	}

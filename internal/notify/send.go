@@ -24,6 +24,7 @@ import (
 	"github.com/nicholas-fedor/shoutrrr/pkg/services/chat/discord"
 	"github.com/nicholas-fedor/shoutrrr/pkg/services/chat/slack"
 	"github.com/nicholas-fedor/shoutrrr/pkg/services/chat/telegram"
+	"github.com/nicholas-fedor/shoutrrr/pkg/services/incident/pagerduty"
 	"github.com/nicholas-fedor/shoutrrr/pkg/services/push/pushbullet"
 	"github.com/nicholas-fedor/shoutrrr/pkg/services/push/pushover"
 	"github.com/nicholas-fedor/shoutrrr/pkg/types"
@@ -417,6 +418,8 @@ func serviceOf(kind string, u *url.URL) (types.Service, error) {
 		svc = &pushover.Service{}
 	case "pushbullet":
 		svc = &pushbullet.Service{}
+	case PagerDuty:
+		svc = &pagerduty.Service{}
 	default:
 		return nil, fmt.Errorf("notify: no service %q", kind)
 	}

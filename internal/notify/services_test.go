@@ -14,6 +14,7 @@ import (
 	"github.com/siaga-crp/siaga/internal/access"
 	"github.com/siaga-crp/siaga/internal/notify"
 	"github.com/siaga-crp/siaga/internal/outbound"
+	"github.com/siaga-crp/siaga/internal/problem"
 )
 
 // cloud stands for the chat and push services, whose hosts are fixed: what is
@@ -106,6 +107,11 @@ func TestServices(t *testing.T) {
 			url: "https://api.pushbullet.com/v2/pushes", header: "Access-Token: o.abcdefghijklmnopqrstuvwxyz123456", has: []string{text, `"type": "note"`},
 			refused: `{"error":{"type":"invalid_access_token","message":"Access token is missing or invalid.","cat":"(=^‥^=)"}}`,
 		},
+		{
+			kind: "pagerduty", target: "pagerduty://events.eu.pagerduty.com/0123456789abcdef0123456789abcdef", ok: `{"status":"success","message":"Event processed","dedup_key":"x"}`,
+			url: "https://events.eu.pagerduty.com:443/v2/enqueue", has: []string{text, `"routing_key":"0123456789abcdef0123456789abcdef"`, `"event_action":"trigger"`},
+			refused: `{"status":"invalid event","message":"Event object is invalid","errors":["routing_key is invalid"]}`,
+		},
 	} {
 		t.Run(s.kind, func(t *testing.T) {
 			ch, err := w.notify.Add(t.Context(), ayu, notify.NewChannel{Kind: s.kind, Target: s.target})
@@ -117,7 +123,7 @@ func TestServices(t *testing.T) {
 				t.Errorf("%s %s, %v", got.State(), got.Reason, err)
 			}
 			if len(c.got) != 1 || c.got[0].Method != http.MethodPost || c.got[0].URL.String() != s.url {
-				t.Fatalf("%d requests, %v", len(c.got), c.got)
+				t.Fatalf("%d requests, %v", len(c.got), c.got[0].URL)
 			}
 			if name, value, ok := strings.Cut(s.header, ": "); ok && c.got[0].Header.Get(name) != value {
 				t.Errorf("header %v", c.got[0].Header)
@@ -161,6 +167,11 @@ func TestServices(t *testing.T) {
 				t.Errorf("hanging: %s, %v", got.Reason, err)
 			}
 		})
+	}
+	// Its address can name a host: only its own are asked.
+	for _, target := range []string{"pagerduty://127.0.0.1/0123456789abcdef0123456789abcdef", "pagerduty://events.pagerduty.com:8443/0123456789abcdef0123456789abcdef", "pagerduty:///0123456789abcdef0123456789abcdef?action=resolve", "pagerduty:///short"} {
+		_, err := w.notify.Add(t.Context(), ayu, notify.NewChannel{Kind: notify.PagerDuty, Target: target})
+		w.wantKind(target, err, problem.Invalid, "this is not an address of pagerduty")
 	}
 	for _, e := range w.entries("channel.added", "channel.checked") {
 		if bytes.Contains(e.Body, []byte("azGDORePK8gMaC0QOYAMyEEuzJnyUi")) || bytes.Contains(e.Body, []byte("Webc4MAvoacrpPakR8phF0zi")) {
