@@ -137,6 +137,8 @@ func (n *Node) silentEdges(ctx context.Context, _ struct{}) error {
 
 // newJobs returns the runner of what the services leave for later.
 func (n *Node) newJobs() (*jobs.Jobs, error) {
+	selfTest := jobs.Handle(notify.JobSelfTest, n.Notify.SelfTest)
+	selfTest.Timeout = notify.SelfTestTime
 	return jobs.New(jobs.Options{
 		Store: n.guard.Store, Log: n.o.Log,
 		Handlers: []jobs.Handler{
@@ -147,7 +149,7 @@ func (n *Node) newJobs() (*jobs.Jobs, error) {
 			jobs.Handle(notify.JobNotice, n.Notify.Notice),
 			jobs.Handle(notify.JobTell, n.Notify.TellOf),
 			jobs.Handle(jobSilent, n.silentEdges),
-			jobs.Handle(notify.JobSelfTest, n.Notify.SelfTest),
+			selfTest,
 		},
 		Periodic: []jobs.Periodic{
 			{Kind: duty.JobGaps, Next: jobs.Daily(1, 0)},

@@ -3,8 +3,10 @@ package notify
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/siaga-crp/siaga/internal/access"
@@ -211,7 +213,17 @@ func (s *Service) note(ctx context.Context, c Channel, err error, how string) (C
 	return c, uerr
 }
 
-// SelfTest asks every channel whether it would work. It runs once a night.
+// SelfTestTime is how long the self-test may take: with so many testers, that
+// is enough for some 700 channels that all hang.
+const (
+	SelfTestTime = 30 * time.Minute
+	selfTesters  = 8
+)
+
+// SelfTest asks every channel whether it would work, several at once, so that
+// one that hangs keeps no other from being asked; those that were not heard of
+// for longest come first. It runs once a night. What is wrong with the test of
+// one channel is returned after the others were asked.
 func (s *Service) SelfTest(ctx context.Context, _ struct{}) error {
 	var list []Channel
 	err := s.o.Log.View(ctx, func(r journal.StoreReader) error {
@@ -223,32 +235,50 @@ func (s *Service) SelfTest(ctx context.Context, _ struct{}) error {
 	if err != nil {
 		return err
 	}
-	mailDone, mailErr := false, error(nil) // one server for all of them
-	for _, c := range list {
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
-		k, err := s.secretOf(ctx, c.ID)
-		if err != nil {
-			return fmt.Errorf("reading the secret of channel %s: %w", c.ID, err)
-		}
-		tested := true
-		if c.Kind == Email && mailDone {
-			err = mailErr
-		} else {
-			tested, err = s.sender.probe(ctx, c, k, s.testNote("en"))
-		}
-		if c.Kind == Email {
-			mailDone, mailErr = true, err
-		}
-		if !tested {
-			continue
-		}
-		if _, err := s.note(ctx, c, err, "selftest"); err != nil {
-			return err
+	slices.SortStableFunc(list, func(a, b Channel) int { return a.Checked.Compare(b.Checked) })
+	mail := sync.OnceValue(func() error { // one server for all of them
+		_, err := s.sender.probe(ctx, Channel{Kind: Email}, secret{}, note{})
+		return err
+	})
+	errs := make([]error, len(list))
+	var wg sync.WaitGroup
+	slots := make(chan struct{}, selfTesters)
+	for i, c := range list {
+		slots <- struct{}{}
+		wg.Go(func() {
+			defer func() { <-slots }()
+			errs[i] = s.selfTest(ctx, c, mail)
+		})
+	}
+	wg.Wait()
+	return errors.Join(errs...)
+}
+
+// selfTest asks one channel and writes down what came of it.
+func (s *Service) selfTest(ctx context.Context, c Channel, mail func() error) error {
+	if ctx.Err() != nil {
+		return fmt.Errorf("testing channel %s: %w", c.ID, ctx.Err())
+	}
+	k, err := s.secretOf(ctx, c.ID)
+	if problem.KindOf(err) == problem.NotFound {
+		return nil // it was removed, or has ended, meanwhile
+	}
+	if err != nil {
+		return fmt.Errorf("reading the secret of channel %s: %w", c.ID, err)
+	}
+	if c.Kind == Email {
+		err = mail()
+	} else {
+		var tested bool
+		if tested, err = s.sender.probe(ctx, c, k, s.testNote("en")); !tested {
+			return nil
 		}
 	}
-	return nil
+	if err != nil && ctx.Err() != nil { // our time is over, which says nothing of the channel
+		return fmt.Errorf("testing channel %s: %w", c.ID, ctx.Err())
+	}
+	_, err = s.note(ctx, c, err, "selftest")
+	return err
 }
 
 // Row is a line of the page of messages: a channel of a duty contact, and what
