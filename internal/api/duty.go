@@ -148,7 +148,7 @@ type CallAnswer struct {
 type AnsweredCall struct {
 	Number   string    `json:"number" doc:"What it is about, for example an incident"`
 	Exercise bool      `json:"exercise"`
-	Ask      string    `json:"ask" doc:"What was asked: notified, vote, active, due or overdue"`
+	Ask      string    `json:"ask" doc:"What was asked: notified, vote, active, due, overdue or threat"`
 	State    string    `json:"state" enum:"open,late,seen,other,passed,over,stranger"`
 	Deadline time.Time `json:"deadline,omitzero"`
 	At       time.Time `json:"at,omitzero" doc:"When it was answered"`

@@ -55,6 +55,7 @@ type Ask struct {
 	By       string    `json:"by,omitempty" doc:"Partner that asks"`
 	Text     string    `json:"text,omitempty" doc:"In their words"`
 	Due      time.Time `json:"due,omitzero" doc:"When it must be done; none: no deadline"`
+	Threat   bool      `json:"threat,omitempty" doc:"Acknowledge: it is a threat to life"`
 
 	// What it is about, for those who show more of it; nil of other kinds.
 	Signal  *signal.Signal    `json:"-"`
@@ -149,7 +150,7 @@ func Seen(by access.Actor, now time.Time, inc incident.Incident) (Ask, bool) {
 	if !ok || inc.Status.Phase == protocol.Closed || !may(by, access.Acknowledge, now) {
 		return Ask{}, false
 	}
-	a := Ask{Kind: Acknowledge, Incident: inc.ID, Exercise: inc.Exercise, Due: wait.Due}
+	a := Ask{Kind: Acknowledge, Incident: inc.ID, Exercise: inc.Exercise, Due: wait.Due, Threat: wait.Threat}
 	if !wait.At.IsZero() {
 		a.Protocol = wait.Protocol
 	}

@@ -16,13 +16,15 @@ type Acknowledgement struct {
 	Asked    time.Time // since when it was asked: the notice, or the activation that asks anew
 	Due      time.Time // until when; zero: no clock asks for it
 	Protocol string    // whose activation waits for it; "": only the incident itself
+	Threat   bool      // a threat to life waits for it
 }
 
 // Acknowledgements returns a line for each partner that was called: those told
 // of the incident in their order, then those that only an activation asks. It
 // is the one answer to who has acknowledged, for pages, API and messages. Who
 // has seen the notice has not yet seen the activation: an activation whose
-// clock waits for a partner asks it anew.
+// clock waits for a partner asks it anew, and so does a threat to life that it was
+// told of.
 func (i Incident) Acknowledgements() []Acknowledgement {
 	var out []Acknowledgement
 	of := func(partner string) *Acknowledgement {
@@ -58,6 +60,19 @@ func (i Incident) Acknowledgements() []Acknowledgement {
 				}
 				a.Waits, a.Protocol, a.Due = true, name, c.Due
 			}
+		}
+	}
+	for _, p := range i.Threat.Told {
+		if !i.Threat.waits(p) {
+			continue
+		}
+		a, due := of(p), i.Threat.At.Add(ThreatDue)
+		if !a.Waits {
+			a.Asked = i.Threat.At
+		}
+		a.Waits, a.Threat = true, true
+		if a.Due.IsZero() || due.Before(a.Due) {
+			a.Due = due
 		}
 	}
 	return out

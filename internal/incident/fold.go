@@ -73,13 +73,25 @@ func apply(i *Incident, e journal.Entry) error {
 			if _, ok := i.Acks[e.Partner]; !ok {
 				i.Acks[e.Partner] = act
 			}
+			if i.Threat.waits(e.Partner) {
+				acks := maps.Clone(i.Threat.Acks)
+				if acks == nil {
+					acks = map[string]Act{}
+				}
+				acks[e.Partner] = act
+				i.Threat.Acks = acks
+			}
 			break
 		}
-		var ev protocol.IncidentEvent
-		if err := e.Decode(&ev); err != nil {
+		var body threatened
+		if err := e.Decode(&body); err != nil {
 			return err
 		}
+		ev := body.IncidentEvent
 		ev.Type = e.Type
+		if e.Type == protocol.EvThreatToLife {
+			i.Threat = Threat{At: e.At, Told: body.Told}
+		}
 		i.Status = protocol.ApplyIncident(i.Status, ev)
 	case activationEvents[e.Type]:
 		var ev protocol.Event

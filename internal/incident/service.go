@@ -383,7 +383,15 @@ func (s *Service) append(tx *journal.Tx, by access.Actor, inc *Incident, now tim
 
 func (s *Service) appendIncident(tx *journal.Tx, by access.Actor, inc *Incident, now time.Time, events ...protocol.IncidentEvent) error {
 	for _, ev := range events {
-		if err := s.append(tx, by, inc, now, ev.Type, ev.Under(), ev.Reason, inc.Audience, ev); err != nil {
+		var body any = ev
+		if ev.Type == protocol.EvThreatToLife {
+			told, err := s.told(tx, by, inc)
+			if err != nil {
+				return err
+			}
+			body = threatened{ev, told}
+		}
+		if err := s.append(tx, by, inc, now, ev.Type, ev.Under(), ev.Reason, inc.Audience, body); err != nil {
 			return err
 		}
 	}
@@ -466,13 +474,13 @@ func (s *Service) act(tx *journal.Tx, by access.Actor, inc *Incident, proto stri
 		if inc.Status.Phase == protocol.Closed {
 			return problem.Newf(problem.Conflict, "incident %s is closed", inc.ID).WithFix("reopen it first")
 		}
-		if len(do.Partners) == 0 {
-			if do.Partners, err = s.participants(tx, inc); err != nil {
-				return err
-			}
-		}
 		if do.Level == "" { // the advice, if it says anything
 			do.Level = protocol.Advise(def, inc.Status.Answers).Level
+		}
+	}
+	if calls := do.Verb == protocol.Propose || do.Verb == protocol.UseEmergency || do.Verb == protocol.CallPartners; begins || calls && len(do.Partners) > 0 {
+		if do.Partners, err = s.called(tx, inc, do.Partners); err != nil {
+			return err
 		}
 	}
 	for p, other := range inc.Activations {
@@ -505,6 +513,38 @@ func (s *Service) participants(r journal.StoreReader, inc *Incident) ([]protocol
 		}
 	}
 	return out, nil
+}
+
+// called returns the partners that are named, of those that may be called: all
+// of them where none is named. Their kinds are the directory's, whatever the
+// caller says of them. One that may not be called is refused by its name, in the
+// same words whether it is there or not: it would be called for what it may not
+// read.
+func (s *Service) called(r journal.StoreReader, inc *Incident, named []protocol.Participant) ([]protocol.Participant, error) {
+	all, err := s.participants(r, inc)
+	if err != nil || len(named) == 0 {
+		return all, err
+	}
+	var f problem.InvalidFields
+	out := make([]protocol.Participant, 0, len(named))
+	for _, n := range named {
+		id := strings.TrimSpace(n.ID)
+		i := slices.IndexFunc(all, func(p protocol.Participant) bool { return p.ID == id })
+		if i < 0 {
+			f.Add("partners", "%q is no government, organisation or platform that may see this incident and can be called. Leave it out", clipped(id))
+			continue
+		}
+		out = append(out, all[i])
+	}
+	return out, f.Err()
+}
+
+// clipped keeps what a caller wrote short enough for an error.
+func clipped(s string) string {
+	if r := []rune(s); len(r) > 60 {
+		return string(r[:60]) + "…"
+	}
+	return s
 }
 
 // appendEvents appends an activation's events, opens the incident if one of
@@ -558,30 +598,11 @@ func (s *Service) Acknowledge(ctx context.Context, by access.Actor, id string) (
 		return Incident{}, err
 	}
 	return s.change(ctx, by, id, "incident.acknowledge", now, func(tx *journal.Tx, inc *Incident) error {
-		_, done := inc.Acks[by.Partner]
-		if !done {
-			if err := s.append(tx, by, inc, now, "incident.acknowledged", "", "", inc.Audience, nil); err != nil {
-				return err
-			}
-		}
-		for _, p := range inc.Running() {
-			def, err := s.defs.of(tx, inc.Activations[p])
-			if err != nil {
-				return err
-			}
-			waits := slices.ContainsFunc(protocol.Allowed(def, inc.Activations[p], by, now), func(a protocol.Action) bool { return a.Verb == protocol.Acknowledge })
-			if !waits {
-				continue
-			}
-			done = false
-			if err := s.act(tx, by, inc, p, protocol.Action{Verb: protocol.Acknowledge}, now); err != nil {
-				return err
-			}
-		}
-		if done {
+		did, err := s.acknowledge(tx, by, inc, true, now)
+		if err == nil && !did {
 			return problem.Newf(problem.Conflict, "%s has acknowledged %s already", by.Partner, inc.ID).WithFix("nothing more is needed")
 		}
-		return nil
+		return err
 	})
 }
 

@@ -355,3 +355,40 @@ func TestSettledSignals(t *testing.T) {
 		}
 	}
 }
+
+// Whom an activation calls is decided by the directory and by who may see the
+// incident, not by what the caller says of them.
+func TestCalledPartnersAreReal(t *testing.T) {
+	w := newTogether(t)
+	do := func(verb protocol.Verb, list ...protocol.Participant) error {
+		_, err := w.Incidents.Act(t.Context(), w.nusa, w.id, "sea-crp", protocol.Action{Verb: verb, Level: "crisis", Reason: "real", Partners: list})
+		return err
+	}
+	ghost := protocol.Participant{ID: "ghost", Kind: access.Platform}
+	for _, verb := range []protocol.Verb{protocol.Propose, protocol.UseEmergency} {
+		err := do(verb, protocol.Participant{ID: "lensa", Kind: access.Platform}, ghost)
+		if want(t, err, problem.Invalid); !strings.Contains(err.Error(), `"ghost"`) {
+			t.Errorf("%s does not name the ghost: %v", verb, err)
+		}
+	}
+	// A platform that calls itself a government has no government's vote.
+	ok(t, do(protocol.Propose, protocol.Participant{ID: "lensa", Kind: access.Government}))
+	inc, err := w.Incidents.Get(t.Context(), w.nusa, w.id)
+	ok(t, err)
+	for _, p := range inc.Activations["sea-crp"].Partners {
+		if p.ID == "lensa" && p.Kind != access.Platform {
+			t.Errorf("lensa is called as %q", p.Kind)
+		}
+	}
+	// Civil society may not see what is amber, so it is not called for it.
+	for _, p := range []protocol.Participant{ghost, {ID: "warga", Kind: access.Platform}} {
+		if err := do(protocol.CallPartners, p); problem.KindOf(err) != problem.Invalid || !strings.Contains(err.Error(), p.ID) {
+			t.Errorf("calling %s: %v", p.ID, err)
+		}
+	}
+	inc, err = w.Incidents.Get(t.Context(), w.nusa, w.id)
+	ok(t, err)
+	if n := len(inc.Activations["sea-crp"].Partners); n != 2 {
+		t.Errorf("%d partners take part: %+v", n, inc.Activations["sea-crp"].Partners)
+	}
+}

@@ -68,6 +68,7 @@ type Incident struct {
 	Activations map[string]protocol.Activation `json:"activations,omitempty"` // by protocol
 	Called      []string                       `json:"called,omitempty"`      // partners that were told
 	Acks        map[string]Act                 `json:"acks,omitempty"`        // by partner
+	Threat      Threat                         `json:"threat,omitzero"`       // to life, last
 	Updates     []Update                       `json:"updates,omitempty"`
 	Statements  []Statement                    `json:"statements,omitempty"` // public ones that waited or wait for a second person
 	Assets      []Asset                        `json:"assets,omitempty"`

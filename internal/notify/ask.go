@@ -103,7 +103,7 @@ func (s *Service) look(r journal.StoreReader, code string, now time.Time) (Asked
 		return Asked{}, Call{}, err
 	}
 	m, ok := members[d.Member]
-	if !ok || m.Disabled {
+	if !ok || m.Disabled || of.Disabled {
 		return Asked{}, Call{}, gone
 	}
 	a := Asked{
@@ -184,7 +184,16 @@ func (s *Service) Press(ctx context.Context, by access.Actor, code string, pass 
 			// The next person is called at once, by Call below.
 			return s.append(tx, actor, c, "call.passed", now, callEvent{Member: a.Member.ID, Partner: c.Partner, Next: now.Add(30 * time.Second).UTC().Truncate(time.Millisecond)})
 		}
-		return s.append(tx, actor, c, "call.acknowledged", now, callEvent{Member: a.Member.ID, Partner: c.Partner})
+		if err := s.append(tx, actor, c, "call.acknowledged", now, callEvent{Member: a.Member.ID, Partner: c.Partner}); err != nil {
+			return err
+		}
+		// In the same transaction: a call that is over calls nobody any more, so
+		// the incident must know by then.
+		switch c.Ask {
+		case AskNotified, AskActive, AskThreat:
+			return s.o.Incidents.AcknowledgeIn(tx, actor, c.Incident, c.Ask != AskThreat, now)
+		}
+		return nil
 	})
 	if err != nil || !pressed {
 		return a, err
@@ -193,30 +202,8 @@ func (s *Service) Press(ctx context.Context, by access.Actor, code string, pass 
 		if err := s.Call(ctx, CallArgs{Call: c.ID}); err != nil {
 			s.o.Logger.WarnContext(ctx, "the next person was not called at once", "call", c.ID, "err", err)
 		}
-	} else if c.Ask == AskNotified || c.Ask == AskActive {
-		if err := s.acknowledge(ctx, c, a.Member); err != nil {
-			return a, err
-		}
 	}
 	return s.Look(ctx, by, code)
-}
-
-// acknowledge tells the incident that the partner has seen it.
-func (s *Service) acknowledge(ctx context.Context, c Call, m partner.Member) error {
-	var actor access.Actor
-	err := s.o.Log.View(ctx, func(r journal.StoreReader) (err error) {
-		actor, err = actorOf(r, m)
-		return err
-	})
-	if err != nil {
-		return err
-	}
-	_, err = s.o.Incidents.Acknowledge(ctx, actor, c.Incident)
-	switch problem.KindOf(err) {
-	case problem.Conflict, problem.Denied: // seen already by a colleague; or a role that may not speak for the partner
-		return nil
-	}
-	return err
 }
 
 func actorOf(r journal.StoreReader, m partner.Member) (access.Actor, error) {
@@ -262,16 +249,20 @@ func (s *Service) SetWord(ctx context.Context, by access.Actor, word string) err
 	})
 }
 
+// Missed is the state of a partner that was not called in time and is not any
+// more.
+const Missed = "missed"
+
 // Standing says how far one partner has come with one incident: for the board
 // and the room.
 type Standing struct {
 	Partner      string    `json:"partner"`
 	Acknowledged bool      `json:"acknowledged"`
 	At           time.Time `json:"at,omitzero"`     // when it acknowledged
-	Asked        string    `json:"asked,omitempty"` // notified, vote, active, due, overdue: what it is called for
+	Asked        string    `json:"asked,omitempty"` // notified, vote, active, due, overdue, threat: what it is called for
 	Since        time.Time `json:"since,omitzero"`
 	Deadline     time.Time `json:"deadline,omitzero"`
-	State        string    `json:"state"` // calling, acknowledged, ended, exhausted; none: nobody is called
+	State        string    `json:"state"` // calling, acknowledged, ended, exhausted; missed: nobody was called in time; none: nobody is called
 
 	LastMember string    `json:"last_member,omitempty"`
 	LastKind   string    `json:"last_kind,omitempty"`  // of the channel
@@ -308,13 +299,27 @@ func (s *Service) Acknowledgements(ctx context.Context, by access.Actor, id stri
 		for _, a := range inc.Acknowledgements() {
 			named = append(named, a.Partner)
 		}
+		partners, err := partner.All(r)
+		if err != nil {
+			return err
+		}
+		missed := make(map[string]Call)
+		for _, c := range Wanted(inc, partners, now) {
+			if c.missed(now) {
+				missed[c.Partner] = c
+			}
+		}
 		slices.Sort(named)
 		for _, p := range slices.Compact(named) {
 			k, _, err := contacts(r, p, now)
 			if err != nil {
 				return err
 			}
-			out = append(out, standing(inc, p, calls[p], k, now))
+			st := standing(inc, p, calls[p], k, now)
+			if c, ok := missed[p]; ok && !st.Acknowledged && st.State != Calling && !slices.ContainsFunc(calls[p], func(x Call) bool { return x.ID == c.ID }) {
+				st.State, st.Asked, st.Since, st.Deadline = Missed, c.Ask, c.Begun, c.Deadline
+			}
+			out = append(out, st)
 		}
 		return nil
 	})

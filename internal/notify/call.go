@@ -23,6 +23,7 @@ const (
 	AskActive   = "active"  // acknowledge an activation
 	AskDue      = "due"     // something else that a clock waits for
 	AskOverdue  = "overdue" // the same, after its time: for those whom its escalation then names
+	AskThreat   = "threat"  // acknowledge a threat to life, as a government
 )
 
 // States of a call.
@@ -74,10 +75,13 @@ type Call struct {
 	Steps    []Step          `json:"steps,omitempty"`
 	People   []Reached       `json:"people,omitempty"`
 	Wide     bool            `json:"wide,omitempty"` // on every channel of theirs
+	Late     bool            `json:"late,omitempty"` // it began after its time, with a deadline of its own
 	State    string          `json:"state"`
 	By       string          `json:"by,omitempty"` // member who acknowledged; "" for another way
 	Over     time.Time       `json:"over,omitzero"`
 	Next     time.Time       `json:"next,omitzero"` // when something is due in it
+
+	ends time.Time // when what is asked ends whether or not it is answered; zero: it waits
 }
 
 type callBegun struct {
@@ -214,7 +218,21 @@ func Wanted(inc incident.Incident, partners []partner.Partner, now time.Time) ma
 		w.ID, w.Incident, w.Exercise, w.Audience, w.State = w.id, inc.ID, inc.Exercise, inc.Audience, Calling
 		out[w.ID] = w.Call
 	}
+	gone := func(id string) bool {
+		return slices.ContainsFunc(partners, func(x partner.Partner) bool { return x.ID == id && x.Disabled })
+	}
 	asked := make(map[string]bool) // partners that something else is asked of
+	for _, a := range inc.Acknowledgements() {
+		if !a.Threat || gone(a.Partner) {
+			continue
+		}
+		// At once, and besides whatever else is asked of the government.
+		asked[a.Partner] = true
+		w := wanted{id: callID(inc.ID, AskThreat, inc.Threat.At.UTC().Format(time.RFC3339Nano), a.Partner)}
+		w.Partner, w.Ask, w.Begun, w.Deadline = a.Partner, AskThreat, inc.Threat.At, inc.Threat.At.Add(incident.ThreatDue)
+		w.Steps = defaultSteps(inc.Threat.At)
+		add(w)
+	}
 	active := false
 	for name, a := range inc.Activations {
 		if !a.State.Running() {
@@ -246,11 +264,14 @@ func Wanted(inc incident.Incident, partners []partner.Partner, now time.Time) ma
 			}
 			if c.Partner == "" {
 				targets = nil
-				if c.By.Role == protocol.TheLead {
+				// Where the lead has left the partnership, those are called who may
+				// hand the lead on.
+				orphan := c.By.Role == protocol.TheLead && gone(a.Lead)
+				if c.By.Role == protocol.TheLead && !orphan {
 					targets = append(targets, a.Lead)
 				}
 				to := func(x protocol.Escalated) bool { return x.Done && x.To == protocol.ToAuthority }
-				if c.By.Role == protocol.TheAuthority || slices.ContainsFunc(c.Escalate, to) {
+				if orphan || c.By.Role == protocol.TheAuthority || slices.ContainsFunc(c.Escalate, to) {
 					for _, p := range a.Partners {
 						if p.Kind == access.Government || p.Kind == access.Intergovernmental || p.Kind == access.Platform {
 							targets = append(targets, p.ID)
@@ -259,7 +280,7 @@ func Wanted(inc incident.Incident, partners []partner.Partner, now time.Time) ma
 				}
 			}
 			for _, p := range targets {
-				if p == "" || slices.ContainsFunc(partners, func(x partner.Partner) bool { return x.ID == p && x.Disabled }) {
+				if p == "" || gone(p) {
 					continue
 				}
 				asked[p] = asked[p] || ask != AskDue
@@ -275,6 +296,9 @@ func Wanted(inc incident.Incident, partners []partner.Partner, now time.Time) ma
 				}
 				if ask == AskDue {
 					w.Due = c.MetBy
+				}
+				if ask == AskVote {
+					w.ends = a.Closes
 				}
 				if ask == AskDue && !last.Before(c.Due) {
 					// Its time is over, and the escalation goes on with others.
@@ -299,5 +323,26 @@ func Wanted(inc incident.Incident, partners []partner.Partner, now time.Time) ma
 	return out
 }
 
-// old reports whether it is too late for the call to begin.
+// lateFor is how long after its deadline a call still begins, where the node
+// was away and what is asked still waits; ours. What is older wakes nobody any
+// more, and the incident says that nobody was called.
+const lateFor = 2 * time.Hour
+
+// old reports whether the call's time was over before it began.
 func (c Call) old(now time.Time) bool { return !now.Before(c.Deadline) }
+
+// missed reports whether it is too late for the call to begin at all.
+func (c Call) missed(now time.Time) bool {
+	return !c.Deadline.Add(lateFor).After(now) || c.old(now) && !c.ends.IsZero() && !now.Before(c.ends)
+}
+
+// afresh is a call whose time was over before it began: those who are called
+// have as long as for a new incident, and are told that it is late.
+func (c Call) afresh(now time.Time) Call {
+	now = now.UTC().Truncate(time.Millisecond)
+	c.Late, c.Begun, c.Deadline, c.Steps = true, now, now.Add(notifiedDue), defaultSteps(now)
+	if !c.ends.IsZero() && c.ends.Before(c.Deadline) {
+		c.Deadline = c.ends
+	}
+	return c
+}

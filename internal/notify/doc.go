@@ -7,8 +7,10 @@
 // each partner and ask. Reconciling is all that happens on an entry: calls that
 // are wanted and not there begin, those that are there and not wanted any more
 // end. So an acknowledgement, a vote, a closed incident stop what is queued,
-// without a search for queued messages. No call begins whose deadline is past:
-// nobody is woken for what is over.
+// without a search for queued messages. Nobody is woken for what is over. What
+// still waits though its time has passed, because the node was away, is asked
+// with a new deadline and is called late, for two hours; after that the incident
+// says that nobody was called.
 //
 // # A call
 //

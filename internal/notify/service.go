@@ -37,7 +37,10 @@ type Sealer interface {
 // Incidents is what an answer by a link does, and who may see what.
 type Incidents interface {
 	Get(ctx context.Context, by access.Actor, id string) (incident.Incident, error)
-	Acknowledge(ctx context.Context, by access.Actor, id string) (incident.Incident, error)
+	// AcknowledgeIn says in a transaction that the actor's partner has seen it;
+	// nothing where there is nothing to say. activations: what runs on it, too.
+	AcknowledgeIn(tx *journal.Tx, by access.Actor, id string, activations bool, now time.Time) error
+	Clock(ctx context.Context, a incident.ClockArgs) error // brings its clocks up to date
 }
 
 // Words says a text of the catalogue in a language. args are names and values
@@ -139,45 +142,16 @@ func followLeft(tx journal.StoreTx, e journal.Entry) error {
 // Incident brings the calls of an incident into line with what is asked, and
 // sends what is to be sent at once.
 func (s *Service) Incident(ctx context.Context, a IncidentArgs) error {
-	now := s.o.Now()
-	var begun []string
-	err := s.o.Log.Update(ctx, func(tx *journal.Tx) error {
-		begun = nil
-		inc, _, err := journal.Load[incident.Incident](tx, incident.KindIncident, a.Incident)
-		if err != nil {
-			return err
+	begun, late, err := s.reconcile(ctx, a.Incident, false)
+	if err == nil && late {
+		// Nobody is woken for what has ended meanwhile, though no job has looked
+		// at its clocks yet.
+		if err = s.o.Incidents.Clock(ctx, incident.ClockArgs{Incident: a.Incident}); err == nil {
+			var more []string
+			more, _, err = s.reconcile(ctx, a.Incident, true)
+			begun = append(begun, more...)
 		}
-		partners, err := partner.All(tx)
-		if err != nil {
-			return err
-		}
-		want := Wanted(inc, partners, now)
-		there := make(map[string]bool)
-		err = journal.Each(tx, journal.ObjectQuery{Kind: KindCall, Parent: inc.ID}, func(c Call, _ journal.Object) error {
-			there[c.ID] = true
-			if _, ok := want[c.ID]; ok || !c.Open() {
-				return nil
-			}
-			return s.append(tx, access.Actor{System: true}, c, "call.ended", now, callEvent{Partner: c.Partner})
-		})
-		if err != nil {
-			return err
-		}
-		for _, id := range sortedKeys(want) {
-			c := want[id]
-			if there[id] || c.old(now) {
-				continue
-			}
-			if c.Begun.Before(now) { // what its steps count from stays
-				c.Begun = now.UTC().Truncate(time.Millisecond)
-			}
-			if err := s.begin(tx, c, now); err != nil {
-				return err
-			}
-			begun = append(begun, id)
-		}
-		return nil
-	})
+	}
 	if err != nil {
 		return fmt.Errorf("calling for incident %s: %w", a.Incident, err)
 	}
@@ -192,6 +166,68 @@ func (s *Service) Incident(ctx context.Context, a IncidentArgs) error {
 	}
 	wg.Wait()
 	return nil
+}
+
+// reconcile ends and begins calls. Those whose time is over begin with afresh
+// alone, or are reported as late.
+func (s *Service) reconcile(ctx context.Context, id string, afresh bool) (begun []string, late bool, err error) {
+	now := s.o.Now()
+	err = s.o.Log.Update(ctx, func(tx *journal.Tx) error {
+		begun, late = nil, false
+		inc, _, err := journal.Load[incident.Incident](tx, incident.KindIncident, id)
+		if err != nil {
+			return err
+		}
+		partners, err := partner.All(tx)
+		if err != nil {
+			return err
+		}
+		want := Wanted(inc, partners, now)
+		s.callable(ctx, inc, partners, want)
+		there := make(map[string]bool)
+		err = journal.Each(tx, journal.ObjectQuery{Kind: KindCall, Parent: inc.ID}, func(c Call, _ journal.Object) error {
+			there[c.ID] = true
+			if _, ok := want[c.ID]; ok || !c.Open() {
+				return nil
+			}
+			return s.append(tx, access.Actor{System: true}, c, "call.ended", now, callEvent{Partner: c.Partner})
+		})
+		if err != nil {
+			return err
+		}
+		for _, id := range sortedKeys(want) {
+			c := want[id]
+			switch {
+			case there[id] || c.missed(now):
+				continue
+			case c.old(now) && !afresh:
+				late = true
+				continue
+			case c.old(now):
+				c = c.afresh(now)
+			case c.Begun.Before(now): // what its steps count from stays
+				c.Begun = now.UTC().Truncate(time.Millisecond)
+			}
+			if err := s.begin(tx, c, now); err != nil {
+				return err
+			}
+			begun = append(begun, id)
+		}
+		return nil
+	})
+	return begun, late, err
+}
+
+// callable leaves out whom nobody can call: partners that the directory does not
+// have, and those that may not see the incident. A journal of an earlier release
+// may ask for such a call; it must not keep the others from being called.
+func (s *Service) callable(ctx context.Context, inc incident.Incident, partners []partner.Partner, want map[string]Call) {
+	for _, id := range sortedKeys(want) {
+		if c := want[id]; !slices.ContainsFunc(partners, func(p partner.Partner) bool { return p.ID == c.Partner && inc.Audience.SeenBy(p.ID, p.Kind) }) {
+			s.o.Logger.WarnContext(ctx, "partner cannot be called", "incident", inc.ID, "partner", c.Partner, "ask", c.Ask)
+			delete(want, id)
+		}
+	}
 }
 
 func sortedKeys[V any](m map[string]V) []string {
@@ -422,8 +458,11 @@ func (s *Service) asked(ctx context.Context, c Call, now time.Time) (asked bool,
 		if err != nil {
 			return err
 		}
-		_, asked = Wanted(inc, []partner.Partner{{ID: c.Partner}}, now)[c.ID]
-		return nil
+		partners, err := partner.All(r)
+		if err == nil {
+			_, asked = Wanted(inc, partners, now)[c.ID]
+		}
+		return err
 	})
 	return asked, err
 }

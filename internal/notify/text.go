@@ -67,11 +67,15 @@ func location(m partner.Member, p partner.Partner) *time.Location {
 // Sentence returns the text of a call's message without its link, in a
 // language. It has the number, the ask and the deadline, and nothing else.
 func Sentence(w Words, lang string, c Call, loc *time.Location) string {
-	id := "msg." + c.Ask
+	ask := c.Ask
+	if c.Late && ask != AskThreat { // which says enough
+		ask = AskOverdue
+	}
+	id := "msg." + ask
 	number := c.Incident
 	if c.Exercise {
-		if id = "msg.exercise"; c.Ask == AskVote || c.Ask == AskDue || c.Ask == AskOverdue {
-			id += "." + c.Ask // it says what is practised
+		if id = "msg.exercise"; ask == AskVote || ask == AskDue || ask == AskOverdue || ask == AskThreat {
+			id += "." + ask // it says what is practised
 		}
 		number = strings.TrimPrefix(number, "EX-")
 	}

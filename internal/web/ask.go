@@ -64,6 +64,8 @@ func (f *Frame) standing(st notify.Standing, names map[string]string) standingRo
 		state = "acknowledged"
 	case st.State == notify.Exhausted:
 		state = "exhausted"
+	case st.State == notify.Missed:
+		state = "missed"
 	}
 	row.Chip = f.Chip(state)
 	if !st.LastAt.IsZero() {
@@ -72,6 +74,8 @@ func (f *Frame) standing(st notify.Standing, names map[string]string) standingRo
 		row.Detail = f.T("acks.last.none")
 	}
 	switch {
+	case state == "missed":
+		row.Detail, row.Next = f.T("acks.last.missed"), f.T("acks.next.missed")
 	case st.Acknowledged:
 		row.Detail, row.Next = f.T("acks.at", "Time", f.ClockText(st.At)), ""
 	case !st.NextAt.IsZero():

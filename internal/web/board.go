@@ -139,6 +139,9 @@ func (f *Frame) acknowledge(inc incident.Incident, a asks.Ask) *Ask {
 	if a.Protocol != "" {
 		title = f.T("ask.acknowledge.active", "Protocol", a.Protocol)
 	}
+	if a.Threat {
+		title = f.T("ask.acknowledge.threat")
+	}
 	return &Ask{Title: title, Detail: inc.Title, Incident: inc.ID, Exercise: inc.Exercise, Due: a.Due, Post: "/incidents/" + inc.ID + "/acknowledge", Verb: f.T("ask.acknowledge.do"), Primary: true}
 }
 
@@ -242,7 +245,7 @@ var chips = map[string][2]string{
 	"reviewed": {"", "done"}, "closed": {"", "done"}, "declined": {"", "done"}, "refused": {"", "done"}, "withdrawn": {"", "done"},
 	"expired": {"", "done"}, "suspended": {"warn", "late"}, "open": {"info", "open"}, "silent": {"fail", "fail"}, "behind": {"warn", "late"},
 	"current":      {"ok", "ok"},
-	"acknowledged": {"ok", "ok"}, "not_acknowledged": {"warn", "late"}, "exhausted": {"fail", "fail"},
+	"acknowledged": {"ok", "ok"}, "not_acknowledged": {"warn", "late"}, "exhausted": {"fail", "fail"}, "missed": {"fail", "fail"},
 	"channel.works": {"ok", "ok"}, "channel.failing": {"fail", "fail"}, "channel.ended": {"fail", "fail"}, "channel.untested": {"", "unk"},
 	"call.calling": {"info", "open"}, "call.acknowledged": {"ok", "ok"}, "call.ended": {"", "done"}, "call.exhausted": {"fail", "fail"},
 }

@@ -27,7 +27,7 @@ func TestMessagesAreShort(t *testing.T) {
 	}
 	for _, tag := range catalogue.tags {
 		lang := tag.String()
-		for _, ask := range []string{notify.AskVote, notify.AskActive, notify.AskNotified, notify.AskDue} {
+		for _, ask := range []string{notify.AskVote, notify.AskActive, notify.AskNotified, notify.AskDue, notify.AskOverdue, notify.AskThreat} {
 			for _, exercise := range []bool{false, true} {
 				c := notify.Call{Incident: "IDN-2026-0007", Ask: ask, Exercise: exercise, Deadline: time.Date(2026, 3, 2, 14, 52, 0, 0, time.UTC)}
 				if exercise {
