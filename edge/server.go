@@ -10,6 +10,7 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"os"
 	"runtime"
 	"slices"
 	"strconv"
@@ -51,6 +52,9 @@ type ServerOptions struct {
 	// Sixteen times as many wait for their turn; beyond that a file is refused
 	// at once with 503 and Retry-After, unread.
 	Uploads int
+	// Patience is how long a body may keep the edge waiting beside its pace of 256
+	// KiB a second; 0 means five seconds. A slower one is refused with 408.
+	Patience time.Duration
 	// MaxUpload is the most bytes of a file; 0, and more than the constant
 	// MaxUpload, mean the constant. A longer one is refused with 413.
 	MaxUpload int64
@@ -58,7 +62,8 @@ type ServerOptions struct {
 
 // Server is the local HTTP interface of an edge: it answers the platform's own
 // programs, which need no password, so it should listen on loopback or on a
-// Unix socket. Make it with NewServer.
+// Unix socket. Make it with NewServer. A body that comes more slowly than 256 KiB
+// a second, five seconds aside, is refused with 408.
 //
 //	POST /v1/match       JSON {"kind":…,"value":…} or an array of them; or a file, raw or multipart
 //	POST /v1/match/pdq   application/octet-stream, n × 32 bytes
@@ -88,6 +93,9 @@ func NewServer(o ServerOptions) *Server {
 	}
 	if o.MaxUpload <= 0 || o.MaxUpload > MaxUpload {
 		o.MaxUpload = MaxUpload
+	}
+	if o.Patience <= 0 {
+		o.Patience = 5 * time.Second
 	}
 	s := &Server{o: o, mux: http.NewServeMux(), files: make(chan struct{}, o.Uploads), room: make(chan struct{}, o.Uploads*(1+waitingEach))}
 	if s.o.Values == nil {
@@ -144,7 +152,9 @@ func (s *Server) serve(fn func(a *answering, w http.ResponseWriter, r *http.Requ
 	return func(w http.ResponseWriter, r *http.Request) {
 		a, _ := s.pool.Get().(*answering)
 		defer s.pool.Put(a)
+		done := paced(w, r, s.o.Patience)
 		err := fn(a, w, r)
+		done()
 		if err == nil {
 			return
 		}
@@ -154,6 +164,9 @@ func (s *Server) serve(fn func(a *answering, w http.ResponseWriter, r *http.Requ
 				return // the caller is gone
 			}
 			ref = &refusal{http.StatusInternalServerError, "this broke on our side: " + err.Error(), "send it again; if it stays, look into the edge's log"}
+		}
+		if ref.status == http.StatusRequestTimeout {
+			w.Header().Set("Connection", "close")
 		}
 		b, _ := json.Marshal(problemJSON{http.StatusText(ref.status), ref.status, ref.detail, ref.fix}) // plain strings
 		w.Header().Set("Content-Type", "application/problem+json")
@@ -176,6 +189,9 @@ var errCold = &refusal{http.StatusServiceUnavailable, "this edge has no signals 
 func bodyError(err error, limit int64) error {
 	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
 		return &refusal{http.StatusRequestEntityTooLarge, fmt.Sprintf("the body is larger than %d bytes", limit), "send less at once"}
+	}
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return &refusal{http.StatusRequestTimeout, fmt.Sprintf("the body came too slowly: less than %d KiB a second", paceRate>>10), "receive an upload whole before you hand it to the edge"}
 	}
 	return &refusal{http.StatusBadRequest, "the body was cut off: " + err.Error(), "send it again"}
 }

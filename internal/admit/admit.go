@@ -15,18 +15,30 @@
 //	read        pages and API calls that change nothing, and all other writes
 //	statistics  what is lost most cheaply: counts of matches, search, exports,
 //	            the public pages
+//	probe       what machines ask about the node itself: healthz, readyz, metrics;
+//	            a balancer takes a node out that does not answer them
 //
 // Streams (the feed's and the pages') hold no place while they are open: their
 // own packages bound them.
+//
+// # Bodies
+//
+// A request asks for a place when its body has come whole (Bodies), so who
+// sends slowly, or never, holds none. A body has five seconds, and more only
+// while it comes with 16 KiB a second. Bodies under way are bounded by address,
+// where the oldest gives way to the newest, and all that are larger than 16 KiB
+// by their bytes in memory.
 //
 // # Budgets
 //
 // Beside its place each caller has a budget of requests a second: a token, a
 // session, or, for those who show neither, an address; a refused sign-in costs
-// an address ten times as much. Made-up tokens buy new budgets, but no places.
-// The feed has no budget by address, since a platform's edges may stand behind
-// one. Budgets are kept for a bounded number of callers; the ones unused for
-// longest are forgotten first.
+// an address ten times as much. Made-up tokens buy new budgets, but no places;
+// and an address that showed too many refused ones has no other new one looked
+// at for a while, whereas those that were taken before go on. The feed has no
+// budget by address, since a platform's edges may stand behind one. Budgets are
+// kept for a bounded number of callers; the ones unused for longest are
+// forgotten first.
 //
 // # Promises
 //
@@ -62,10 +74,11 @@ const (
 	Feed       Lane = "feed"
 	Read       Lane = "read"
 	Statistics Lane = "statistics"
+	Probe      Lane = "probe"
 )
 
 // Lanes lists them all.
-func Lanes() []Lane { return []Lane{Emergency, SignIn, Feed, Read, Statistics} }
+func Lanes() []Lane { return []Lane{Emergency, SignIn, Feed, Read, Statistics, Probe} }
 
 // Limits of one lane. All are greater than zero.
 type Limits struct {
@@ -87,6 +100,7 @@ func Defaults() map[Lane]Limits {
 		Feed:       {Places: 256, Queue: 8192, Wait: 15 * time.Second},
 		Read:       {Places: 32, Queue: 256, Wait: 3 * time.Second},
 		Statistics: {Places: 2, Queue: 64, Wait: 2 * time.Second},
+		Probe:      {Places: 8, Queue: 64, Wait: 5 * time.Second},
 	}
 }
 
@@ -101,6 +115,7 @@ type Options struct {
 	Limits map[Lane]Limits // what is missing is as in Defaults
 	Caller Budget          // of a token or session; zero: 100 a second, 400 saved
 	Anyone Budget          // of an address that shows neither; zero: 50 a second, 200 saved
+	MadeUp Budget          // refused tokens of an address; zero: 5 a second, 100 saved
 	// Proxies are the networks whose X-Forwarded-For is believed.
 	Proxies []netip.Prefix
 	Now     func() time.Time // nil: time.Now
@@ -137,6 +152,7 @@ type lane struct {
 type caller struct {
 	key        [16]byte
 	budget     *rate.Limiter
+	known      bool // it was taken for who it says; guarded by the Gate's mu
 	prev, next *caller
 }
 
@@ -150,6 +166,9 @@ func New(o Options) *Gate {
 	}
 	if o.Anyone == (Budget{}) {
 		o.Anyone = Budget{50, 200}
+	}
+	if o.MadeUp == (Budget{}) {
+		o.MadeUp = Budget{5, 100}
 	}
 	g := &Gate{o: o, lanes: map[Lane]*lane{}, callers: map[[16]byte]*caller{}}
 	for name, l := range Defaults() {
@@ -172,7 +191,7 @@ func Of(method, path string) (l Lane, stream bool) {
 	case strings.HasPrefix(path, "/api/v1/feed"), strings.HasPrefix(path, "/log/"):
 		return Feed, false
 	case path == "/healthz" || path == "/readyz" || path == "/metrics":
-		return Emergency, false
+		return Probe, false
 	case path == "/search", path == "/public" || strings.HasPrefix(path, "/public/"), strings.HasSuffix(path, ".csv"), strings.HasSuffix(path, ".atom"):
 		return Statistics, false
 	case strings.HasPrefix(path, "/a/"):
@@ -216,7 +235,13 @@ func (g *Gate) Handler(next http.Handler) http.Handler {
 		}
 		rec := &recorder{ResponseWriter: w, status: http.StatusOK}
 		next.ServeHTTP(rec, r)
-		if rec.status == http.StatusUnauthorized || (name == SignIn && rec.status == http.StatusUnprocessableEntity) {
+		switch token := r.Header.Get("Authorization"); {
+		case token != "" && rec.status == http.StatusUnauthorized:
+			g.madeUp(r).AllowN(g.o.Now(), 1)
+			g.know(token, false)
+		case token != "":
+			g.know(token, true)
+		case rec.status == http.StatusUnauthorized || (name == SignIn && rec.status == http.StatusUnprocessableEntity):
 			g.fine(r)
 		}
 		if g.o.Done != nil && !stream {
@@ -275,13 +300,19 @@ func (g *Gate) spend(r *http.Request, l Lane) (time.Duration, bool) {
 			name = c.Value
 		}
 	}
-	if name == "" {
-		if l == Feed {
-			return 0, true
-		}
-		name, budget = g.anyone(r), g.o.Anyone
-	}
 	now := g.o.Now()
+	switch {
+	case name == "" && l == Feed:
+		return 0, true
+	case name == "" && l == Probe: // a balancer may stand where the visitors come from
+		name, budget = "probe "+g.anyone(r), g.o.Anyone
+	case name == "":
+		name, budget = g.anyone(r), g.o.Anyone
+	case r.Header.Get("Authorization") != "" && !g.knows(name):
+		if b := g.madeUp(r); b.TokensAt(now) < 1 {
+			return time.Duration(float64(time.Second) / g.o.MadeUp.PerSecond), false
+		}
+	}
 	res := g.budget(name, budget).ReserveN(now, 1)
 	if d := res.DelayFrom(now); d > 0 {
 		res.CancelAt(now)
@@ -296,6 +327,29 @@ func (g *Gate) fine(r *http.Request) {
 	now := g.o.Now()
 	b := g.budget(g.anyone(r), g.o.Anyone)
 	b.AllowN(now, min(9, int(max(b.TokensAt(now), 0))))
+}
+
+// madeUp is the budget of refused tokens of the address.
+func (g *Gate) madeUp(r *http.Request) *rate.Limiter {
+	return g.budget("made up "+g.anyone(r), g.o.MadeUp)
+}
+
+// know notes whether a token was taken.
+func (g *Gate) know(token string, taken bool) {
+	key := keyOf(token)
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if c := g.callers[key]; c != nil {
+		c.known = taken
+	}
+}
+
+func (g *Gate) knows(token string) bool {
+	key := keyOf(token)
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	c := g.callers[key]
+	return c != nil && c.known
 }
 
 // anyone names the caller that is known by its address alone.
@@ -332,10 +386,14 @@ func (g *Gate) believed(a netip.Addr) bool {
 	return false
 }
 
+func keyOf(name string) [16]byte {
+	sum := sha256.Sum256([]byte(name))
+	return [16]byte(sum[:16])
+}
+
 // budget returns the budget of a caller, and makes it the newest.
 func (g *Gate) budget(name string, b Budget) *rate.Limiter {
-	sum := sha256.Sum256([]byte(name))
-	key := [16]byte(sum[:16])
+	key := keyOf(name)
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	c := g.callers[key]

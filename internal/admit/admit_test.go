@@ -6,6 +6,7 @@ import (
 	"net/http/httptest"
 	"net/netip"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -38,7 +39,8 @@ func TestLanes(t *testing.T) {
 		{"POST", "/first/7KQ2M9XF4T1ZC", admit.SignIn, false},
 		{"POST", "/a/7KQ2M9XF4T1ZC", admit.Emergency, false},
 		{"GET", "/a/7KQ2M9XF4T1ZC", admit.Emergency, false},
-		{"GET", "/readyz", admit.Emergency, false},
+		{"GET", "/readyz", admit.Probe, false},
+		{"GET", "/metrics", admit.Probe, false},
 		{"GET", "/api/v1/feed", admit.Feed, true},
 		{"GET", "/live", admit.Feed, true},
 		{"POST", "/api/v1/feed/status", admit.Feed, false},
@@ -188,6 +190,9 @@ func TestBudgets(t *testing.T) {
 				t.Errorf("%s: %d of 30 taken on, want %d", c.name, got, c.want)
 			}
 		}
+		if got := taken(30, "/readyz", "192.0.2.1:1", "", ""); got != 5 {
+			t.Errorf("probes at a spent address: %d, want 5", got)
+		}
 		time.Sleep(3 * time.Second)
 		if got := taken(30, "/", "192.0.2.1:1", "", ""); got != 3 {
 			t.Errorf("after three seconds %d, want 3", got)
@@ -196,6 +201,57 @@ func TestBudgets(t *testing.T) {
 		status = http.StatusUnauthorized
 		if got := taken(30, "/", "192.0.2.1:1", "", ""); got != 1 {
 			t.Errorf("refused sign-ins: %d taken on, want 1", got)
+		}
+	})
+}
+
+// Made-up tokens use up their address's word: no more new ones are looked at
+// from there for a while, but those that were taken before are.
+func TestMadeUpTokens(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := admit.New(admit.Options{Refuse: refuse, MadeUp: admit.Budget{PerSecond: 1, Burst: 10}})
+		looked := 0
+		h := g.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			looked++
+			if !strings.HasPrefix(r.Header.Get("Authorization"), "Bearer good") && r.URL.Path != "/healthz" {
+				w.WriteHeader(http.StatusUnauthorized)
+			}
+		}))
+		ask := func(from, token string) int {
+			w, r := httptest.NewRecorder(), httptest.NewRequest("GET", "/api/v1/feed/snapshot", nil)
+			r.RemoteAddr = from
+			r.Header.Set("Authorization", "Bearer "+token)
+			h.ServeHTTP(w, r)
+			return w.Code
+		}
+		const here, there = "192.0.2.1:1", "192.0.2.2:1"
+		if code := ask(here, "good 1"); code != http.StatusOK {
+			t.Fatal(code)
+		}
+		looked = 0
+		for i := range 50 {
+			ask(here, "made up "+strconv.Itoa(i))
+		}
+		if looked != 10 {
+			t.Errorf("%d of 50 made-up tokens were looked at, want 10", looked)
+		}
+		for _, c := range []struct {
+			from, token string
+			want        int
+		}{
+			{here, "good 1", http.StatusOK},
+			{here, "good 2", http.StatusTooManyRequests},
+			{there, "good 2", http.StatusOK},
+			{here, "good 2", http.StatusOK},
+			{here, "made up 0", http.StatusTooManyRequests},
+		} {
+			if code := ask(c.from, c.token); code != c.want {
+				t.Errorf("%s at %s: %d, want %d", c.token, c.from, code, c.want)
+			}
+		}
+		time.Sleep(2 * time.Second)
+		if code := ask(here, "good 3"); code != http.StatusOK {
+			t.Errorf("a new one after a while: %d", code)
 		}
 	})
 }

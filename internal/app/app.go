@@ -362,16 +362,18 @@ func (n *Node) mount() error {
 	if err != nil {
 		return err
 	}
-	gate := n.metrics.admitted(admit.Options{Proxies: proxies, Cookie: web.SessionCookie, Now: time.Now, Refuse: func(w http.ResponseWriter, r *http.Request, err error) {
+	refuse := func(w http.ResponseWriter, r *http.Request, err error) {
 		if strings.HasPrefix(r.URL.Path, "/api/") || strings.HasPrefix(r.URL.Path, "/log/") {
 			api.WriteProblem(o.Log)(w, r, err)
 			return
 		}
 		site.Refuse(w, r, err)
-	}})
+	}
+	gate := n.metrics.admitted(admit.Options{Proxies: proxies, Cookie: web.SessionCookie, Now: time.Now, Refuse: refuse})
+	bodies := n.metrics.bodies(gate, refuse)
 	// Outermost, as it copies the request: the route is read off the copy that
 	// the mux was given.
-	n.handler = urgent(n.panics(slowBodies(n.metrics.traced(gate.Handler(mux)))))
+	n.handler = urgent(n.panics(interrupted(n.metrics.traced(bodies.Handler(gate.Handler(mux))))))
 	return nil
 }
 
@@ -385,10 +387,6 @@ func urgent(next http.Handler) http.Handler {
 		next.ServeHTTP(w, r)
 	})
 }
-
-// bodyTime is how long a client may take to send a request's body. The server
-// itself has no ReadTimeout, which would also cut event streams.
-const bodyTime = 60 * time.Second
 
 // panics answers a request whose handler panicked, and tells the operator.
 func (n *Node) panics(next http.Handler) http.Handler {
@@ -411,20 +409,17 @@ func (n *Node) panics(next http.Handler) http.Handler {
 	})
 }
 
-// slowBodies ends requests whose body dribbles in, and connections on which the
-// server lost track: once a read between two requests has failed, net/http ends
-// the context of every later request on that connection at its start. That was
-// seen on a node that had been stopped for ten seconds.
-func slowBodies(next http.Handler) http.Handler {
+// interrupted ends connections on which the server lost track: once a read
+// between two requests has failed, net/http ends the context of every later
+// request on that connection at its start. That was seen on a node that had been
+// stopped for ten seconds.
+func interrupted(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Context().Err() != nil {
 			w.Header().Set("Connection", "close")
 			w.Header().Set("Retry-After", "1")
 			http.Error(w, "this connection was interrupted; send again", http.StatusServiceUnavailable)
 			return
-		}
-		if r.Method != http.MethodGet && r.Method != http.MethodHead {
-			_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyTime)) // a writer without deadlines is a test's
 		}
 		next.ServeHTTP(w, r)
 	})

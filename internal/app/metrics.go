@@ -44,7 +44,7 @@ func newMetrics() *metrics {
 			Buckets: []float64{.001, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30},
 		}, []string{"lane"}),
 		shed: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "siaga_http_shed_total", Help: "Requests that were not taken on, by lane and reason: budget, queue, wait.",
+			Name: "siaga_http_shed_total", Help: "Requests that were not taken on, by lane and reason: budget, queue, wait; of bodies slow, many, memory, size.",
 		}, []string{"lane", "why"}),
 		updates: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name: "siaga_journal_update_seconds", Help: "Time of one durable transaction, waiting included, by how it ended: ok, or the kind of problem.",
@@ -53,7 +53,7 @@ func newMetrics() *metrics {
 	}
 	for _, l := range admit.Lanes() { // what has not happened yet is 0, not absent
 		m.seconds.WithLabelValues(string(l))
-		for _, why := range []string{"budget", "queue", "wait"} {
+		for _, why := range []string{"budget", "queue", "wait", "slow", "many", "memory", "size"} {
 			m.shed.WithLabelValues(string(l), why)
 		}
 	}
@@ -97,6 +97,23 @@ func (m *metrics) admitted(o admit.Options) *admit.Gate {
 				func() float64 { return float64(g.Working(l)) }))
 	}
 	return g
+}
+
+// bodies reads the bodies of requests before the gate, by the gate's addresses.
+func (m *metrics) bodies(g *admit.Gate, refuse func(w http.ResponseWriter, r *http.Request, err error)) *admit.Bodies {
+	b := admit.NewBodies(admit.BodyOptions{
+		Address: func(r *http.Request) string { return g.Address(r).String() }, Refuse: refuse,
+		Shed: func(r *http.Request, why string) {
+			lane, _ := admit.Of(r.Method, r.URL.Path)
+			m.shed.WithLabelValues(string(lane), why).Inc()
+		},
+	})
+	m.registry.MustRegister(
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "siaga_http_bodies", Help: "Bodies of requests that are under way; they hold no place."},
+			func() float64 { n, _ := b.UnderWay(); return float64(n) }),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "siaga_http_body_bytes", Help: "Memory that bodies over 16 KiB hold."},
+			func() float64 { _, n := b.UnderWay(); return float64(n) }))
+	return b
 }
 
 // journalCollector reads the journal's size when it is asked for.

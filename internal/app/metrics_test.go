@@ -78,7 +78,7 @@ func TestMetrics(t *testing.T) {
 	}
 	for _, name := range []string{
 		"siaga_build_info", "siaga_journal_entries", "siaga_journal_unsigned_entries", "siaga_journal_update_seconds_count", "siaga_store_up 1", "siaga_store_free_bytes",
-		`siaga_feed_edges{state="silent"}`, "siaga_feed_streams", "siaga_feed_behind_operations", `siaga_http_requests_total{lane="emergency",status="4xx"}`,
+		`siaga_feed_edges{state="silent"}`, "siaga_feed_streams", "siaga_feed_behind_operations", `siaga_http_requests_total{lane="probe",status="4xx"}`,
 		`siaga_http_waiting{lane="statistics"}`, "process_open_fds", "go_goroutines",
 	} {
 		if !strings.Contains(text, name) {

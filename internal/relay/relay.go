@@ -23,6 +23,7 @@ import (
 	"time"
 
 	"github.com/siaga-crp/siaga/edge"
+	"github.com/siaga-crp/siaga/internal/admit"
 	"github.com/siaga-crp/siaga/internal/bus"
 	"github.com/siaga-crp/siaga/internal/feed"
 	"github.com/siaga-crp/siaga/internal/problem"
@@ -620,7 +621,8 @@ func (r *Relay) Handler() http.Handler {
 	})
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("ok\n")) })
 	mux.HandleFunc("GET /readyz", r.readyz)
-	return mux
+	// Who sends a body slowly holds nothing of the hub meanwhile.
+	return admit.NewBodies(admit.BodyOptions{Refuse: r.o.Error}).Handler(mux)
 }
 
 // readyz: a relay that has something to serve is ready, also without its link.

@@ -1,6 +1,7 @@
 package relay_test
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"crypto/ed25519"
@@ -9,6 +10,7 @@ import (
 	"io"
 	"log/slog"
 	"math/rand/v2"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -77,7 +79,7 @@ func (n *node) AddTallies(_ context.Context, by feed.Subscriber, batch string, _
 }
 
 func fail(w http.ResponseWriter, _ *http.Request, err error) {
-	code := map[problem.Kind]int{problem.Invalid: 400, problem.SignIn: 401, problem.Denied: 403, problem.Conflict: 409, problem.Unavailable: 503}[problem.KindOf(err)]
+	code := map[problem.Kind]int{problem.Invalid: 400, problem.TooLarge: 413, problem.SignIn: 401, problem.Denied: 403, problem.Conflict: 409, problem.Unavailable: 503}[problem.KindOf(err)]
 	http.Error(w, fmt.Sprintf("{%q:%q}", "detail", err.Error()), max(code, 400))
 }
 
@@ -369,6 +371,29 @@ func TestLinkDown(t *testing.T) {
 		if al := f.Alarms(); len(al) != 0 {
 			t.Errorf("alarms: %+v", al)
 		}
+	}
+}
+
+// A relay bounds bodies before it does anything for them.
+func TestBodiesAreBoundedAtTheRelay(t *testing.T) {
+	n := newNode(t)
+	r := startRelay(t, t.TempDir(), nil, nil, n, n.token("lensa", "relay"))
+	c, err := net.Dial("tcp", strings.TrimPrefix(r.url, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = c.Close() }()
+	_ = c.SetDeadline(time.Now().Add(10 * time.Second))
+	if _, err := fmt.Fprintf(c, "POST /api/v1/feed/status HTTP/1.1\r\nHost: relay\r\nContent-Length: %d\r\n\r\n{", 2<<20); err != nil {
+		t.Fatal(err)
+	}
+	resp, err := http.ReadResponse(bufio.NewReader(c), nil)
+	if err != nil {
+		t.Fatalf("the relay waits for the body: %v", err)
+	}
+	_ = resp.Body.Close()
+	if resp.StatusCode != http.StatusRequestEntityTooLarge {
+		t.Errorf("%s, want 413", resp.Status)
 	}
 }
 
