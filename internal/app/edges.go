@@ -167,7 +167,21 @@ func (n *Node) knownEdges(ctx context.Context) ([]feed.Subscriber, error) {
 // tripped is told when an edge's circuit breaker turned a signal to review
 // there: the node then asks everyone to review it.
 func (n *Node) tripped(ctx context.Context, by feed.Subscriber, trip edge.Trip) error {
-	return n.Signals.Trip(ctx, signal.Trip{Signal: trip.Signal, Partner: by.Partner, Edge: by.Edge, Matches: trip.Matches, Distance: trip.Distance, Entry: trip.Entry})
+	actor, err := tallies{n.Signals, n.Partners}.actor(ctx, by)
+	if err != nil {
+		return err
+	}
+	t := signal.Trip{Signal: trip.Signal, Edge: by.Edge, Matches: trip.Matches, Distance: trip.Distance, Entry: trip.Entry}
+	if trip.Cause == edge.CauseEpoch {
+		var state history.State
+		if err := n.Log.View(ctx, func(r journal.StoreReader) (err error) { state, err = history.Load(r); return err }); err != nil {
+			return err
+		}
+		if t.Restored = state.Entries; t.Restored == 0 {
+			return nil // this node was never restored
+		}
+	}
+	return n.Signals.Trip(ctx, actor, t)
 }
 
 // tallies keeps what edges count.
@@ -184,13 +198,21 @@ func (t tallies) AddTallies(ctx context.Context, by feed.Subscriber, batch strin
 	return t.s.AddCounts(ctx, by.Partner, by.Edge, batch, out)
 }
 
+// actor is who an edge acts as.
+func (t tallies) actor(ctx context.Context, by feed.Subscriber) (access.Actor, error) {
+	p, err := t.partners.Get(ctx, access.Actor{System: true}, by.Partner)
+	if err != nil {
+		return access.Actor{}, err
+	}
+	return access.Actor{Partner: by.Partner, Kind: p.Kind, Name: by.Edge, Token: by.Token, Roles: []access.Role{access.Edge}, Scopes: []access.TokenScope{access.ScopeFeed}}, nil
+}
+
 // AddVerdicts implements feed.VerdictStore.
 func (t tallies) AddVerdicts(ctx context.Context, by feed.Subscriber, batch string, counts []edge.VerdictCount) ([]string, error) {
-	p, err := t.partners.Get(ctx, access.Actor{System: true}, by.Partner)
+	actor, err := t.actor(ctx, by)
 	if err != nil {
 		return nil, err
 	}
-	actor := access.Actor{Partner: by.Partner, Kind: p.Kind, Name: by.Edge, Token: by.Token, Roles: []access.Role{access.Edge}, Scopes: []access.TokenScope{access.ScopeFeed}}
 	out := make([]signal.VerdictCount, len(counts))
 	for i, c := range counts {
 		out[i] = signal.VerdictCount{Signal: c.Signal, Verdict: signal.Verdict(c.Verdict), Count: c.Count, Few: c.Few}

@@ -257,6 +257,10 @@ func (h *Hub) state(e *edgeState, elsewhere map[edgeKey]*sharedEdge) (s EdgeStat
 		s.Report.Alarms = append(slices.Clip(s.Report.Alarms), edge.Alarm{Kind: edge.AlarmVerdict, First: now, Last: now, Count: 1,
 			Text: "it sent more verdicts than the node takes from one edge; no more are taken until " + e.barred.UTC().Format("15:04") + " UTC"})
 	}
+	if now := h.o.Now(); now.Before(e.unheard) {
+		s.Report.Alarms = append(slices.Clip(s.Report.Alarms), edge.Alarm{Kind: edge.AlarmBreaker, First: now, Last: now, Count: 1,
+			Text: "reports of its circuit breaker were not taken by the node: they are too many, or none that an edge makes"})
+	}
 	return s, acked
 }
 

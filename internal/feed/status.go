@@ -45,7 +45,10 @@ type edgeState struct {
 	acked map[string]uint64 // by chain: the newest operation on its disk
 	most  map[string]uint64 // the same, never falling: an edge that lost its folder acknowledges again
 
-	barred time.Time // until then no verdicts of it are taken
+	barred  time.Time        // until then no verdicts of it are taken
+	heard   map[uint64]int64 // trips of its last report that were passed on: entry by number of the signal
+	deaf    time.Time        // until then none are
+	unheard time.Time        // until then it is said that reports of its circuit breaker were not taken
 }
 
 // opStat is what is known of one operation's way.
@@ -186,23 +189,64 @@ func (h *Hub) serveStatus(w http.ResponseWriter, r *http.Request) {
 	if h.o.Relayed != nil {
 		h.o.Relayed.Tell(r, body)
 	}
-	for _, t := range rep.Trips {
-		if h.o.Tripped != nil && h.tripNew(who, t) {
-			if err := h.o.Tripped(r.Context(), who, t); err != nil {
-				h.fail(w, r, err)
-				return
-			}
-		}
+	if err := h.hear(r.Context(), who, rep.Trips); err != nil {
+		h.fail(w, r, err)
+		return
 	}
 	h.acknowledge(who, rep, r.Header.Get(viaHeader))
 	w.WriteHeader(http.StatusNoContent)
 }
 
-// tripNew reports whether the trip was not in the edge's last report.
-func (h *Hub) tripNew(who Subscriber, t edge.Trip) bool {
+// maxHear bounds the trips of one report that are looked at; the others are when
+// the edge reports next.
+const maxHear = 20
+
+// hear passes trips on that were not passed on before. What cannot be now, as
+// the edge has reported too many, is when it may again.
+func (h *Hub) hear(ctx context.Context, who Subscriber, trips []edge.Trip) error {
+	if h.o.Tripped == nil {
+		return nil
+	}
+	now := h.o.Now()
+	h.mu.Lock()
+	e := h.edge(who)
+	before, deaf := e.heard, now.Before(e.deaf)
+	h.mu.Unlock()
+	heard, asked, until := make(map[uint64]int64, len(trips)), 0, time.Time{}
+	for _, t := range trips {
+		if entry, ok := before[t.Number]; ok && entry == t.Entry {
+			heard[t.Number] = t.Entry
+			continue
+		}
+		if deaf || asked >= maxHear {
+			continue
+		}
+		asked++
+		err := h.o.Tripped(ctx, who, t)
+		switch problem.KindOf(err) {
+		case "":
+		case problem.Invalid, problem.Denied:
+			h.unheard(ctx, who, err)
+		case problem.Busy:
+			h.unheard(ctx, who, err)
+			wait := time.Minute
+			if p, ok := errors.AsType[*problem.Error](err); ok && p.Wait > 0 {
+				wait = p.Wait
+			}
+			deaf, until = true, now.Add(wait)
+			continue
+		default:
+			return err
+		}
+		heard[t.Number] = t.Entry
+	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return !slices.ContainsFunc(h.edge(who).Report.Trips, func(o edge.Trip) bool { return o.Number == t.Number && o.Entry == t.Entry })
+	e.heard = heard
+	if !until.IsZero() {
+		e.deaf = until
+	}
+	return nil
 }
 
 func (h *Hub) acknowledge(who Subscriber, rep edge.Report, via string) {
@@ -334,6 +378,22 @@ func (h *Hub) serveVerdicts(w http.ResponseWriter, r *http.Request) {
 	}
 	w.Header().Set("Content-Type", "application/json")
 	_ = json.NewEncoder(w).Encode(answer) // the edge asks again if it did not get it
+}
+
+// unheard tells people, once an hour, that reports of an edge's circuit breaker
+// are not taken, as they are too many or none that an edge of ours makes.
+func (h *Hub) unheard(ctx context.Context, who Subscriber, err error) {
+	now := h.o.Now()
+	h.mu.Lock()
+	e := h.edge(who)
+	known := now.Before(e.unheard)
+	if !known {
+		e.unheard = now.Add(time.Hour)
+	}
+	h.mu.Unlock()
+	if !known {
+		h.o.Log.WarnContext(ctx, "reports of an edge's circuit breaker are not taken: look at what it does, or revoke its token", "partner", who.Partner, "edge", who.Edge, "err", err)
+	}
 }
 
 // tooMany tells people that an edge sends more than is taken, once until it may

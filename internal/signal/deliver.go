@@ -1,64 +1,12 @@
 package signal
 
 import (
-	"context"
 	"fmt"
 	"maps"
 	"slices"
 
-	"github.com/siaga-crp/siaga/internal/access"
 	"github.com/siaga-crp/siaga/internal/journal"
-	"github.com/siaga-crp/siaga/internal/protocol"
 )
-
-// Trip is what an edge's circuit breaker reports: the signal matches things
-// that are unlike each other.
-type Trip struct {
-	Signal   string `json:"-"`
-	Partner  string `json:"partner"`
-	Edge     string `json:"edge"`
-	Matches  int    `json:"matches"`         // distinct ones within a minute
-	Distance int    `json:"median_distance"` // between them, in bits
-	Entry    int64  `json:"-"`               // of the operation that it was tripped under
-}
-
-// Trip turns an active signal to review everywhere because an edge's circuit
-// breaker did so there. It stays so until it is resumed. A report about what
-// has changed since does nothing.
-func (s *Service) Trip(ctx context.Context, t Trip) error {
-	now := s.o.Now()
-	return s.o.Log.Update(ctx, func(tx *journal.Tx) error {
-		sig, err := load(tx, t.Signal)
-		if err != nil {
-			return err
-		}
-		if sig.State != Active || sig.Tripped != "" || sig.Last.Entry > t.Entry {
-			return nil
-		}
-		st, err := s.standing(tx, sig, now)
-		if err != nil {
-			return err
-		}
-		trial := sig
-		trial.Tripped = t.Edge
-		body := tripped{Trip: t, Does: trial.effective(protocol.MaxAction(st.Runs, sig.ruleCase(), now))}
-		e := journal.New("signal.tripped", access.Actor{System: true}, now, body, refs(sig.ID, sig.Incident)...)
-		e.Audience, e.Exercise, e.Why = sig.Audience, sig.Exercise, "the circuit breaker of edge "+t.Edge+": its matches are many and unlike each other"
-		if e, err = tx.Append(e); err != nil {
-			return err
-		}
-		after, err := load(tx, sig.ID)
-		if err != nil {
-			return err
-		}
-		return s.o.Feed.Publish(tx, e.Number, e.At, ops(sig, after))
-	})
-}
-
-type tripped struct {
-	Trip
-	Does Action `json:"does"`
-}
 
 // ops says what the feed must carry so that edges go from before to after.
 func ops(before, after Signal) []Op {
