@@ -1,8 +1,11 @@
 package edge
 
 import (
+	"errors"
+	"fmt"
 	"io"
 	"net/http"
+	"os"
 	"time"
 )
 
@@ -54,4 +57,15 @@ func (p *pace) Read(b []byte) (int, error) {
 	}
 	p.read, p.waited = p.read+int64(n), p.waited+time.Since(begin)
 	return n, err
+}
+
+// bodyError explains what is wrong with a body that could not be read.
+func bodyError(err error, limit int64) error {
+	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
+		return &refusal{http.StatusRequestEntityTooLarge, fmt.Sprintf("the body is larger than %d bytes", limit), "send less at once"}
+	}
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return &refusal{http.StatusRequestTimeout, fmt.Sprintf("the body came too slowly: less than %d KiB a second", paceRate>>10), "receive an upload whole before you hand it to the edge"}
+	}
+	return &refusal{http.StatusBadRequest, "the body was cut off: " + err.Error(), "send it again"}
 }

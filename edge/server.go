@@ -10,7 +10,6 @@ import (
 	"io"
 	"mime"
 	"net/http"
-	"os"
 	"runtime"
 	"slices"
 	"strconv"
@@ -184,17 +183,6 @@ const waitingEach = 16
 var errBusy = &refusal{http.StatusServiceUnavailable, "more files wait to be looked at than this edge takes", "send it again in a second, or run one more edge"}
 
 var errCold = &refusal{http.StatusServiceUnavailable, "this edge has no signals yet: it has not reached its node since it was set up", "see GET /v1/status; treat the content as not checked"}
-
-// bodyError explains what is wrong with a body that could not be read.
-func bodyError(err error, limit int64) error {
-	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
-		return &refusal{http.StatusRequestEntityTooLarge, fmt.Sprintf("the body is larger than %d bytes", limit), "send less at once"}
-	}
-	if errors.Is(err, os.ErrDeadlineExceeded) {
-		return &refusal{http.StatusRequestTimeout, fmt.Sprintf("the body came too slowly: less than %d KiB a second", paceRate>>10), "receive an upload whole before you hand it to the edge"}
-	}
-	return &refusal{http.StatusBadRequest, "the body was cut off: " + err.Error(), "send it again"}
-}
 
 // query is one value that is asked for.
 type query struct {
