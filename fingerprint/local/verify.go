@@ -364,6 +364,9 @@ const (
 	maxWorn      = 0.18 // more of a copy that is worn all over may differ, from …
 	wornFrom     = 0.22 // … this wear on, by …
 	wornRise     = 1.6  // … so much for each step of wear
+	maxSure      = 0.07 // more of one with a score that no shared frame reached: large writing over a copy
+	sureFrom     = 70   // score from which some of that is added …
+	sureSpan     = 30   // … and by which all is
 )
 
 // One object on a plain ground has few places, and many pairs at each. Other
@@ -486,9 +489,7 @@ func judge(as *asset, q *view, t *transform, ps []pair, negative bool) Match {
 	var partly float64
 	m.Differing, partly = differing(k, q, t, &z, &seen, &blocks, negative, wear)
 	limit := maxDiffering + min(maxWorn, max(0, wear-wornFrom)*wornRise)
-	if m.Score >= 160 {
-		limit += 0.06 // more than any frame has: large writing over a copy
-	}
+	limit += maxSure * min(1, max(0, float64(m.Score-sureFrom)/sureSpan))
 	m.need = int(min(mostNeed, max(leastScore, mostNeed-24*(m.Agreement-0.3))))
 	if m.Places <= fewPlaces && m.Inliers >= crowded*m.Places {
 		if m.Agreement < kinAgrees {
