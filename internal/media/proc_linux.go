@@ -123,7 +123,8 @@ func (w *worker) do(ctx context.Context, j job, f *os.File, d time.Duration) (re
 	}
 	w.kill()
 	switch {
-	case w.stderr.has("out of memory"), w.stderr.has("cannot allocate memory"):
+	case w.stderr.has("out of memory"), w.stderr.has("cannot allocate memory"),
+		w.stderr.has("pthread_create failed"), w.stderr.has("failed to create new OS thread"): // the stack of a thread
 		return reply{}, errMemory
 	case w.signal() == syscall.SIGKILL, w.signal() == syscall.SIGXCPU: // the limit of processor time
 		return reply{}, errTime
