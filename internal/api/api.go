@@ -27,6 +27,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 
+	"github.com/siaga-crp/siaga/fingerprint/payment"
 	"github.com/siaga-crp/siaga/internal/access"
 	"github.com/siaga-crp/siaga/internal/duty"
 	"github.com/siaga-crp/siaga/internal/health"
@@ -226,7 +227,19 @@ type PageInput struct {
 	Q      string `query:"q" maxLength:"200" doc:"Only items that contain this text"`
 }
 
+// handleInAddress is what a query that may be a payment handle is refused with:
+// an address stands in logs of proxies and in histories.
+func handleInAddress(q string) error {
+	if !payment.Like(q) {
+		return nil
+	}
+	return problem.New(problem.Invalid, "q reads as a payment handle, which must not stand in an address", `send it as content: POST /api/v1/search {"q":"…"}`)
+}
+
 func (p PageInput) after() (string, error) {
+	if err := handleInAddress(p.Q); err != nil {
+		return "", err
+	}
 	b, err := base64.RawURLEncoding.DecodeString(p.Cursor)
 	if err != nil || !utf8.Valid(b) {
 		return "", problem.New(problem.Invalid, "the cursor is not one that this list gave", "start again without a cursor")

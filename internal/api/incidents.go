@@ -203,6 +203,9 @@ func (s *server) incidentRoutes() {
 			PageInput
 		},
 		) (*struct{ Body Page[Entry] }, error) {
+			if err := handleInAddress(in.Q); err != nil {
+				return nil, err
+			}
 			before, err := number(in.Cursor)
 			if err != nil {
 				return nil, err

@@ -114,6 +114,7 @@ GET  /api/v1/protocols/{protocol}/diff                                   inciden
 GET  /api/v1/protocols/{protocol}/file                                   incident.read
 GET  /api/v1/push-key                                                    message.read
 GET  /api/v1/search                                                      partner.read
+POST /api/v1/search                                                      partner.read
 GET  /api/v1/sign-ins                                                    member.read
 GET  /api/v1/signals                                                     signal.read
 POST /api/v1/signals                                                     signal.propose

@@ -35,6 +35,7 @@ POST /api/v1/channels/{id}/test
 PUT /api/v1/duty
 POST /api/v1/duty/overrides
 POST /api/v1/protocol-check
+POST /api/v1/search
 POST /api/v1/calls/answer
 PUT /api/v1/me/check-word
 PUT /api/v1/me/profile

@@ -138,12 +138,28 @@ func (s *server) togetherRoutes() {
 			Q string `query:"q" maxLength:"300" required:"true"`
 		},
 		) (*struct{ Body Page[search.Hit] }, error) {
-			if err := access.Allow(actor(ctx), access.ReadPartners, s.Now()); err != nil {
+			if err := handleInAddress(in.Q); err != nil {
 				return nil, err
 			}
-			hits, err := search.New(search.Options{Partners: s.Partners, Incidents: s.Incidents, Signals: s.Signals, Journal: s.Journal}).Find(ctx, actor(ctx), in.Q)
-			return &struct{ Body Page[search.Hit] }{Page[search.Hit]{Items: hits}}, err
+			return s.find(ctx, in.Q)
 		})
+	add(s, op{"search-by-content", http.MethodPost, "/api/v1/search", "Find things, as GET does, by what must not stand in an address: a payment handle", access.ReadPartners, http.StatusOK},
+		func(ctx context.Context, in *struct{ Body SearchInput }) (*struct{ Body Page[search.Hit] }, error) {
+			return s.find(ctx, in.Body.Q)
+		})
+}
+
+// SearchInput is what is looked for.
+type SearchInput struct {
+	Q string `json:"q" maxLength:"300" doc:"A number, a name or the exact value of a fingerprint"`
+}
+
+func (s *server) find(ctx context.Context, q string) (*struct{ Body Page[search.Hit] }, error) {
+	if err := access.Allow(actor(ctx), access.ReadPartners, s.Now()); err != nil {
+		return nil, err
+	}
+	hits, err := search.New(search.Options{Partners: s.Partners, Incidents: s.Incidents, Signals: s.Signals, Journal: s.Journal}).Find(ctx, actor(ctx), q)
+	return &struct{ Body Page[search.Hit] }{Page[search.Hit]{Items: hits}}, err
 }
 
 // Protocol is a protocol as the partnership has it.

@@ -144,6 +144,19 @@ func TestTogether(t *testing.T) {
 	if got := hits("warga", "lensa"); !strings.Contains(got, `"kind":"partner"`) {
 		t.Errorf("a partner is not found: %s", got)
 	}
+	// A payment handle must not stand in an address; sent as content it is found.
+	made := post("lensa", "/api/v1/signals", `{"incident":"`+inc.ID+`","kind":"payment","value":"GB29 NWBK 6016 1331 9268 19","producer":"perpetrator","action":"review","labels":["propaganda"]}`, 201)
+	for _, path := range []string{"/api/v1/search", "/api/v1/signals", "/api/v1/incidents", "/api/v1/incidents/" + inc.ID + "/timeline"} {
+		for _, q := range []string{"GB29NWBK60161331926819", "GB29NWBK60161331926818"} {
+			a := n.send(t, "gema", http.MethodGet, path+"?q="+q, "")
+			if a.status != 422 || !strings.Contains(string(a.body), "POST /api/v1/search") || strings.Contains(string(a.body), "NWBK") {
+				t.Errorf("%s with a handle: %d %s", path, a.status, a.body)
+			}
+		}
+	}
+	if got := string(post("gema", "/api/v1/search", `{"q":"GB29NWBK60161331926819"}`, 200).body); !strings.Contains(got, `"kind":"signal"`) || strings.Contains(got, "NWBK") {
+		t.Errorf("a handle sent as content: %s, of %s", got, made.body)
+	}
 	value := strings.Repeat("0f1e2d3c4b5a6978", 4)
 	post("lensa", "/api/v1/signals", `{"incident":"`+inc.ID+`","kind":"pdq","value":"`+value+`","producer":"perpetrator","labels":["propaganda"],"provenance":{"quality":90}}`, 201)
 	if got := hits("gema", value); !strings.Contains(got, `"kind":"signal"`) {

@@ -112,6 +112,7 @@ GET  /help                                          page is text
 GET  /help/keys                                     page is text
 GET  /glossary                                      page is text
 GET  /search                                        search
+POST /search                                        search search-by-content
 GET  /public                                        page is open to all, and so is /public/status.json
 GET  /public/incidents/{id}                         page is open to all, and so is /public/status.json
 GET  /public/verify                                 page is text

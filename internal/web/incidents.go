@@ -19,6 +19,7 @@ import (
 
 type incidentsPage struct {
 	*Frame
+	form
 	Rows []Row
 	Q    string
 	All  bool
@@ -26,6 +27,9 @@ type incidentsPage struct {
 }
 
 func (s *Site) incidents(w http.ResponseWriter, r *http.Request, f *Frame) error {
+	if handleAway(w, r) {
+		return nil
+	}
 	f.Section, f.Live = "incidents", []string{"incident"}
 	q := r.URL.Query()
 	p := incidentsPage{Frame: f, Q: q.Get("q"), All: q.Get("all") != ""}
@@ -42,7 +46,9 @@ func (s *Site) incidents(w http.ResponseWriter, r *http.Request, f *Frame) error
 	}
 	p.Next = next
 	f.Title = f.T("incidents.title")
-	return s.render(w, r, http.StatusOK, "incidents", p)
+	said, status := f.noHandle(r)
+	p.form = said
+	return s.render(w, r, status, "incidents", p)
 }
 
 type notifyPage struct {

@@ -118,6 +118,7 @@ GET  /help                                          open
 GET  /help/keys                                     open
 GET  /glossary                                      open
 GET  /search                                        partner.read
+POST /search                                        partner.read
 GET  /admin/health                                  health.read
 GET  /public                                        open
 GET  /public/feed.atom                              open

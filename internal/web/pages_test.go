@@ -413,15 +413,18 @@ func TestBadgesAreTheSameEverywhere(t *testing.T) {
 	}
 }
 
-// A payment handle that somebody looks up stands in no address: the page sends
-// them on without it, says why, and does not repeat it. Hashes and words are
-// looked up as before.
-func TestPaymentHandlesAreNotLookedUp(t *testing.T) {
+// A payment handle that somebody looks up stands in no address: the forms send
+// it as their content and it is answered at once, masked. In an address it is
+// taken out, and the page says so. Other values are looked up by address.
+func TestPaymentHandlesStandInNoAddress(t *testing.T) {
 	w := newWorld(t)
-	for _, path := range []string{"/search", "/signals"} {
-		for _, q := range []string{"GB29 NWBK 6016 1331 9268 19", "GB29NWBK60161331926818", "gcash 0917 123 4567", "+62 812 3456 7890"} {
+	const iban = "GB29 NWBK 6016 1331 9268 19"
+	sig, err := w.node.Signals.Propose(t.Context(), w.actor["platform"], signal.Proposal{Incident: w.incident, TLP: "amber", Producer: "perpetrator", Kind: "payment", Value: iban, Labels: []string{"propaganda"}, Action: signal.Review})
+	w.ok(err)
+	for _, path := range []string{"/search", "/signals", "/incidents"} {
+		for _, q := range []string{iban, "GB29NWBK60161331926818", "gcash 0917 123 4567", "+62 812 3456 7890"} {
 			p := w.get("officer", path+"?q="+url.QueryEscape(q))
-			if p.status != http.StatusUnprocessableEntity || p.path != path+"?refused=payment" || !strings.Contains(p.body, "siaga payment hash") || strings.Contains(p.body, q) {
+			if p.status != http.StatusUnprocessableEntity || p.path != path+"?refused=payment" || !strings.Contains(p.body, "Enter it in the search field") || strings.Contains(p.body, q) {
 				t.Errorf("%s of %q: %d at %s", path, q, p.status, p.path)
 			}
 		}
@@ -429,15 +432,38 @@ func TestPaymentHandlesAreNotLookedUp(t *testing.T) {
 			if p := w.get("officer", path+"?q="+url.QueryEscape(q)); p.status != http.StatusOK {
 				t.Errorf("%s of %q: %d", path, q, p.status)
 			}
+			want := path
+			if q != "" {
+				want += "?q=" + url.QueryEscape(q)
+			}
+			if p := w.post("officer", "/search", url.Values{"q": {q}, "on": {path}}); p.status != http.StatusOK || p.path != want {
+				t.Errorf("the form on %s with %q leads to %s: %d", path, q, p.path, p.status)
+			}
+		}
+		// Every form for a search sends what was typed as its content.
+		body := w.get("officer", path).body
+		if strings.Contains(body, `method="get"`) || !strings.Contains(body, `method="post" action="/search"`) {
+			t.Errorf("%s has a form that puts what was typed into the address", path)
+		}
+		p := w.post("officer", "/search", url.Values{"q": {iban}, "on": {path}})
+		if p.status != http.StatusOK || p.path != "/search" || !strings.Contains(p.body, `href="/signals/`+sig.ID+`"`) || strings.Contains(p.body, "6016") {
+			t.Errorf("the form on %s with a handle: %d at %s", path, p.status, p.path)
 		}
 	}
-
+	if p := w.post("officer", "/search", url.Values{"q": {"GB29NWBK60161331926818"}}); p.status != http.StatusUnprocessableEntity || p.path != "/search" || strings.Contains(p.body, "GB29NWBK") {
+		t.Errorf("a misspelt handle: %d at %s", p.status, p.path)
+	}
+	if p := w.post("observer", "/search", url.Values{"q": {iban}, "on": {"//elsewhere.example/"}}); p.status != http.StatusOK || p.path != "/search" {
+		t.Errorf("a list that is none: %d at %s", p.status, p.path)
+	}
 	// Nor does the page of the entry that proposed one show it.
-	sig, err := w.node.Signals.Propose(t.Context(), w.actor["platform"], signal.Proposal{Incident: w.incident, Kind: "payment", Value: "GB29 NWBK 6016 1331 9268 19", Labels: []string{"propaganda"}, Producer: "perpetrator", Action: signal.Review})
-	w.ok(err)
 	p := w.get("officer", fmt.Sprintf("/journal/%d", sig.Proposed.Entry))
 	if p.status != http.StatusOK || !strings.Contains(p.body, "iban:GB…6819") || strings.Contains(p.body, "60161331") {
 		t.Errorf("the entry's page: %d, without the masked handle or with the whole one", p.status)
+	}
+	// The foot of other pages, too.
+	if body := w.get("officer", "/help").body; !strings.Contains(body, `role="search" method="post" action="/search"`) {
+		t.Error("the foot's search is not sent as content")
 	}
 }
 

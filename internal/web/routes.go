@@ -114,6 +114,7 @@ func (s *Site) routes() []route {
 		{"GET /help/keys", s.helpKeys, true, false, false},
 		{"GET /glossary", s.glossary, true, false, false},
 		{"GET /search", s.find, false, false, false},
+		{"POST /search", s.findDo, false, false, false},
 		{"GET /public", s.publicHome, true, true, false},
 		{"GET /public/incidents/{id}", s.publicIncident, true, true, false},
 		{"GET /public/verify", s.publicVerify, true, true, false},

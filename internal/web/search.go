@@ -3,6 +3,7 @@ package web
 import (
 	"fmt"
 	"net/http"
+	"net/url"
 	"strings"
 
 	"github.com/siaga-crp/siaga/fingerprint/payment"
@@ -13,8 +14,9 @@ import (
 type searchPage struct {
 	*Frame
 	form
-	Q    string
-	Hits []hitRow
+	Q      string
+	Handle bool // one was looked up, which the page does not repeat
+	Hits   []hitRow
 }
 
 type hitRow struct {
@@ -27,9 +29,9 @@ type hitRow struct {
 // that one was.
 const handleTyped = "payment"
 
-// handleAway sends a reader who looks up a payment handle to the same page
-// without it, as it would stand in the address, and reports whether it did. The
-// page says what to do instead (noHandle).
+// handleAway sends a reader who has a payment handle in the page's address to
+// the same page without it, and reports whether it did. The page says what to do
+// instead (noHandle). No form of ours makes such an address: findDo.
 func handleAway(w http.ResponseWriter, r *http.Request) bool {
 	if !payment.Like(r.URL.Query().Get("q")) {
 		return false
@@ -51,11 +53,48 @@ func (s *Site) find(w http.ResponseWriter, r *http.Request, f *Frame) error {
 	if handleAway(w, r) {
 		return nil
 	}
-	p := searchPage{Frame: f, Q: strings.TrimSpace(r.URL.Query().Get("q"))}
-	f.Title = f.T("search.title")
-	hits, err := search.New(search.Options{Partners: s.o.Partners, Incidents: s.o.Incidents, Signals: s.o.Signals, Journal: s.o.Journal}).Find(r.Context(), f.Me, p.Q)
 	said, status := f.noHandle(r)
-	p.form = said
+	q := strings.TrimSpace(r.URL.Query().Get("q"))
+	return s.hits(w, r, q, searchPage{Frame: f, form: said, Q: q}, status)
+}
+
+// findDo takes what was typed into a field for searches. It leads to the list or
+// the page that has the answer in its address, to be opened again or shown to
+// others; but a payment handle is answered at once, from the form, so that it
+// stands in no address, history or log of a proxy.
+func (s *Site) findDo(w http.ResponseWriter, r *http.Request, f *Frame) error {
+	q := strings.TrimSpace(r.PostForm.Get("q"))
+	if payment.Like(q) {
+		p, status := searchPage{Frame: f, Handle: true}, http.StatusOK
+		if _, err := payment.Parse(q); err != nil { // says what is wrong with it, and repeats nothing
+			var wrong problem.InvalidFields
+			wrong.Add("q", "%s", err.Error())
+			p.form, _ = f.mistakes(wrong.Err())
+			status = http.StatusUnprocessableEntity
+		}
+		return s.hits(w, r, q, p, status)
+	}
+	to, query := "/search", url.Values{}
+	if on := r.PostForm.Get("on"); on == "/signals" || on == "/incidents" {
+		to = on
+	}
+	for _, name := range []string{"q", "state", "all", "incident", "partner"} {
+		if v := strings.TrimSpace(r.PostForm.Get(name)); v != "" {
+			query.Set(name, v)
+		}
+	}
+	if len(query) > 0 {
+		to += "?" + query.Encode()
+	}
+	http.Redirect(w, r, to, http.StatusSeeOther)
+	return nil
+}
+
+// hits adds what q names to the page.
+func (s *Site) hits(w http.ResponseWriter, r *http.Request, q string, p searchPage, status int) error {
+	f := p.Frame
+	f.Title = f.T("search.title")
+	hits, err := search.New(search.Options{Partners: s.o.Partners, Incidents: s.o.Incidents, Signals: s.o.Signals, Journal: s.o.Journal}).Find(r.Context(), f.Me, q)
 	if m, ok := f.mistakes(err); ok {
 		p.form, status = m, http.StatusUnprocessableEntity
 	} else if err != nil {
