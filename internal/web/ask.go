@@ -124,26 +124,27 @@ func (s *Site) acknowledgements(w http.ResponseWriter, r *http.Request, f *Frame
 }
 
 // reached says, for each partner of an incident that has not acknowledged, what
-// was last tried and what comes next.
-func (s *Site) reached(r *http.Request, f *Frame, incident string) (map[string]string, error) {
+// was last tried and what comes next; and which were not called and will not be.
+func (s *Site) reached(r *http.Request, f *Frame, incident string) (said map[string]string, missed map[string]bool, err error) {
 	if !f.Can(string(access.ReadIncidents)) {
-		return nil, nil
+		return nil, nil, nil
 	}
 	list, err := s.o.Notify.Acknowledgements(r.Context(), f.Me, incident)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	names, err := s.memberNames(r, f)
-	out := map[string]string{}
+	said, missed = map[string]string{}, map[string]bool{}
 	for _, st := range list {
 		if row := f.standing(st, names); !st.Acknowledged && row.Detail != "" {
-			out[st.Partner] = row.Detail
+			said[st.Partner] = row.Detail
+			missed[st.Partner] = st.State == notify.Missed
 			if !st.LastAt.IsZero() || !st.NextAt.IsZero() {
-				out[st.Partner] = strings.TrimSuffix(row.Detail+" · "+row.Next, " · ")
+				said[st.Partner] = strings.TrimSuffix(row.Detail+" · "+row.Next, " · ")
 			}
 		}
 	}
-	return out, err
+	return said, missed, err
 }
 
 // silentMessages are the channels that do not work and the holes in the roster

@@ -335,9 +335,9 @@ func (s *Site) board(w http.ResponseWriter, r *http.Request, f *Frame) error {
 		return err
 	}
 	p.StepsDone = stepsDone(p.Steps)
-	reached := map[string]map[string]string{}
 	for _, inc := range list {
-		if reached[inc.ID], err = s.reached(r, f, inc.ID); err != nil {
+		reached, missed, err := s.reached(r, f, inc.ID)
+		if err != nil {
 			return err
 		}
 		row := s.row(f, inc)
@@ -351,7 +351,11 @@ func (s *Site) board(w http.ResponseWriter, r *http.Request, f *Frame) error {
 		}
 		for _, a := range inc.Acknowledgements() {
 			if a.Waits && a.Partner != f.Me.Partner { // what I owe is asked of me
-				p.Silent = append(p.Silent, Silence{Who: f.Name(a.Partner), Late: f.T("silent.partner", "Incident", inc.ID, "Age", f.Since(a.Asked)), Detail: reached[inc.ID][a.Partner], Href: "/incidents/" + inc.ID})
+				late := f.T("silent.partner", "Incident", inc.ID, "Age", f.Since(a.Asked))
+				if missed[a.Partner] { // and so not told
+					late = f.T("silent.uncalled", "Incident", inc.ID)
+				}
+				p.Silent = append(p.Silent, Silence{Who: f.Name(a.Partner), Late: late, Detail: reached[a.Partner], Href: "/incidents/" + inc.ID})
 			}
 		}
 	}

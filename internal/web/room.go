@@ -42,6 +42,7 @@ type roomPage struct {
 	AskList     []Ask
 	Missing     []string
 	Reached     map[string]string // by partner that is missing: the last attempt and the next
+	Uncalled    map[string]bool   // partners that are missing and were not told
 	Acked       int               // of Asked
 	Asked       int
 	Waits       map[string]incident.Acknowledgement // by partner
@@ -140,7 +141,7 @@ func (s *Site) room(w http.ResponseWriter, r *http.Request, f *Frame) error {
 	for _, a := range inc.Acknowledgements() {
 		p.Waits[a.Partner] = a
 	}
-	if p.Reached, err = s.reached(r, f, inc.ID); err != nil {
+	if p.Reached, p.Uncalled, err = s.reached(r, f, inc.ID); err != nil {
 		return err
 	}
 	if p.Runs, err = s.runViews(r, f, inc); err != nil {
