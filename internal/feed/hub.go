@@ -85,6 +85,7 @@ type Options struct {
 	RingBytes int           // bytes of the same; 0 means 16 MiB a chain
 	MaxTail   uint64        // operations that a cursor may be behind; beyond it, the snapshot; 0 means 50,000
 	MaxEdges  int           // open streams; 0 means 10,000
+	PerToken  int           // open streams of one token, the oldest gives way; 0 means 4; a relay may have four times as many
 	Stall     time.Duration // how long a write to one edge may hang; 0 means 10 s
 	AckEvery  time.Duration // least interval of an edge's acknowledgements; 0 means 200 ms, more with many edges
 }
@@ -102,10 +103,11 @@ type Hub struct {
 	polled chan struct{} // closed and replaced when Run has looked at the store
 	chains map[string]*chain
 	subs   map[*subscriber]struct{}
-	keys   *frame // event "keys"
-	note   string // newest checkpoint seen
-	noteAt int64  // its size
-	pings  uint64 // counts them
+	tokens map[string][]*subscriber // the same by token, the oldest first; without those that gave way
+	keys   *frame                   // event "keys"
+	note   string                   // newest checkpoint seen
+	noteAt int64                    // its size
+	pings  uint64                   // counts them
 	edges  map[edgeKey]*edgeState
 	beats  map[string]*frame // last heartbeat, by partner
 	closed bool              // Run has ended
@@ -166,6 +168,9 @@ func New(o Options) *Hub {
 	if o.KeepFrom == 0 {
 		o.KeepFrom = 20_000
 	}
+	if o.PerToken == 0 {
+		o.PerToken = 4
+	}
 	if o.MaxEdges == 0 {
 		o.MaxEdges = 10_000
 	}
@@ -181,7 +186,7 @@ func New(o Options) *Hub {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	h := &Hub{o: o, kick: make(chan struct{}, 1), recheck: make(chan struct{}, 1), polled: make(chan struct{}), chains: map[string]*chain{}, subs: map[*subscriber]struct{}{}, edges: map[edgeKey]*edgeState{}, beats: map[string]*frame{}, reached: newReached(), damaged: map[string]error{}}
+	h := &Hub{o: o, kick: make(chan struct{}, 1), recheck: make(chan struct{}, 1), polled: make(chan struct{}), chains: map[string]*chain{}, subs: map[*subscriber]struct{}{}, tokens: map[string][]*subscriber{}, edges: map[edgeKey]*edgeState{}, beats: map[string]*frame{}, reached: newReached(), damaged: map[string]error{}}
 	h.keys = &frame{wire: event("keys", o.Keys)}
 	if o.Line != nil {
 		// Nodes of one database share the feed's key.

@@ -346,6 +346,31 @@ func TestEdgesBeyondTheLimitAreTold(t *testing.T) {
 	}
 }
 
+// One token cannot take all streams: its oldest give way, and others find room.
+func TestStreamsOfOneToken(t *testing.T) {
+	n := newNode(t, func(o *feed.Options) { o.MaxEdges = 8 })
+	first := n.ask(t.Context(), "nusa-1", "")
+	for range 20 {
+		if resp := n.ask(t.Context(), "nusa-1", ""); resp.StatusCode != http.StatusOK {
+			t.Fatalf("a further stream: %d", resp.StatusCode)
+		}
+		eventually(t, "no more than four are open", func() bool {
+			states, err := n.hub.Edges(t.Context())
+			return err == nil && states[0].Streams <= 4
+		})
+	}
+	if said, err := until(bufio.NewReader(first.Body), "bye"); err != nil || !strings.Contains(said, `"many"`) {
+		t.Errorf("the oldest heard %q, %v", said, err)
+	}
+	eventually(t, "four are open", func() bool {
+		states, err := n.hub.Edges(t.Context())
+		return err == nil && len(states) > 0 && states[0].Streams == 4
+	})
+	if resp := n.ask(t.Context(), "suara-1", ""); resp.StatusCode != http.StatusOK {
+		t.Errorf("another edge: %d", resp.StatusCode)
+	}
+}
+
 // A damaged operation holds up its own chain alone, which is named.
 func TestADamagedOperationStopsNoOtherChain(t *testing.T) {
 	n := newNode(t, nil)

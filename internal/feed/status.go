@@ -48,6 +48,7 @@ type edgeState struct {
 	barred  time.Time        // until then no verdicts of it are taken
 	heard   map[uint64]int64 // trips of its last report that were passed on: entry by number of the signal
 	deaf    time.Time        // until then none are
+	crowded time.Time        // when it was said that it has too many streams
 	unheard time.Time        // until then it is said that reports of its circuit breaker were not taken
 }
 

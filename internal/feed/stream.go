@@ -254,6 +254,7 @@ func (h *Hub) subscribe(r *http.Request, who Subscriber) (*subscriber, []byte, e
 		s.pings = h.pings + 1
 	}
 	h.subs[s] = struct{}{}
+	crowded := h.crowd(s)
 	for _, f := range s.follows {
 		hello.Heads[f.chain.name] = f.chain.head
 	}
@@ -265,6 +266,9 @@ func (h *Hub) subscribe(r *http.Request, who Subscriber) (*subscriber, []byte, e
 	hello.AckMS = max(h.o.AckEvery, time.Duration(len(h.subs))*time.Millisecond).Milliseconds()
 	h.connected(who, true)
 	h.mu.Unlock()
+	if crowded {
+		h.o.Log.WarnContext(r.Context(), "an edge opened more streams than a token may have: the oldest was ended; give each edge a token of its own", "partner", who.Partner, "edge", who.Edge)
+	}
 	hello.At = h.o.Now()
 	wire, err := hello.Seal(h.o.Signer)
 	if err != nil {
@@ -437,8 +441,50 @@ func (h *Hub) leave(s *subscriber) {
 	defer h.mu.Unlock()
 	if _, ok := h.subs[s]; ok {
 		delete(h.subs, s)
+		h.alone(s)
 		h.connected(s.who, false)
 	}
+}
+
+// byToken names what bounds a stream beside the number of all.
+func (s *subscriber) byToken() string {
+	if s.who.Token != "" {
+		return s.who.Token
+	}
+	return s.who.Partner + "/" + s.who.Edge
+}
+
+// crowd notes a stream under its token, and ends the token's oldest if those are
+// too many: of two edges with one token both go on by turns, a stream whose other
+// end is gone makes room, and one token cannot take all streams of the node. It
+// reports whether that is to be said, once a minute and edge. The caller holds
+// h.mu.
+func (h *Hub) crowd(s *subscriber) (say bool) {
+	key, most := s.byToken(), h.o.PerToken
+	if s.who.Relay {
+		most *= 4
+	}
+	have := append(h.tokens[key], s)
+	if len(have) > most {
+		have[0].end("many", "more streams were opened with this edge's token than one may have; give each edge a token of its own")
+		have = have[1:]
+		if e, now := h.edge(s.who), h.o.Now(); !s.who.Relay && now.Sub(e.crowded) >= time.Minute {
+			e.crowded, say = now, true
+		}
+	}
+	h.tokens[key] = have
+	return say
+}
+
+// alone takes a stream off its token's. The caller holds h.mu.
+func (h *Hub) alone(s *subscriber) {
+	key := s.byToken()
+	have := slices.DeleteFunc(h.tokens[key], func(o *subscriber) bool { return o == s })
+	if len(have) == 0 {
+		delete(h.tokens, key)
+		return
+	}
+	h.tokens[key] = have
 }
 
 // pump writes to one edge until its stream ends.
