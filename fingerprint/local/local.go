@@ -11,6 +11,10 @@
 //     it is integer arithmetic.
 //   - The shared form is at most 16 KB; docs/format/local.md has its layout and
 //     every constant that is needed to compute it anew.
+//   - Matching is floating point in 64 bits, with every product rounded before it
+//     is summed, so that no compiler fuses them and arm64 judges as amd64 does.
+//     What may still differ in the last bit is math's own Sin, Atan2, Log2 and
+//     Pow, where they are written by hand for one architecture.
 //   - A match is strong only if keypoints in distinct places of both pictures
 //     agree under one geometry, what lies between them agrees too, and no large
 //     part shows something else. A shared logo, caption or app frame does not

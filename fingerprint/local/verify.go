@@ -63,16 +63,25 @@ type pair struct {
 
 var levelScale = [levelCount]float64{1, 1.2599210498948732, 1.5874010519681994, 2, 2.5198420997897464, 3.1748021039363987, 4, 5.039684199579493}
 
-func (p point) xy() (float64, float64) { return float64(p.x) / 2, float64(p.y) / 2 }
+func (p point) xy() (float64, float64) { return float64(float64(p.x) / 2), float64(float64(p.y) / 2) }
 
 type transform [9]float64
 
+// mul is a product that no compiler fuses with the sum it goes into: an explicit
+// conversion rounds (the Go specification, Floating-point operators). Some
+// architectures would fuse, and a score could pass its limit there alone.
+func mul(a, b float64) float64 { return float64(a * b) }
+
+// hypot is the square root of the sum of squares, made of operations that IEEE
+// 754 rounds the same everywhere; math.Hypot has a form of its own on amd64.
+func hypot(x, y float64) float64 { return math.Sqrt(mul(x, x) + mul(y, y)) }
+
 func (t *transform) apply(x, y float64) (float64, float64) {
-	d := t[6]*x + t[7]*y + t[8]
+	d := mul(t[6], x) + mul(t[7], y) + t[8]
 	if d < 1e-9 && d > -1e-9 {
 		return math.Inf(1), math.Inf(1)
 	}
-	return (t[0]*x + t[1]*y + t[2]) / d, (t[3]*x + t[4]*y + t[5]) / d
+	return (mul(t[0], x) + mul(t[1], y) + t[2]) / d, (mul(t[3], x) + mul(t[4], y) + t[5]) / d
 }
 
 // local scale and rotation of t at (x, y), the rotation in 64ths of a turn.
@@ -80,7 +89,7 @@ func (t *transform) at(x, y float64) (scale, turn float64) {
 	x0, y0 := t.apply(x, y)
 	x1, y1 := t.apply(x+1, y)
 	x2, y2 := t.apply(x, y+1)
-	det := (x1-x0)*(y2-y0) - (x2-x0)*(y1-y0)
+	det := mul(x1-x0, y2-y0) - mul(x2-x0, y1-y0)
 	if det <= 0 {
 		return 0, 0
 	}
@@ -94,14 +103,14 @@ func similarity(k, q point) transform {
 	s := levelScale[q.level] / levelScale[k.level]
 	a := float64(int(q.angle)-int(k.angle)) * 2 * math.Pi / 64
 	c, n := s*math.Cos(a), s*math.Sin(a)
-	return transform{c, -n, qx - c*kx + n*ky, n, c, qy - n*kx - c*ky, 0, 0, 1}
+	return transform{c, -n, qx - mul(c, kx) + mul(n, ky), n, c, qy - mul(n, kx) - mul(c, ky), 0, 0, 1}
 }
 
 // verify looks for the transform under which most keypoints of k agree with
 // those of q, starting from hits.
 func verify(as *asset, q *view, hits []hit, negative bool) (Match, bool) {
 	k := as.fp
-	diag := math.Hypot(float64(k.w), float64(k.h))
+	diag := hypot(float64(k.w), float64(k.h))
 	// Rank hypotheses, one a hit, by how many other hits they explain.
 	type scored struct {
 		t transform
@@ -124,7 +133,7 @@ func verify(as *asset, q *view, hits []hit, negative bool) (Match, bool) {
 			}
 			kx, ky := k.points[g.ki].xy()
 			qx, qy := q.points[g.qi].xy()
-			if math.Abs(t[0]*kx+t[1]*ky+t[2]-qx) <= tol && math.Abs(t[3]*kx+t[4]*ky+t[5]-qy) <= tol {
+			if math.Abs(mul(t[0], kx)+mul(t[1], ky)+t[2]-qx) <= tol && math.Abs(mul(t[3], kx)+mul(t[4], ky)+t[5]-qy) <= tol {
 				n++
 				last = int(g.qi)
 			}
@@ -196,8 +205,8 @@ func guided(k *Fingerprint, q *view, t *transform, tol float64, maxDist int, neg
 		if s <= 0 {
 			continue
 		}
-		r := min((tol+0.7*levelScale[kp.level])*s+1, 60)
-		level := float64(kp.level) + 3*math.Log2(s)
+		r := min(mul(tol+mul(0.7, levelScale[kp.level]), s)+1, 60)
+		level := float64(kp.level) + mul(3, math.Log2(s))
 		if level < -1.7 || level > levelCount-1+1.7 {
 			continue
 		}
@@ -220,7 +229,7 @@ func guided(k *Fingerprint, q *view, t *transform, tol float64, maxDist int, neg
 						continue
 					}
 					qx, qy := qp.xy()
-					if dx, dy := qx-x, qy-y; dx*dx+dy*dy > r*r {
+					if dx, dy := qx-x, qy-y; mul(dx, dx)+mul(dy, dy) > mul(r, r) {
 						continue
 					}
 					if d := q.descs[qi].Distance(&k.descs[ki]); d < bestDist {
@@ -250,7 +259,7 @@ func sane(k *Fingerprint, q *view, t *transform) bool {
 	w, h := float64(k.w), float64(k.h)
 	var lo, hi float64 = math.Inf(1), 0
 	for _, c := range [5][2]float64{{0, 0}, {w, 0}, {0, h}, {w, h}, {w / 2, h / 2}} {
-		if t[6]*c[0]+t[7]*c[1]+t[8] <= 1e-6 {
+		if mul(t[6], c[0])+mul(t[7], c[1])+t[8] <= 1e-6 {
 			return false
 		}
 		s, _ := t.at(c[0], c[1])
@@ -263,10 +272,10 @@ func sane(k *Fingerprint, q *view, t *transform) bool {
 		return false
 	}
 	x0, y0 := t.apply(w/2, h/2)
-	x1, y1 := t.apply(w/2+1, h/2)
-	x2, y2 := t.apply(w/2, h/2+1)
-	a, b := math.Hypot(x1-x0, y1-y0), math.Hypot(x2-x0, y2-y0)
-	cos := ((x1-x0)*(x2-x0) + (y1-y0)*(y2-y0)) / (a * b)
+	x1, y1 := t.apply(float64(w/2)+1, h/2)
+	x2, y2 := t.apply(w/2, float64(h/2)+1)
+	a, b := hypot(x1-x0, y1-y0), hypot(x2-x0, y2-y0)
+	cos := (mul(x1-x0, x2-x0) + mul(y1-y0, y2-y0)) / (a * b)
 	return a < 2.2*b && b < 2.2*a && math.Abs(cos) < 0.5
 }
 
@@ -285,20 +294,20 @@ func fitAffine(k *Fingerprint, q *view, ps []pair, t *transform) bool {
 		x, y := k.points[p.k].xy()
 		u, v := q.points[p.q].xy()
 		x, y, u, v = x-mx, y-my, u-mu, v-mv
-		xx, xy, yy = xx+x*x, xy+x*y, yy+y*y
-		xu, yu, xv, yv = xu+x*u, yu+y*u, xv+x*v, yv+y*v
+		xx, xy, yy = xx+mul(x, x), xy+mul(x, y), yy+mul(y, y)
+		xu, yu, xv, yv = xu+mul(x, u), yu+mul(y, u), xv+mul(x, v), yv+mul(y, v)
 	}
 	// A few points or a thin cloud fit a similarity only: shrink towards it.
-	det := xx*yy - xy*xy
+	det := mul(xx, yy) - mul(xy, xy)
 	sim := [2]float64{(xu + yv) / (xx + yy), (xv - yu) / (xx + yy)}
 	if len(ps) < 6 || det < 0.02*(xx+yy)*(xx+yy) {
 		c, s := sim[0], sim[1]
-		*t = transform{c, -s, mu - c*mx + s*my, s, c, mv - s*mx - c*my, 0, 0, 1}
+		*t = transform{c, -s, mu - mul(c, mx) + mul(s, my), s, c, mv - mul(s, mx) - mul(c, my), 0, 0, 1}
 		return xx+yy > 0
 	}
-	a, b := (xu*yy-yu*xy)/det, (yu*xx-xu*xy)/det
-	c, d := (xv*yy-yv*xy)/det, (yv*xx-xv*xy)/det
-	*t = transform{a, b, mu - a*mx - b*my, c, d, mv - c*mx - d*my, 0, 0, 1}
+	a, b := (mul(xu, yy)-mul(yu, xy))/det, (mul(yu, xx)-mul(xu, xy))/det
+	c, d := (mul(xv, yy)-mul(yv, xy))/det, (mul(yv, xx)-mul(xv, xy))/det
+	*t = transform{a, b, mu - mul(a, mx) - mul(b, my), c, d, mv - mul(c, mx) - mul(d, my), 0, 0, 1}
 	return true
 }
 
@@ -312,7 +321,7 @@ func fitProjective(k *Fingerprint, q *view, ps []pair, t *transform) bool {
 	for _, p := range ps {
 		x, y := k.points[p.k].xy()
 		u, v := q.points[p.q].xy()
-		wt := 1 / (t[6]*x + t[7]*y + t[8])
+		wt := 1 / (mul(t[6], x) + mul(t[7], y) + t[8])
 		x, y, u, v = x*s, y*s, u*s, v*s
 		for _, r := range [2][n + 1]float64{
 			{x, y, 1, 0, 0, 0, -u * x, -u * y, u},
@@ -320,14 +329,14 @@ func fitProjective(k *Fingerprint, q *view, ps []pair, t *transform) bool {
 		} {
 			for i := range n {
 				for j := range n + 1 {
-					m[i][j] += wt * wt * r[i] * r[j]
+					m[i][j] += mul(wt*wt*r[i], r[j])
 				}
 			}
 		}
 	}
 	// A little pull of the two projective terms to zero.
-	m[6][6] += 1e-3 * float64(len(ps))
-	m[7][7] += 1e-3 * float64(len(ps))
+	m[6][6] += mul(1e-3, float64(len(ps)))
+	m[7][7] += mul(1e-3, float64(len(ps)))
 	for i := range n {
 		p := i
 		for j := i + 1; j < n; j++ {
@@ -345,7 +354,7 @@ func fitProjective(k *Fingerprint, q *view, ps []pair, t *transform) bool {
 			}
 			f := m[j][i] / m[i][i]
 			for c := i; c <= n; c++ {
-				m[j][c] -= f * m[i][c]
+				m[j][c] -= mul(f, m[i][c])
 			}
 		}
 	}
@@ -411,7 +420,7 @@ func judge(as *asset, q *view, t *transform, ps []pair, negative bool) Match {
 		lo[0], lo[1] = min(lo[0], x), min(lo[1], y)
 		hi[0], hi[1] = max(hi[0], x), max(hi[1], y)
 	}
-	near := 0.03 * math.Hypot(hi[0]-lo[0], hi[1]-lo[1])
+	near := 0.03 * hypot(hi[0]-lo[0], hi[1]-lo[1])
 	type place struct{ x, y, weight float64 }
 	var places []place
 	var blocks [8][8]int
@@ -422,12 +431,12 @@ func judge(as *asset, q *view, t *transform, ps []pair, negative bool) Match {
 		// places, but each only so-so; in a worn copy (filmed, very dark) most
 		// pairs are so-so and some are near. So each pair counts by how near its
 		// descriptors are.
-		w := float64(as.weight[p.k]) * min(1, max(0, float64(chanceDist-p.dist))/nearSpan)
+		w := mul(float64(as.weight[p.k]), min(1, max(0, float64(chanceDist-p.dist))/nearSpan))
 		total += w
 		blocks[min(7, int(y)*8/k.h)][min(7, int(x)*8/k.w)]++
 		distinct := true
 		for i := range places {
-			if o := &places[i]; math.Hypot(o.x-x, o.y-y) < near {
+			if o := &places[i]; hypot(o.x-x, o.y-y) < near {
 				o.weight = max(o.weight, w)
 				distinct = false
 				break
@@ -469,7 +478,7 @@ func judge(as *asset, q *view, t *transform, ps []pair, negative bool) Match {
 	for i := range z {
 		if seen[i] {
 			a, b := float64(k.sketch[i]), float64(z[i])
-			ab, aa, bb = ab+a*b, aa+a*a, bb+b*b
+			ab, aa, bb = ab+mul(a, b), aa+mul(a, a), bb+mul(b, b)
 		}
 	}
 	if aa > 0 && bb > 0 {
@@ -488,9 +497,9 @@ func judge(as *asset, q *view, t *transform, ps []pair, negative bool) Match {
 	m.Score = int(math.Sqrt(spread * total))
 	var partly float64
 	m.Differing, partly = differing(k, q, t, &z, &seen, &blocks, negative, wear)
-	limit := maxDiffering + min(maxWorn, max(0, wear-wornFrom)*wornRise)
-	limit += maxSure * min(1, max(0, float64(m.Score-sureFrom)/sureSpan))
-	m.need = int(min(mostNeed, max(leastScore, mostNeed-24*(m.Agreement-0.3))))
+	limit := maxDiffering + min(maxWorn, mul(max(0, wear-wornFrom), wornRise))
+	limit += mul(maxSure, min(1, max(0, float64(m.Score-sureFrom)/sureSpan)))
+	m.need = int(min(mostNeed, max(leastScore, mostNeed-mul(24, m.Agreement-0.3))))
 	if m.Places <= fewPlaces && m.Inliers >= crowded*m.Places {
 		if m.Agreement < kinAgrees {
 			m.need = kinScore
@@ -521,9 +530,9 @@ func warp(k *Fingerprint, q *view, t *transform) (z [sketchSide * sketchSide]int
 			x = float64(q.w) - x
 		}
 		s, _ := t.at(kx, ky)
-		rx := max(0.5, s*float64(k.w)/sketchSide*sx/2)
-		ry := max(0.5, s*float64(k.h)/sketchSide*sy/2)
-		x, y = x*sx, y*sy
+		rx := max(0.5, mul(s*float64(k.w)/sketchSide, sx)/2)
+		ry := max(0.5, mul(s*float64(k.h)/sketchSide, sy)/2)
+		x, y = mul(x, sx), mul(y, sy)
 		x0, x1 := max(0, int(x-rx+0.5)), min(th.W, int(x+rx+0.5))
 		y0, y1 := max(0, int(y-ry+0.5)), min(th.H, int(y+ry+0.5))
 		if x1 <= x0 {
@@ -580,8 +589,8 @@ func differing(k *Fingerprint, q *view, t *transform, z *[sketchSide * sketchSid
 		x, y := p.xy()
 		u, v := t.apply(x, y)
 		s, _ := t.at(x, y)
-		level := float64(p.level) + 3*math.Log2(max(s, 0.01))
-		edge := 2 * keypointMargin * levelScale[p.level] * s
+		level := float64(p.level) + mul(3, math.Log2(max(s, 0.01)))
+		edge := mul(2*keypointMargin*levelScale[p.level], s)
 		if u < edge || v < edge || u > float64(q.w)-edge || v > float64(q.h)-edge || level < -0.5 || level > levelCount-0.5 {
 			continue
 		}
@@ -610,7 +619,7 @@ func differing(k *Fingerprint, q *view, t *transform, z *[sketchSide * sketchSid
 					}
 					n++
 					a, b := float64(k.sketch[i]), float64(z[i])
-					ab, aa, bb = ab+a*b, aa+a*a, bb+b*b
+					ab, aa, bb = ab+mul(a, b), aa+mul(a, a), bb+mul(b, b)
 				}
 			}
 			if n < 12 {
@@ -633,7 +642,7 @@ func differing(k *Fingerprint, q *view, t *transform, z *[sketchSide * sketchSid
 			case math.Pow(miss, float64(points[by][bx])) < 0.03 && like < 0.8: // no chance
 				// In a worn copy glare and noise leave some likeness, another
 				// picture leaves none.
-				d := min(1, (0.8-like)/(0.02+2*max(0, wear-0.15)))
+				d := min(1, (0.8-like)/(0.02+mul(2, max(0, wear-0.15))))
 				other, same = other+d, same+1-d
 			case textured && like > 0.5:
 				same++
