@@ -178,11 +178,16 @@ func benchCopiesCommand() *cobra.Command {
 		Example: "  siaga bench copies ~/Pictures\n  siaga bench copies --assets 10000 --edits crop20,screenshot-dark ~/Pictures",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if gather != "" {
-				return bench.Gather(cmd.Context(), cmd.OutOrStdout(), args[0], gather, o.Pixels, o.Workers)
+			var err error
+			if o.Dir = args[0]; gather != "" {
+				err = bench.Gather(cmd.Context(), cmd.OutOrStdout(), o.Dir, gather, o.Pixels, o.Workers)
+			} else {
+				err = bench.Copies(cmd.Context(), cmd.OutOrStdout(), o)
 			}
-			o.Dir = args[0]
-			return bench.Copies(cmd.Context(), cmd.OutOrStdout(), o)
+			if e, ok := errors.AsType[bench.UseError](err); ok {
+				return useError{e}
+			}
+			return err
 		},
 	}
 	f := c.Flags()

@@ -229,8 +229,9 @@ func (r *realm) incident() string {
 }
 
 // A copy that nothing matches becomes a variant from an edge in one step, is
-// for review on all edges at once, and blocks on all edges within a second of
-// its approval; the group is withdrawn as one.
+// for review on all edges at once, and blocks on all edges after its approval;
+// the group is withdrawn as one. The promise is a second: the time is logged,
+// and what fails the test is five, a hang rather than a busy machine.
 func TestVariantReachesAllEdges(t *testing.T) {
 	r := newRealm(t, []string{"lensa-1", "lensa-2", "suara-1", "suara-2", "gema-1", "gema-2"}, nil, "")
 	whole, cut := part(t, bridge, 0, 0, 100, 100), part(t, bridge, 15, 20, 60, 60)
@@ -262,8 +263,7 @@ func TestVariantReachesAllEdges(t *testing.T) {
 	r.until(cut, "block")
 	took = time.Since(began)
 	t.Logf("blocked on %d edges %v after the approval was sent", len(r.edges), took)
-	// The promise is a second; this machine may be busy with other tests, and
-	// each look asks the edge to fingerprint the file anew.
+	// Each look asks the edge to fingerprint the file anew, which counts, too.
 	if took > 5*time.Second {
 		t.Errorf("the variant took %v to all edges", took)
 	}

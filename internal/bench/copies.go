@@ -66,6 +66,8 @@ type editFigures struct {
 	PoorIn int                                           `json:"poor_found"`   // of these, found in any way
 	Other  int                                           `json:"benign"`       // edited photos that are not known
 	False  int                                           `json:"false"`        // of these, matched strongly
+	Taken  int                                           `json:"taken"`        // copies of known photos that strongly match another known one, too
+	Looked int                                           `json:"looked"`       // all that were looked up
 	FalseR int                                           `json:"false_review"` // of these, matched weakly
 	ByPass counts                                        `json:"by_pass"`      // found copies by the pass that found them
 	times  struct{ all, cheap, cpu, cheapCPU []float64 } // ms
@@ -84,9 +86,13 @@ type copiesFigures struct {
 	RecallReview float64       `json:"recall_with_review"`
 	LeastRecall  float64       `json:"least_recall"`
 	LeastEdit    string        `json:"least_edit"`
-	False        int           `json:"false"`
-	FalseReview  int           `json:"false_review"`
-	Of           int           `json:"of"`
+	False        int           `json:"false"` // strongly matched what they are not, of all that were looked up
+	Of           int           `json:"of"`    // all that were looked up
+	FalseBenign  int           `json:"false_benign"`
+	FalseReview  int           `json:"false_review"` // benign, for review only
+	Benign       int           `json:"benign"`
+	FalseCopies  int           `json:"false_copies"` // of a known photo, taken for another one
+	Copies       int           `json:"copies"`       // of known photos, with detail enough or not
 	PoorRecall   float64       `json:"poor_recall"`
 	MSP50        float64       `json:"ms_p50"`
 	MSP99        float64       `json:"ms_p99"`
@@ -103,16 +109,20 @@ type copiesFigures struct {
 // many other photos are taken for copies. Half of the photos under Dir, by
 // turns, are known; copies are made of all with the built-in edits. Strong
 // matches count as found; weak ones, and those of pictures of PDQ quality
-// under 50, are counted apart. The times are for hashing, keypoints and all
-// look-ups of one decoded picture.
+// under 50, are counted apart. A picture is false that strongly matches a known
+// photo of which it is no copy, be it benign or a copy of another known one. The
+// times are for hashing, keypoints and all look-ups of one decoded picture.
 //
 // Photos that show one and the same thing appear as false matches; they are
 // listed by name.
 func Copies(ctx context.Context, w io.Writer, o CopiesOptions) error {
-	if o.Pixels <= 0 {
+	if err := o.check(); err != nil {
+		return err
+	}
+	if o.Pixels == 0 {
 		o.Pixels = 1_000_000
 	}
-	if o.Workers <= 0 {
+	if o.Workers == 0 {
 		o.Workers = 1
 	}
 	es, err := chosenEdits(o.Edits)
@@ -168,6 +178,31 @@ func Copies(ctx context.Context, w io.Writer, o CopiesOptions) error {
 	return report(w, photos, left, figures, o)
 }
 
+// UseError is about what was asked for, not about how it went: change the
+// options.
+type UseError struct{ error }
+
+// Unwrap implements errors.Unwrap.
+func (e UseError) Unwrap() error { return e.error }
+
+func (o *CopiesOptions) check() error {
+	for _, x := range []struct {
+		name string
+		n    int
+		zero string
+	}{
+		{"assets", o.Assets, "0 for the known photos alone"},
+		{"each", o.Each, "0 for all edits"},
+		{"pixels", o.Pixels, "0 for a million"},
+		{"workers", o.Workers, "0 for one"},
+	} {
+		if x.n < 0 {
+			return UseError{fmt.Errorf("--%s is %d; give a whole number, or %s", x.name, x.n, x.zero)}
+		}
+	}
+	return nil
+}
+
 // drawn returns each of n edits' places, chosen by a photo's name.
 func drawn(n, each int, name string) []int {
 	if each <= 0 || each > n {
@@ -214,7 +249,7 @@ func chosenEdits(names []string) ([]edits.Edit, error) {
 			for j := range all {
 				known[j] = all[j].Name
 			}
-			return nil, fmt.Errorf("there is no edit %q; use some of %s", n, strings.Join(known, " "))
+			return nil, UseError{fmt.Errorf("there is no edit %q; use some of %s", n, strings.Join(known, " "))}
 		}
 		out = append(out, all[i])
 	}
@@ -223,7 +258,15 @@ func chosenEdits(names []string) ([]edits.Edit, error) {
 
 func findPhotos(dir string) ([]copyPhoto, error) {
 	if dir == "" {
-		return nil, errors.New("name a folder of photos")
+		return nil, UseError{errors.New("name a folder of photos")}
+	}
+	switch info, err := os.Stat(dir); {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, fmt.Errorf("there is no folder %s; name one that holds photos", dir)
+	case err != nil:
+		return nil, fmt.Errorf("%w; name a folder of photos that you may read", err)
+	case !info.IsDir():
+		return nil, fmt.Errorf("%s is a file; name the folder that it is in", dir)
 	}
 	var photos []copyPhoto
 	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
@@ -401,8 +444,13 @@ type looked struct {
 	cpu          float64 // ms of the processor
 }
 
-// look runs all passes as an edge does: the cheap ones, and keypoints where
-// those say nothing.
+// look runs the passes by which an edge finds pictures, in its order and by its
+// rules (edge.Matcher): the cheap ones, and keypoints unless those blocked; a
+// match is strong where all that an edge would do is block, so neither the copy
+// nor the known picture may be of too little detail. It goes without what is no
+// matter of looks (digests) or of one picture (frames), and without keypoints of
+// trimmed pictures, which nothing computes. It times the passes apart, for which
+// an edge has no place.
 func (x *copyIndex) look(img *image.RGBA) (r looked) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
@@ -444,6 +492,7 @@ func (r *looked) add(id uint64, strong bool, pass string) {
 // count notes what was found for a copy of p, and returns how it was wrong:
 // "false", "false-review", "review", "missed", or nothing.
 func (f *editFigures) count(p *copyPhoto, x *copyIndex, r looked) (wrong string) {
+	f.Looked++
 	f.times.all, f.times.cpu = append(f.times.all, r.ms), append(f.times.cpu, r.cpu)
 	if r.cheap {
 		f.times.cheap, f.times.cheapCPU = append(f.times.cheap, r.ms), append(f.times.cheapCPU, r.cpu)
@@ -456,6 +505,9 @@ func (f *editFigures) count(p *copyPhoto, x *copyIndex, r looked) (wrong string)
 			f.wrong = append(f.wrong, p.name+" taken for "+x.names[id]+" by "+r.pass)
 			wrong = "false"
 		}
+	}
+	if p.known && wrong != "" {
+		f.Taken++
 	}
 	switch {
 	case !p.known:
@@ -493,7 +545,7 @@ func (f *editFigures) count(p *copyPhoto, x *copyIndex, r looked) (wrong string)
 }
 
 func report(w io.Writer, photos []copyPhoto, left []string, es []editFigures, o CopiesOptions) error {
-	r := copiesFigures{Photos: len(photos), Known: (len(photos) + 1) / 2, LeftOut: append([]string{}, left...), Edits: es, LeastRecall: 1}
+	r := copiesFigures{Photos: len(photos), Known: (len(photos) + 1) / 2, LeftOut: append([]string{}, left...), Edits: es}
 	r.Assets = max(o.Assets, r.Known)
 	var found, weak, of, poor, poorIn int
 	var all, cheap, cpu, cheapCPU []float64
@@ -501,7 +553,8 @@ func report(w io.Writer, photos []copyPhoto, left []string, es []editFigures, o 
 	for _, e := range es {
 		found, weak, of = found+e.Found, weak+e.Review, of+e.Copies
 		poor, poorIn = poor+e.Poor, poorIn+e.PoorIn
-		r.False, r.FalseReview, r.Of = r.False+e.False, r.FalseReview+e.FalseR, r.Of+e.Other
+		r.FalseBenign, r.FalseReview, r.Benign = r.FalseBenign+e.False, r.FalseReview+e.FalseR, r.Benign+e.Other
+		r.FalseCopies, r.Copies = r.FalseCopies+e.Taken, r.Copies+e.Looked-e.Other
 		all, cheap = append(all, e.times.all...), append(cheap, e.times.cheap...)
 		cpu, cheapCPU = append(cpu, e.times.cpu...), append(cheapCPU, e.times.cheapCPU...)
 		if v := share(e.Found, e.Copies); e.Copies > 0 && (v < r.LeastRecall || r.LeastEdit == "") {
@@ -511,6 +564,7 @@ func report(w io.Writer, photos []copyPhoto, left []string, es []editFigures, o 
 			wrong[s]++
 		}
 	}
+	r.False, r.Of = r.FalseBenign+r.FalseCopies, r.Benign+r.Copies
 	r.Recall, r.RecallReview, r.PoorRecall = share(found, of), share(found+weak, of), share(poorIn, poor)
 	slices.Sort(all)
 	slices.Sort(cpu)
@@ -534,8 +588,14 @@ func report(w io.Writer, photos []copyPhoto, left []string, es []editFigures, o 
 		fmt.Fprintf(&b, "false: %s, %d times\n", s, wrong[s])
 	}
 	fmt.Fprintf(&b, "pictures of little detail: found or for review %.1f%% of %d\n", 100*r.PoorRecall, poor)
-	fmt.Fprintf(&b, "benign pictures sent to review: %d of %d\n", r.FalseReview, r.Of)
-	fmt.Fprintf(&b, "least found: %s, %.1f%%; time p99 %.1f ms; where a cheap pass decides p50 %.1f ms\n", r.LeastEdit, 100*r.LeastRecall, r.MSP99, r.CheapMSP50)
+	fmt.Fprintf(&b, "benign pictures sent to review: %d of %d\n", r.FalseReview, r.Benign)
+	fmt.Fprintf(&b, "taken for what they are not: %d of %d benign pictures, %d of %d copies\n", r.FalseBenign, r.Benign, r.FalseCopies, r.Copies)
+	if r.LeastEdit == "" {
+		b.WriteString("no known photo has detail enough (PDQ quality 50), so there is no recall to tell; add photos\n")
+	} else {
+		fmt.Fprintf(&b, "least found: %s, %.1f%%\n", r.LeastEdit, 100*r.LeastRecall)
+	}
+	fmt.Fprintf(&b, "time: p99 %.1f ms, where a cheap pass decides p50 %.1f ms\n", r.MSP99, r.CheapMSP50)
 	if r.CPUMSP50 > 0 {
 		fmt.Fprintf(&b, "processor time: p50 %.1f ms, p99 %.1f ms, where a cheap pass decides p50 %.1f ms\n", r.CPUMSP50, r.CPUMSP99, r.CheapCPUMSP50)
 	}

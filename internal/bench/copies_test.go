@@ -45,11 +45,11 @@ func TestCopies(t *testing.T) {
 	if err := json.Unmarshal(b.Bytes(), &f); err != nil {
 		t.Fatal(err)
 	}
-	if f.Photos != 8 || len(f.Edits) != len(names) || f.Of != 4*len(names) {
-		t.Fatalf("measured %d photos, %d edits, %d benign; want 8, %d, %d", f.Photos, len(f.Edits), f.Of, len(names), 4*len(names))
+	if f.Photos != 8 || len(f.Edits) != len(names) || f.Benign != 4*len(names) || f.Of != 8*len(names) {
+		t.Fatalf("measured %d photos, %d edits, %d benign of %d; want 8, %d, %d of %d", f.Photos, len(f.Edits), f.Benign, f.Of, len(names), 4*len(names), 8*len(names))
 	}
 	if f.False != 0 {
-		t.Errorf("%d of %d benign pictures matched, want none", f.False, f.Of)
+		t.Errorf("%d of %d pictures matched what they are not, want none", f.False, f.Of)
 	}
 	if f.Recall < 0.95 {
 		t.Errorf("recall %.3f, want at least 0.95", f.Recall)
@@ -152,6 +152,11 @@ func TestCopiesRefuses(t *testing.T) {
 		{"one photo", CopiesOptions{Dir: folder(t, 1, nil)}, "holds 1 readable photos"},
 		{"damaged photos", CopiesOptions{Dir: folder(t, 3, []byte("not a picture"))}, "3 readable photos (JPEG, PNG, GIF, WebP); at least 4 are needed; 1 were left out, the first because: decoding "},
 		{"huge photo", CopiesOptions{Dir: folder(t, 3, hugePNG())}, "60000 by 60000 pixels; at most 100 million are read"},
+		{"no such folder", CopiesOptions{Dir: "nowhere"}, "there is no folder nowhere; name one"},
+		{"a file", CopiesOptions{Dir: "copies_test.go"}, "copies_test.go is a file; name the folder"},
+		{"fewer assets than none", CopiesOptions{Dir: testPhotos, Assets: -1}, "--assets is -1; give a whole number, or 0"},
+		{"fewer edits than none", CopiesOptions{Dir: testPhotos, Each: -3}, "--each is -3"},
+		{"fewer pixels than none", CopiesOptions{Dir: testPhotos, Pixels: -5}, "--pixels is -5"},
 		{"unknown edit", CopiesOptions{Dir: testPhotos, Edits: []string{"melt"}}, `no edit "melt"; use some of`},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -249,6 +254,50 @@ func TestKin(t *testing.T) {
 		}
 		if !self {
 			t.Errorf("%s is not found again", photos[i+1].name)
+		}
+	}
+}
+
+// A strong match of the wrong photo is false, whether the picture is benign or a
+// copy of another known photo; and with nothing to find there is no recall.
+func TestCopiesCountsEveryWrongMatch(t *testing.T) {
+	x := &copyIndex{names: map[uint64]string{0: "a", 2: "c"}}
+	known, poor, benign := &copyPhoto{name: "a", known: true, quality: 90}, &copyPhoto{name: "c", known: true, quality: 20}, &copyPhoto{name: "b", quality: 90}
+	var e editFigures
+	for _, c := range []struct {
+		p    *copyPhoto
+		r    looked
+		want string
+	}{
+		{known, looked{strong: []uint64{0}, pass: "pdq"}, ""},
+		{known, looked{strong: []uint64{0, 2}, pass: "local"}, "false"},
+		{known, looked{strong: []uint64{2, 2}, pass: "local"}, "missed"},
+		{poor, looked{strong: []uint64{0}, pass: "local"}, "false"},
+		{benign, looked{strong: []uint64{0, 2}, pass: "local"}, "false"},
+		{benign, looked{weak: []uint64{0}, pass: "local"}, "false-review"},
+		{benign, looked{}, ""},
+	} {
+		if got := e.count(c.p, x, c.r); got != c.want {
+			t.Errorf("%s, %+v: counted as %q, want %q", c.p.name, c.r, got, c.want)
+		}
+	}
+	photos := []copyPhoto{*known, *benign, *poor, *benign}
+	for _, c := range []struct {
+		name string
+		e    []editFigures
+		want []string
+	}{
+		{"wrong", []editFigures{e}, []string{"taken for what they are not: 1 of 3 benign pictures, 3 of 4 copies\n", "recall=0.6667 false=4 of=7 "}},
+		{"little detail", []editFigures{{Poor: 1, Looked: 1, times: e.times}}, []string{"there is no recall to tell; add photos\n", " false=0 of=1 "}},
+	} {
+		var b bytes.Buffer
+		if err := report(&b, photos, nil, c.e, CopiesOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		for _, want := range c.want {
+			if !strings.Contains(b.String(), want) {
+				t.Errorf("%s: the report has no %q:\n%s", c.name, want, b.String())
+			}
 		}
 	}
 }

@@ -31,7 +31,10 @@ const (
 // A third, by name, goes to out/final, the rest to out/develop: what is tuned
 // on the one is measured on the other.
 func Gather(ctx context.Context, w io.Writer, dir, out string, pixels, workers int) error {
-	if pixels <= 0 {
+	if err := (&CopiesOptions{Pixels: pixels, Workers: workers}).check(); err != nil {
+		return err
+	}
+	if pixels == 0 {
 		pixels = 1_000_000
 	}
 	photos, err := findPhotos(dir)
