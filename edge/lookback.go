@@ -426,6 +426,13 @@ func (l *Lookback) add(ref string, at time.Time, s *fingerprint.Set, p place, se
 	for _, f := range evenly(telling(s.VPDQ(0)), keptSample) {
 		_ = l.frames.Insert(id, f.PDQ.Hash, index.MaxDistance) // as above
 	}
+	for i := range s.Frames {
+		for k := range s.Frames[i].Trims {
+			if t := &s.Frames[i].Trims[k]; counts(&t.PDQ) {
+				_ = l.frames.Insert(id, t.PDQ.Hash, index.MaxDistance) // as above
+			}
+		}
+	}
 	points := func(b []byte) {
 		if f, err := local.Decode(b); err == nil && len(b) > 0 { // an upload without them is found by its hashes
 			l.points.Add(id, f)

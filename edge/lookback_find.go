@@ -364,6 +364,9 @@ func (l *Lookback) checker(sig Signal) func(*fingerprint.Set) (m Match, exercise
 			if q := newVideoQuery(p); q.aimAt(l.m, sig.Number) {
 				if len(s.Frames) > 0 {
 					q.forms(l.m.video, func(form int) vpdq.Video { return s.VPDQ(form) })
+					if !p.Found(Block) {
+						q.trims(l.m.video)
+					}
 				}
 				if s.Picture != nil && !p.Found(Review) {
 					l.m.video.still(p)

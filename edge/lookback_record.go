@@ -15,21 +15,27 @@ import (
 // An upload as look-back keeps it: fingerprints, a time and the caller's
 // reference. Numbers are unsigned varints unless a size is given.
 //
-//	record   version 1 (1) | at_ms | reference | sha256 (32) | md5 (16) | tlsh | flags (1) | picture? | frames
+//	record   version 2 (1) | at_ms | reference | sha256 (32) | md5 (16) | tlsh | flags (1) | picture? | frames
 //	picture  pdq | dihedral (7×32) | upright? | local | count | trim*       flags: 1 picture, 2 upright
 //	trim     name | pdq | dihedral (7×32)
-//	frames   count | frame*                                                 a frame: ms since the one before | pdq | local
+//	frames   count | frame*                                                 a frame: ms since the one before | pdq | local | count | inner*
+//	inner    name | pdq | mirrored (32)
 //	pdq      hash (32) | quality (1)
 //	text, local   length | bytes
 //
 // Keypoints are kept with a thumbnail of 32 pixels, as coarse as the sketch in
-// the form that is shared. A frame's turned hashes are not kept; vpdq.Turn gives them but for some bits.
+// the form that is shared. A frame's turned hashes are not kept; vpdq.Turn gives
+// them but for some bits. Version 1, which is still read, has no inner pictures
+// of frames.
 const (
-	lookbackVersion = 1
+	lookbackVersion = 2
+	oldVersion      = 1
 	maxReference    = 200 // bytes
 	maxKeptFrames   = 512
 	maxKeptKeys     = 6 // key frames with keypoints
 	maxKeptTrims    = 10
+	maxKeptInner    = 32 // frames with inner pictures …
+	maxInner        = 4  // … and inner pictures of one
 )
 
 // appendUpload appends the record of an upload to dst.
@@ -88,20 +94,27 @@ func appendUpload(dst []byte, ref string, at time.Time, s *fingerprint.Set) []by
 		last = frames[i].Seconds
 		hash(frames[i].PDQ)
 		points(frames[i].Local)
+		inner := frames[i].Trims[:min(len(frames[i].Trims), maxInner)]
+		num(len(inner))
+		for k := range inner {
+			text(inner[k].Name)
+			hash(inner[k].PDQ)
+			dst = append(dst, inner[k].Dihedral[mirrored][:]...)
+		}
 	}
 	return dst
 }
 
 // keptFrames thins a video's frames to what is kept: those that say something
-// and differ from the one before, with keypoints on few.
+// and differ from the one before, with keypoints and inner pictures on few.
 func keptFrames(fs []fingerprint.Frame) []fingerprint.Frame {
 	var out []fingerprint.Frame
 	for i := range fs {
 		f := fs[i]
-		if n := len(out); !counts(&f.PDQ) || n > 0 && out[n-1].PDQ.Hash.Distance(f.PDQ.Hash) <= nearFrames && len(f.Local) == 0 {
+		if n := len(out); !counts(&f.PDQ) || n > 0 && out[n-1].PDQ.Hash.Distance(f.PDQ.Hash) <= nearFrames && len(f.Local)+len(f.Trims) == 0 {
 			continue
 		}
-		out = append(out, fingerprint.Frame{Seconds: f.Seconds, PDQ: f.PDQ, Local: f.Local})
+		out = append(out, fingerprint.Frame{Seconds: f.Seconds, PDQ: f.PDQ, Local: f.Local, Trims: f.Trims})
 	}
 	if n := len(out); n > maxKeptFrames {
 		for i := range maxKeptFrames {
@@ -109,23 +122,29 @@ func keptFrames(fs []fingerprint.Frame) []fingerprint.Frame {
 		}
 		out = out[:maxKeptFrames]
 	}
-	keys := 0
-	for i := range out {
-		if len(out[i].Local) > 0 {
-			keys++
+	thin(out, maxKeptKeys, func(f *fingerprint.Frame) bool { return len(f.Local) > 0 }, func(f *fingerprint.Frame) { f.Local = nil })
+	thin(out, maxKeptInner, func(f *fingerprint.Frame) bool { return len(f.Trims) > 0 }, func(f *fingerprint.Frame) { f.Trims = nil })
+	return out
+}
+
+// thin leaves n of the frames that have something, evenly spread, and drops it
+// from the others.
+func thin(fs []fingerprint.Frame, n int, has func(*fingerprint.Frame) bool, drop func(*fingerprint.Frame)) {
+	all, at := 0, 0
+	for i := range fs {
+		if has(&fs[i]) {
+			all++
 		}
 	}
-	at := 0
-	for i := range out {
-		if len(out[i].Local) == 0 {
+	for i := range fs {
+		if !has(&fs[i]) {
 			continue
 		}
-		if keys > maxKeptKeys && (at*maxKeptKeys/keys) == ((at+1)*maxKeptKeys/keys) {
-			out[i].Local = nil
+		if all > n && at*n/all == (at+1)*n/all {
+			drop(&fs[i])
 		}
 		at++
 	}
-	return out
 }
 
 // parseUpload reads a record. It is bounded by its input.
@@ -170,8 +189,11 @@ func parseUpload(b []byte) (ref string, at time.Time, s fingerprint.Set, err err
 		}
 		return nil
 	}
-	if v := take(1); len(v) == 1 && v[0] != lookbackVersion {
-		return "", at, s, fmt.Errorf("%w: a record of version %d", errNewer, v[0])
+	version := byte(lookbackVersion)
+	if v := take(1); len(v) == 1 {
+		if version = v[0]; version != lookbackVersion && version != oldVersion {
+			return "", at, s, fmt.Errorf("%w: a record of version %d", errNewer, version)
+		}
 	}
 	at = time.UnixMilli(int64(num(1 << 50))).UTC()
 	ref = text(maxReference)
@@ -205,6 +227,14 @@ func parseUpload(b []byte) (ref string, at time.Time, s fingerprint.Set, err err
 			f.Dihedral[form] = vpdq.Turn(f.PDQ.Hash, form)
 		}
 		f.Local = points()
+		if version != oldVersion {
+			for range num(maxInner) {
+				t := fingerprint.Trim{Name: text(MaxText), PDQ: hash()}
+				t.Dihedral[0] = t.PDQ.Hash
+				copy(t.Dihedral[mirrored][:], take(32))
+				f.Trims = append(f.Trims, t)
+			}
+		}
 		if bad {
 			break
 		}

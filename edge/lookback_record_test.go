@@ -38,6 +38,13 @@ func uploadOf(seed uint64) fingerprint.Set {
 		for form := range fr.Dihedral {
 			fr.Dihedral[form] = vpdq.Turn(f.PDQ.Hash, form)
 		}
+		for k := range 5 {
+			if i == 0 {
+				t := fingerprint.Trim{Name: fmt.Sprint("inner", k)}
+				t.PDQ, t.Dihedral = forms()
+				fr.Trims = append(fr.Trims, t)
+			}
+		}
 		s.Frames = append(s.Frames, fr)
 	}
 	return s
@@ -63,6 +70,20 @@ func TestUploadRecords(t *testing.T) {
 			t.Errorf("frame at %v is not of the video", f.Seconds)
 		}
 	}
+	// What is left of frames without bars: of the first four, straight and
+	// mirrored.
+	inner := 0
+	for _, f := range got.Frames {
+		for k, t2 := range f.Trims {
+			inner++
+			if w := want.Frames[0].Trims[k]; t2.Name != w.Name || t2.PDQ != w.PDQ || t2.Dihedral[5] != w.Dihedral[5] {
+				t.Errorf("inner picture %d: %+v, want %+v", k, t2, w)
+			}
+		}
+	}
+	if inner != 4 {
+		t.Errorf("%d inner pictures of frames, want 4", inner)
+	}
 	got.Frames, want.Frames = nil, nil
 	if d := cmp.Diff(want, got); d != "" {
 		t.Errorf("(-want +got):\n%s", d)
@@ -74,6 +95,14 @@ func TestUploadRecords(t *testing.T) {
 	}
 	if _, _, _, err := edge.ParseUpload(append(b, 0)); err == nil {
 		t.Error("a byte too many is read")
+	}
+	// The version before had no inner pictures.
+	empty := edge.AppendUpload(nil, "old", start, &fingerprint.Set{})
+	frame := film(1, 1)[0]
+	old := append(append(append(empty[:len(empty)-1:len(empty)-1], 1, 0), frame.PDQ.Hash[:]...), 90, 0)
+	old[0] = 1
+	if ref, _, got, err := edge.ParseUpload(old); err != nil || ref != "old" || len(got.Frames) != 1 || got.Frames[0].PDQ.Hash != frame.PDQ.Hash {
+		t.Errorf("a record of version 1: %q, %+v, %v", ref, got.Frames, err)
 	}
 	b[0]++
 	if _, _, _, err := edge.ParseUpload(b); err == nil || !strings.Contains(err.Error(), "newer version") {

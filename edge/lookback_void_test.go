@@ -4,12 +4,15 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/siaga-crp/siaga/edge"
 	"github.com/siaga-crp/siaga/fingerprint"
 	"github.com/siaga-crp/siaga/fingerprint/digest"
+	"github.com/siaga-crp/siaga/fingerprint/pdq"
+	"github.com/siaga-crp/siaga/fingerprint/vpdq"
 )
 
 // Of a signal with more uploads than are checked at once all are told, the
@@ -97,6 +100,39 @@ func TestLookbackTakesBack(t *testing.T) {
 		p.add(s)
 		p.want(at, "changed strong S-0001 block", "changed weak S-0001 review")
 	})
+}
+
+// A video between bars that was up before its signal is told as the edge answers
+// one that comes after it, mirrored or not.
+func TestLookbackFindsLetterboxed(t *testing.T) {
+	p := newPast(t, edge.LookbackOptions{})
+	known := film(1, 60)
+	boxed := func(ref string, form int) *fingerprint.Set {
+		set, _ := frames{film(uint64(100+form), 60)}.Fingerprint(t.Context(), nilReader{})
+		for i := 0; i < len(set.Frames); i += 4 {
+			h := known[i].PDQ.Hash
+			trim := fingerprint.Trim{Name: "letterbox", PDQ: pdq.Result{Hash: vpdq.Turn(h, form), Quality: 90}}
+			trim.Dihedral[0], trim.Dihedral[5] = trim.PDQ.Hash, vpdq.Turn(trim.PDQ.Hash, 5)
+			set.Frames[i].Trims = []fingerprint.Trim{trim}
+		}
+		if _, err := p.l.Keep(ref, &set); err != nil {
+			t.Fatal(err)
+		}
+		return &set
+	}
+	sets := []*fingerprint.Set{boxed("boxed", 0), boxed("boxed and mirrored", 5)}
+	p.restart() // and once more from what is on disk
+	p.add(videoSignal(1, known))
+	p.want(0, "match boxed S-0001 block", "match boxed and mirrored S-0001 block")
+	es, _, _ := p.l.Events(0, 10)
+	for _, e := range es {
+		i := map[string]int{"boxed": 0, "boxed and mirrored": 1}[e.Reference]
+		var r edge.Result
+		p.m.Set(&r, sets[i])
+		if len(r.Matches) != 1 || r.Matches[0].Pass != e.Pass || !strings.HasPrefix(e.Pass, "vpdq") || !strings.Contains(e.Pass, ":trim") {
+			t.Errorf("%s was told by %q, the edge answers %+v", e.Reference, e.Pass, r.Matches)
+		}
+	}
 }
 
 // nilReader is an empty file.
