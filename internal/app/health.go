@@ -23,6 +23,8 @@ const (
 	oldTimes     = 3                   // intervals after which a scheduled backup is old
 	rehearsalOld = 100 * 24 * time.Hour
 	lateJobs     = time.Minute
+	lateEdges    = 30 * time.Second // for which an edge that reports may be behind
+	shedLately   = 5 * time.Minute
 )
 
 // Health says how the node is, to those who may read it.
@@ -31,6 +33,11 @@ func (n *Node) Health(ctx context.Context, by access.Actor) (health.Report, erro
 	if err := access.Allow(by, access.ReadHealth, now); err != nil {
 		return health.Report{}, err
 	}
+	return n.health(ctx, now)
+}
+
+// health is Health, for who has the right to it.
+func (n *Node) health(ctx context.Context, now time.Time) (health.Report, error) {
 	r := health.Report{Ready: true, At: now.UTC(), Version: Version(), Store: "sqlite"}
 	if n.o.Database != "" {
 		r.Store = "postgres"
@@ -104,17 +111,25 @@ func (n *Node) Health(ctx context.Context, by access.Actor) (health.Report, erro
 	silent, behind := health.Part{Name: health.EdgesSilent, State: health.Unknown}, health.Part{Name: health.EdgesBehind, State: health.Unknown}
 	if states, err := n.Hub.Edges(ctx); err == nil {
 		var s, b int64
+		var since time.Time
 		for _, e := range states {
 			switch e.State(now) {
 			case "silent":
 				s++
+				continue
 			case "behind":
 				b++
+			}
+			if !e.Since.IsZero() && (since.IsZero() || e.Since.Before(since)) {
+				since = e.Since
 			}
 		}
 		silent.State, silent.Count, behind.State, behind.Count = health.OK, num(s), health.OK, num(b)
 		if s > 0 {
 			silent.State, silent.Detail = health.Warn, "silent"
+		}
+		if b > 0 && !since.IsZero() && now.Sub(since) > lateEdges {
+			behind.State, behind.Detail, behind.At = health.Warn, "late", at(since)
 		}
 	}
 	add(silent)
@@ -176,6 +191,7 @@ func (n *Node) Health(ctx context.Context, by access.Actor) (health.Report, erro
 	if p, ok := n.certificate.look(ctx, n.URL, now); ok {
 		add(p)
 	}
+	add(n.metrics.lanes(now))
 	add(tokens)
 	r.Sort()
 	return r, nil

@@ -56,7 +56,7 @@ func TestHealth(t *testing.T) {
 		state  health.State
 		detail string
 	}{
-		health.Writes: {health.OK, ""}, health.EdgesSilent: {health.Warn, "silent"}, health.EdgesBehind: {health.OK, ""}, health.Jobs: {health.OK, ""},
+		health.Writes: {health.OK, ""}, health.EdgesSilent: {health.Warn, "silent"}, health.EdgesBehind: {health.OK, ""}, health.Jobs: {health.OK, ""}, health.Lanes: {health.OK, ""},
 		health.Backup: {health.Warn, "never"}, health.Rehearsal: {health.Warn, "never"}, health.Tokens: {health.Warn, "ending"},
 	} {
 		if p := got[name]; p.State != want.state || p.Detail != want.detail {

@@ -6,6 +6,7 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -18,6 +19,7 @@ import (
 	"github.com/siaga-crp/siaga/internal/access"
 	"github.com/siaga-crp/siaga/internal/admit"
 	"github.com/siaga-crp/siaga/internal/api"
+	"github.com/siaga-crp/siaga/internal/health"
 	"github.com/siaga-crp/siaga/internal/journal"
 	"github.com/siaga-crp/siaga/internal/problem"
 )
@@ -31,6 +33,9 @@ type metrics struct {
 	shed     *prometheus.CounterVec
 	updates  *prometheus.HistogramVec
 	tracer   *sdktrace.TracerProvider // nil: no traces
+
+	gate    *admit.Gate                  // nil before mount
+	refused map[admit.Lane]*atomic.Int64 // when a request was refused for want of room, in Unix milliseconds; 0: never
 }
 
 func newMetrics() *metrics {
@@ -50,6 +55,10 @@ func newMetrics() *metrics {
 			Name: "siaga_journal_update_seconds", Help: "Time of one durable transaction, waiting included, by how it ended: ok, or the kind of problem.",
 			Buckets: []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 5, 30},
 		}, []string{"result"}),
+	}
+	m.refused = map[admit.Lane]*atomic.Int64{}
+	for _, l := range admit.Lanes() {
+		m.refused[l] = new(atomic.Int64)
 	}
 	for _, l := range admit.Lanes() { // what has not happened yet is 0, not absent
 		m.seconds.WithLabelValues(string(l))
@@ -86,8 +95,14 @@ func (m *metrics) admitted(o admit.Options) *admit.Gate {
 		m.requests.WithLabelValues(string(l), strconv.Itoa(status/100)+"xx").Inc()
 		m.seconds.WithLabelValues(string(l)).Observe(took.Seconds())
 	}
-	o.Shed = func(l admit.Lane, why string) { m.shed.WithLabelValues(string(l), why).Inc() }
+	o.Shed = func(l admit.Lane, why string) {
+		m.shed.WithLabelValues(string(l), why).Inc()
+		if why == "queue" || why == "wait" {
+			m.refused[l].Store(time.Now().UnixMilli())
+		}
+	}
 	g := admit.New(o)
+	m.gate = g
 	for _, l := range admit.Lanes() {
 		labels := prometheus.Labels{"lane": string(l)}
 		m.registry.MustRegister(
@@ -97,6 +112,36 @@ func (m *metrics) admitted(o admit.Options) *admit.Gate {
 				func() float64 { return float64(g.Working(l)) }))
 	}
 	return g
+}
+
+// lanes says whether requests wait, or were refused of late for want of room.
+func (m *metrics) lanes(now time.Time) health.Part {
+	p := health.Part{Name: health.Lanes, State: health.Unknown}
+	if m.gate == nil {
+		return p
+	}
+	var waiting int64
+	var last time.Time
+	p.State = health.OK
+	for _, l := range admit.Lanes() {
+		waiting += int64(m.gate.Waiting(l))
+		ms := m.refused[l].Load()
+		if at := time.UnixMilli(ms).UTC(); ms > 0 && now.Sub(at) < shedLately {
+			if p.Detail = "refused"; p.State == health.OK {
+				p.State = health.Warn
+			}
+			if l == admit.Emergency {
+				p.State = health.Fail
+			}
+			if at.After(last) {
+				last = at
+			}
+		}
+	}
+	if p.Count = &waiting; !last.IsZero() {
+		p.At = &last
+	}
+	return p
 }
 
 // bodies reads the bodies of requests before the gate, by the gate's addresses.
@@ -123,11 +168,14 @@ var (
 	descEntries  = prometheus.NewDesc("siaga_journal_entries", "Entries in the journal.", nil, nil)
 	descUnsigned = prometheus.NewDesc("siaga_journal_unsigned_entries", "Entries after the last signed checkpoint.", nil, nil)
 	descUp       = prometheus.NewDesc("siaga_store_up", "1 if the store could be read.", nil, nil)
+	descHealth   = prometheus.NewDesc("siaga_health_state", "How a part of the node is, as its page Health says: 0 ok, 1 unknown, 2 warn, 3 fail.", []string{"part"}, nil)
+	descCount    = prometheus.NewDesc("siaga_health_items", "What a part of the node counts, such as late jobs or silent edges.", []string{"part"}, nil)
+	descTime     = prometheus.NewDesc("siaga_health_timestamp_seconds", "When it happened last, as a backup, or when it ends, as a certificate.", []string{"part"}, nil)
 	descFree     = prometheus.NewDesc("siaga_store_free_bytes", "Space left where the data folder is.", nil, nil)
 )
 
 func (c journalCollector) Describe(out chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{descEntries, descUnsigned, descUp, descFree} {
+	for _, d := range []*prometheus.Desc{descEntries, descUnsigned, descUp, descFree, descHealth, descCount, descTime} {
 		out <- d
 	}
 }
@@ -152,8 +200,39 @@ func (c journalCollector) Collect(out chan<- prometheus.Metric) {
 		gauge(descUnsigned, float64(size-signed))
 	}
 	gauge(descUp, up)
+	c.health(ctx, out)
 	if free, err := freeBytes(c.n.o.Data); err == nil {
 		gauge(descFree, float64(free))
+	}
+}
+
+// health tells what the page Health tells, so that alerts know as much. Of a
+// report that could not be made each part is unknown, not absent.
+func (c journalCollector) health(ctx context.Context, out chan<- prometheus.Metric) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 6*time.Second) // once an hour the certificate is looked at
+	defer cancel()
+	told := map[health.Name]bool{}
+	tell := func(d *prometheus.Desc, part health.Name, v float64) {
+		out <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, string(part))
+	}
+	r, err := c.n.health(ctx, c.n.o.Now())
+	if err == nil {
+		for _, p := range r.Parts {
+			told[p.Name] = true
+			tell(descHealth, p.Name, float64(p.State.Level()))
+			if p.Count != nil {
+				tell(descCount, p.Name, float64(*p.Count))
+			}
+			if p.At != nil {
+				tell(descTime, p.Name, float64(p.At.UnixMilli())/1000)
+			}
+		}
+	}
+	for _, name := range health.Names() {
+		// A node has no NATS or certificate unless it is told.
+		if !told[name] && (err != nil || (name != health.Bus && name != health.Certificate)) {
+			tell(descHealth, name, float64(health.Unknown.Level()))
+		}
 	}
 }
 

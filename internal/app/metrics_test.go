@@ -2,6 +2,7 @@ package app_test
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -83,6 +84,21 @@ func TestMetrics(t *testing.T) {
 	} {
 		if !strings.Contains(text, name) {
 			t.Errorf("no %s", name)
+		}
+	}
+	// What the page Health says, metrics say: an alert can be made of each part.
+	report, err := n.Health(ctx, access.Actor{Partner: made.Partner.ID, Member: "m1", Roles: []access.Role{access.Operator}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range report.Parts {
+		if line := fmt.Sprintf("\nsiaga_health_state{part=%q} %d\n", p.Name, p.State.Level()); !strings.Contains(text, line) {
+			t.Errorf("no%s", line)
+		}
+	}
+	for _, line := range []string{`siaga_health_state{part="writes"} 0`, `siaga_health_state{part="backup"} 2`, `siaga_health_items{part="jobs"} 0`, `siaga_health_items{part="lanes"} 0`} {
+		if !strings.Contains(text, "\n"+line+"\n") {
+			t.Errorf("no %s", line)
 		}
 	}
 	for _, secret := range []string{"kelabu", made.Partner.ID, "Secretariat", edge} {

@@ -102,6 +102,7 @@ type Hub struct {
 	mu     sync.Mutex
 	polled chan struct{} // closed and replaced when Run has looked at the store
 	chains map[string]*chain
+	made   time.Time
 	subs   map[*subscriber]struct{}
 	tokens map[string][]*subscriber // the same by token, the oldest first; without those that gave way
 	keys   *frame                   // event "keys"
@@ -186,7 +187,7 @@ func New(o Options) *Hub {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	h := &Hub{o: o, kick: make(chan struct{}, 1), recheck: make(chan struct{}, 1), polled: make(chan struct{}), chains: map[string]*chain{}, subs: map[*subscriber]struct{}{}, tokens: map[string][]*subscriber{}, edges: map[edgeKey]*edgeState{}, beats: map[string]*frame{}, reached: newReached(), damaged: map[string]error{}}
+	h := &Hub{o: o, made: o.Now(), kick: make(chan struct{}, 1), recheck: make(chan struct{}, 1), polled: make(chan struct{}), chains: map[string]*chain{}, subs: map[*subscriber]struct{}{}, tokens: map[string][]*subscriber{}, edges: map[edgeKey]*edgeState{}, beats: map[string]*frame{}, reached: newReached(), damaged: map[string]error{}}
 	h.keys = &frame{wire: event("keys", o.Keys)}
 	if o.Line != nil {
 		// Nodes of one database share the feed's key.

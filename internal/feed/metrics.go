@@ -103,13 +103,24 @@ func (h *Hub) Collect(out chan<- prometheus.Metric) {
 	h.reached.seconds.Collect(out)
 }
 
-// behind returns how many operations an edge of a partner has not acknowledged. The caller
-// holds h.mu.
-func (h *Hub) behind(partner string, acked map[string]uint64) (n uint64) {
+// behind returns how many operations an edge has not acknowledged, and since
+// when the oldest of them has been there. The caller holds h.mu.
+func (h *Hub) behind(partner string, acked map[string]uint64) (n uint64, since time.Time) {
 	for _, name := range []string{edge.SharedChain, edge.OwnChain(partner)} {
-		if c := h.chains[name]; c != nil && c.head.Seq > acked[name] {
-			n += c.head.Seq - acked[name]
+		c := h.chains[name]
+		if c == nil || c.head.Seq <= acked[name] {
+			continue
+		}
+		n += c.head.Seq - acked[name]
+		at := h.made // of what was there before
+		if first := c.head.Seq - uint64(len(c.ring)) + 1; len(c.stats) > 0 {
+			if st := c.stats[max(acked[name]+1, first)-first]; !st.at.IsZero() {
+				at = st.at
+			}
+		}
+		if since.IsZero() || at.Before(since) {
+			since = at
 		}
 	}
-	return n
+	return n, since
 }

@@ -252,7 +252,7 @@ func (h *Hub) state(e *edgeState, elsewhere map[edgeKey]*sharedEdge) (s EdgeStat
 			acked = o.Acked
 		}
 	}
-	s.Behind = h.behind(e.Partner, acked)
+	s.Behind, s.Since = h.behind(e.Partner, acked)
 	if now := h.o.Now(); now.Before(e.barred) {
 		s.Report.Alarms = append(slices.Clip(s.Report.Alarms), edge.Alarm{Kind: edge.AlarmVerdict, First: now, Last: now, Count: 1,
 			Text: "it sent more verdicts than the node takes from one edge; no more are taken until " + e.barred.UTC().Format("15:04") + " UTC"})

@@ -27,6 +27,7 @@ type EdgeState struct {
 	LastSeen  time.Time   // last word from it; zero: never
 	Cursor    edge.Cursor // last acknowledged: it is on the edge's disk
 	Behind    uint64      // operations that it has not acknowledged
+	Since     time.Time   // of the oldest of those, as this node saw it first; zero: none
 	Report    edge.Report // last one
 	LastAdd   Reached     // last addition that it acknowledged
 	LastDrop  Reached     // last removal

@@ -104,3 +104,36 @@ func TestTripsThatAreNotHeard(t *testing.T) {
 		}
 	})
 }
+
+// An edge that reports and does not acknowledge is behind since its oldest
+// operation came, not since its last word.
+func TestBehindSince(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBubble(t, nil)
+		defer b.down()
+		b.add(1)
+		e := b.follow(edge.FollowerOptions{})
+		settle(time.Second)
+		state := func() feed.EdgeState {
+			t.Helper()
+			states, err := b.hub.Edges(t.Context())
+			if err != nil || len(states) != 1 {
+				t.Fatal(states, err)
+			}
+			return states[0]
+		}
+		if s := state(); s.Behind != 0 || !s.Since.IsZero() {
+			t.Errorf("an edge that has all: behind %d since %s", s.Behind, s.Since)
+		}
+		e.stop()
+		settle(time.Second)
+		from := time.Now()
+		b.add(2)
+		settle(40 * time.Second)
+		b.add(3)
+		settle(time.Second)
+		if s := state(); s.Behind != 2 || s.Since.Before(from) || s.Since.Sub(from) > time.Second {
+			t.Errorf("behind %d since %s, want 2 since %s", s.Behind, s.Since, from)
+		}
+	})
+}

@@ -44,15 +44,26 @@ const (
 	Disk        Name = "disk"        // Bytes left where the data folder is
 	Checkpoint  Name = "checkpoint"  // Count: entries that none covers
 	EdgesSilent Name = "edges"       // Count: silent edges
-	EdgesBehind Name = "behind"      // Count: edges that are behind
+	EdgesBehind Name = "behind"      // Count: edges that are behind; Detail "late": some for half a minute, At: since when
 	Feed        Name = "feed"        // Count: chains that stand still, as an operation in the store is damaged; Detail "damaged"
 	Bus         Name = "bus"         // NATS between nodes; At: since when
 	Jobs        Name = "jobs"        // Count: jobs that are late; Detail "failing"
 	Backup      Name = "backup"      // At: the last one; Detail "never", "failed", "old"
 	Rehearsal   Name = "rehearsal"   // At: the last one that was restored
 	Certificate Name = "certificate" // At: when the one of the public address ends
+	Lanes       Name = "lanes"       // Count: requests that wait for a place; Detail "refused": some were, for want of room; At: the last one
 	Tokens      Name = "tokens"      // Count: tokens that end within two weeks; At: the first
 )
+
+// Names lists all parts. A node without NATS has no Bus, one on http no
+// Certificate.
+func Names() []Name {
+	return []Name{Writes, Disk, Checkpoint, EdgesSilent, EdgesBehind, Feed, Bus, Jobs, Backup, Rehearsal, Certificate, Lanes, Tokens}
+}
+
+// Level is the state as a number, for those who compare: 0 ok, 1 unknown, 2 warn,
+// 3 fail.
+func (s State) Level() int { return len(order) - 1 - order[s] }
 
 // Report is how a node is.
 type Report struct {
