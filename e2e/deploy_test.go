@@ -119,6 +119,9 @@ func TestCompose(t *testing.T) {
 	if err := exec.Command(filepath.Join(dir, "secrets.sh")).Run(); err == nil {
 		t.Error("secrets are made twice")
 	}
+	if info, err := os.Stat(filepath.Join(dir, "secrets")); err != nil || info.Mode().Perm() != 0o700 {
+		t.Errorf("others on the machine read the secrets: %v, %v", info.Mode(), err)
+	}
 	secret := func(name string) string { return filepath.Join(dir, file.Secrets[name].File) }
 	// The database that this machine has in place of the service "postgres".
 	made, err := os.ReadFile(secret("database"))

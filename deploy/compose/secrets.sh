@@ -19,8 +19,9 @@ port: 4222
 jetstream { store_dir: /data, sync_interval: always, max_file_store: 4GB }
 authorization { users: [ { user: siaga, password: "$bus" } ] }
 CONF
-# The containers run as other users than the one who made these files.
+# The containers run as other users than the one who made these files, and are
+# given each file by itself. Nobody else on this machine gets past the folder.
 chmod 0644 secrets.new/*
-chmod 0755 secrets.new
+chmod 0700 secrets.new
 mv secrets.new secrets
 echo "secrets: made secrets/; keep it out of backups that others read" >&2

@@ -76,7 +76,7 @@ type Status struct {
 	Since   time.Time // of this state
 	Problem string    // why it is not up, for people
 	Server  string    // host and port, without secrets
-	Sent    int64     // operations that the bus acknowledged
+	Sent    int64     // operations that were handed to NATS; one that it does not acknowledge ends the connection, with Problem
 	Got     int64     // operations that arrived
 	Dropped int64     // operations that were not sent, as the bus was away or slow
 }
