@@ -450,7 +450,7 @@ type looked struct {
 // nor the known picture may be of too little detail. It goes without what is no
 // matter of looks (digests) or of one picture (frames), and without keypoints of
 // trimmed pictures, which nothing computes. It times the passes apart, for which
-// an edge has no place.
+// an edge has no place; TestCopiesAnswersAsAnEdge holds it against one.
 func (x *copyIndex) look(img *image.RGBA) (r looked) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
