@@ -130,10 +130,10 @@ func called(all []partner.Partner, aud access.Audience) (out []partner.Partner) 
 }
 
 // Reach says, before an incident is notified with a label and named readers,
-// which partners would be called at once and how many could read it.
-func (s *Service) Reach(ctx context.Context, by access.Actor, tlp access.TLP, named []string) (call []partner.Partner, readers int, err error) {
+// which partners would be called at once and which could read it.
+func (s *Service) Reach(ctx context.Context, by access.Actor, tlp access.TLP, named []string) (call, readers []partner.Partner, err error) {
 	if err := access.Allow(by, access.Notify, s.o.Now()); err != nil {
-		return nil, 0, err
+		return nil, nil, err
 	}
 	aud := access.Audience{TLP: tlp, Origin: by.Partner, Partners: named}
 	err = s.o.Log.View(ctx, func(r journal.StoreReader) error {
@@ -144,7 +144,7 @@ func (s *Service) Reach(ctx context.Context, by access.Actor, tlp access.TLP, na
 		call = called(all, aud)
 		for _, p := range all {
 			if !p.Disabled && aud.SeenBy(p.ID, p.Kind) {
-				readers++
+				readers = append(readers, p)
 			}
 		}
 		return nil

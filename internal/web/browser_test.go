@@ -161,10 +161,13 @@ func TestPagesAreAccessible(t *testing.T) {
 		}
 	}
 	pages, visited := 0, map[string]bool{}
-	visit := func(b *tab, lang, path string) {
+	visit := func(b *tab, lang, path string, then func(*tab)) {
 		pages++
 		visited[path] = true
 		b.open(path)
+		if then != nil {
+			then(b)
+		}
 		eval[bool](b, source+"; true")
 		for _, width := range []int64{1280, 390, 320} {
 			b.wide(width)
@@ -195,10 +198,10 @@ func TestPagesAreAccessible(t *testing.T) {
 			if strings.HasPrefix(path, "/public") { // knows no cookie
 				path += "?lang=" + lang
 			}
-			visit(b, lang, path)
+			visit(b, lang, path, nil)
 		}
 		for _, path := range []string{"/public?lang=" + lang, "/sign-in", "/journal/verify", "/help"} {
-			visit(nobody, lang, path)
+			visit(nobody, lang, path, nil)
 		}
 		tabs := map[string]*tab{}
 		for _, v := range rare {
@@ -210,7 +213,7 @@ func TestPagesAreAccessible(t *testing.T) {
 				tabs[v.who].cookie("siaga_lang", lang)
 			}
 			tabs[v.who].base = cmp.Or(v.base, w.url)
-			visit(tabs[v.who], lang, v.path)
+			visit(tabs[v.who], lang, v.path, v.then)
 		}
 	}
 	allVisited(t, web.Patterns(), visited)

@@ -259,30 +259,48 @@ func timelineChart(f *Frame, inc incident.Incident, runs []runView) Timeline {
 	var spans [][2]time.Time
 	for _, r := range runs {
 		for _, c := range r.Activation.Clocks {
+			if c.OnExpiry != "" || c.Due.Sub(start) > 6*end.Sub(start) || !c.Overdue && c.Met.IsZero() && !c.Stopped.IsZero() {
+				continue
+			}
 			def, _ := r.Def.Clock(c.ID)
-			if c.OnExpiry != "" || c.Due.Sub(start) > 6*end.Sub(start) || slices.ContainsFunc(spans, func(s [2]time.Time) bool { return s[0].Equal(c.Started) && s[1].Equal(c.Due) }) {
+			name := cmp.Or(f.InWords(def.Title), c.ID) + ": "
+			t.Rows = append(t.Rows, TimelineRow{c.Due.UTC().Format("15:04"), name + f.T(stateOf(c)), who(f, c.Partner, c.By)})
+			if len(brackets) == 4 || slices.ContainsFunc(spans, func(s [2]time.Time) bool { return s[0].Equal(c.Started) && s[1].Equal(c.Due) }) {
 				continue
 			}
-			state := f.T("tl.open")
-			missed := c.Overdue
-			switch {
-			case missed:
-				state = f.T("tl.missed")
-			case !c.Met.IsZero():
-				state = f.T("tl.met")
-			case !c.Stopped.IsZero():
-				continue
+			// One bracket is for all whose clock it is: the worst of their states.
+			state := stateOf(c)
+			for _, o := range r.Activation.Clocks {
+				if o.ID == c.ID && o.Started.Equal(c.Started) && o.Due.Equal(c.Due) && worse(stateOf(o), state) {
+					state = stateOf(o)
+				}
 			}
-			if len(brackets) < 4 {
-				spans = append(spans, [2]time.Time{c.Started, c.Due})
-				brackets = append(brackets, Bracket{Text: cmp.Or(f.InWords(def.Title), c.ID) + ": " + state, Missed: missed})
-			}
-			t.Rows = append(t.Rows, TimelineRow{c.Due.UTC().Format("15:04"), cmp.Or(f.InWords(def.Title), c.ID) + ": " + state, who(f, c.Partner, c.By)})
+			spans = append(spans, [2]time.Time{c.Started, c.Due})
+			brackets = append(brackets, Bracket{Text: name + f.T(state), Missed: state == "tl.missed"})
 		}
 	}
 	t.Wide = draw(f, 1100, 260, 5, start, end, lanes, acks, names, brackets, spans, false)
 	t.Narrow = draw(f, 360, 0, 3, start, end, lanes, acks, names, brackets, spans, true)
 	return t
+}
+
+// stateOf is how a clock stands, as a name in the catalogue; "" is one that was
+// stopped.
+func stateOf(c protocol.ClockState) string {
+	switch {
+	case c.Overdue:
+		return "tl.missed"
+	case !c.Met.IsZero():
+		return "tl.met"
+	case !c.Stopped.IsZero():
+		return ""
+	}
+	return "tl.open"
+}
+
+func worse(a, b string) bool {
+	order := []string{"", "tl.met", "tl.open", "tl.missed"}
+	return slices.Index(order, a) > slices.Index(order, b)
 }
 
 func lanesOf(f *Frame, inc incident.Incident, runs []runView) []lane {

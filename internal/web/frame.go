@@ -60,6 +60,9 @@ type Frame struct {
 	Bare     bool      // without script and account: a public page
 }
 
+// frame is the frame of a page that has it embedded.
+func (f *Frame) frame() *Frame { return f }
+
 func (s *Site) frame(r *http.Request, a access.Actor, m partner.Member) *Frame {
 	f := &Frame{
 		site: s, Me: a, Member: m, Node: s.o.Node, Path: r.URL.RequestURI(), Now: s.o.Now().UTC(), Zone: time.UTC,

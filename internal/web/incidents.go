@@ -54,12 +54,13 @@ func (s *Site) incidents(w http.ResponseWriter, r *http.Request, f *Frame) error
 type notifyPage struct {
 	*Frame
 	form
-	In      notifyInput
-	Told    []partner.Partner
-	Readers int                 // partners that could read it
-	Others  []partner.Partner   // that can be named as readers
-	Changed bool                // who is told is not who was shown: shown first
-	Same    []incident.Incident // that may be the same
+	In       notifyInput
+	Told     []partner.Partner
+	Readers  []partner.Partner   // that could read it
+	Uncalled []string            // names of those that could read it and are not called
+	Others   []partner.Partner   // that can be named as readers
+	Changed  bool                // who is told is not who was shown: shown first
+	Same     []incident.Incident // that may be the same
 }
 
 type notifyInput struct {
@@ -112,6 +113,11 @@ func (s *Site) notifyForm(w http.ResponseWriter, r *http.Request, f *Frame, stat
 	}
 	if p.Told, p.Readers, err = s.o.Incidents.Reach(r.Context(), f.Me, in.TLP, in.Named); err != nil {
 		return err
+	}
+	for _, o := range p.Readers {
+		if !slices.ContainsFunc(p.Told, func(t partner.Partner) bool { return t.ID == o.ID }) {
+			p.Uncalled = append(p.Uncalled, isolate(o.Name))
+		}
 	}
 	told := r.PostForm.Get("told")
 	p.Changed = r.Method == http.MethodPost && told != "" && told != in.Told()

@@ -4,9 +4,12 @@ import (
 	"context"
 	"net/http/httptest"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/chromedp/chromedp"
 
 	"github.com/siaga-crp/siaga/internal/access"
 	"github.com/siaga-crp/siaga/internal/incident"
@@ -18,8 +21,9 @@ import (
 // view is a page as somebody opens it.
 type view struct {
 	name, who, path string
-	base            string // of another node
-	once            bool   // like another one: looked at in one language
+	base            string       // of another node
+	once            bool         // like another one: looked at in one language
+	then            func(b *tab) // leads on from there
 }
 
 // rare makes what few days have, and returns its pages: what two administrators
@@ -64,6 +68,32 @@ func (w *world) rare(t *testing.T) []view {
 	_, err = w.node.Partners.BreakGlass(ctx, lestari, journal.Ref{Kind: "incident", ID: red.ID}, "The police ask whether it is the same man, and Lensa does not answer.")
 	w.ok(err)
 
+	// A public statement: its preview, how it waits, and one that was refused.
+	say := incident.NewUpdate{Audience: "public", Texts: map[string]string{"en": "Stay away from the market", "id": "Jauhi pasar"}, Reason: "People ask where to go."}
+	inc, err := w.node.Incidents.PostUpdate(ctx, w.actor["officer"], w.incident, say)
+	w.ok(err)
+	refused := "/incidents/" + w.incident + "/statements/" + strconv.Itoa(len(inc.Statements))
+	_, err = w.node.Incidents.RefuseStatement(ctx, w.actor["officer"], w.incident, len(inc.Statements), "The police ask us to wait.")
+	w.ok(err)
+	inc, err = w.node.Incidents.PostUpdate(ctx, w.actor["officer"], w.incident, say)
+	w.ok(err)
+	waits := "/incidents/" + w.incident + "/statements/" + strconv.Itoa(len(inc.Statements))
+	preview := func(b *tab) {
+		b.ok(chromedp.Do(b.ctx, chromedp.Click(chromedp.CSS("input[value=public]"))))
+		_, err := chromedp.RunResponse(b.ctx, chromedp.Click(chromedp.CSS("button[value=preview]")))
+		b.ok(err)
+	}
+	unsure := func(b *tab) { // without a reason and the digits
+		preview(b)
+		_, err := chromedp.RunResponse(b.ctx, chromedp.Click(chromedp.CSS("button[value=send]")))
+		b.ok(err)
+	}
+	reads := func(b *tab) {
+		b.ok(chromedp.Do(b.ctx, chromedp.Click(chromedp.CSS("#readers summary"))))
+		_, err := chromedp.RunResponse(b.ctx, chromedp.Click(chromedp.CSS("button[value=show]")))
+		b.ok(err)
+	}
+
 	c := newCalled(t)
 	_, err = c.node.Incidents.Notify(ctx, c.nusa, incident.Notice{Title: "Attack on a market", Description: "people are hurt", Where: "Kota Seroja", Exercise: &no})
 	w.ok(err)
@@ -82,6 +112,8 @@ func (w *world) rare(t *testing.T) []view {
 		{name: "request-open", who: "putu", path: "/admin/requests/" + open.ID}, {name: "request-mine", who: "lestari", path: "/admin/requests/" + open.ID, once: true}, {name: "request-member", who: "putu", path: "/admin/requests/" + member.ID},
 		{name: "request-confirmed", who: "lestari", path: "/admin/requests/" + off.ID, once: true}, {name: "partner-deactivated", who: "lestari", path: "/partners/kabar"}, {name: "partners-asked", who: "putu", path: "/partners", once: true},
 		{name: "members-asked", who: "putu", path: "/admin/members", once: true}, {name: "asks-requests", who: "putu", path: "/asks", once: true}, {name: "glass-used", who: "lestari", path: "/admin/break-glass"}, {name: "glass-room", who: "lestari", path: "/incidents/" + red.ID, once: true},
+		{name: "statement-preview", who: "officer", path: "/incidents/" + w.incident + "/updates/new?draft=1", then: preview}, {name: "statement-mistakes", who: "officer", path: "/incidents/" + w.incident + "/updates/new?draft=1", then: unsure},
+		{name: "statement-mine", who: "officer", path: waits}, {name: "statement-second", who: "lestari", path: waits}, {name: "statement-refused", who: "officer", path: refused, once: true}, {name: "notice-readers", who: "officer", path: "/incidents/new", then: reads},
 		{name: "first", who: "nobody", path: "/first/" + code}, {name: "ask", who: "nobody", path: link[0], base: strings.Replace(server.URL, "127.0.0.1", "localhost", 1)},
 		{name: "denied", who: "observer", path: "/signals/new", once: true}, {name: "board-operator", who: "operator", path: "/", once: true}, {name: "health", who: "operator", path: "/admin/health", once: true},
 	}

@@ -138,11 +138,14 @@ func TestShots(t *testing.T) {
 	w.ok(err)
 	w.version = version.Hash
 	b := w.tab(t, "nusa")
-	shot := func(name, path string, width int64, theme, lang string) {
+	shot := func(name, path string, width int64, theme, lang string, then func(*tab)) {
 		b.wide(width)
 		b.cookie("siaga_theme", theme)
 		b.cookie("siaga_lang", lang)
 		b.open(path)
+		if then != nil {
+			then(b)
+		}
 		png, err := chromedp.Run(b.ctx, chromedp.FullScreenshot(100))
 		b.ok(err)
 		b.ok(os.WriteFile(filepath.Join(dir, name), png, 0o644))
@@ -170,7 +173,7 @@ func TestShots(t *testing.T) {
 			if k.lang == "ar" && path != "/" && path != room && path != "/public" && path != "/incidents/new" {
 				continue
 			}
-			shot(fmt.Sprintf("%s-%d-%s-%s.png", name, k.width, k.theme, k.lang), path, k.width, k.theme, k.lang)
+			shot(fmt.Sprintf("%s-%d-%s-%s.png", name, k.width, k.theme, k.lang), path, k.width, k.theme, k.lang, nil)
 		}
 	}
 	rare := newWorld(t)
@@ -186,7 +189,7 @@ func TestShots(t *testing.T) {
 			if v.base != "" {
 				b.base = v.base
 			}
-			shot(fmt.Sprintf("rare-%s-%d-%s-%s.png", v.name, k.width, k.theme, k.lang), v.path, k.width, k.theme, k.lang)
+			shot(fmt.Sprintf("rare-%s-%d-%s-%s.png", v.name, k.width, k.theme, k.lang), v.path, k.width, k.theme, k.lang, v.then)
 		}
 	}
 }

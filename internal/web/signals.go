@@ -25,7 +25,7 @@ type SignalRow struct {
 }
 
 func (s *Site) signalRow(f *Frame, sig signal.Signal) SignalRow {
-	row := SignalRow{Signal: sig, Chip: f.Chip(string(sig.State)), Shown: sig.Fingerprint.Shown()}
+	row := SignalRow{Signal: sig, Chip: f.Chip(string(sig.State)), Shown: sig.Fingerprint.Shown(), Reached: "–"}
 	if sig.Tripped != "" {
 		row.Chip = Chip{"warn", "late", f.T("signal.tripped")}
 	}

@@ -174,12 +174,17 @@ func (s *Site) updateDo(w http.ResponseWriter, r *http.Request, f *Frame) error 
 	if err == nil {
 		public, err = s.o.Incidents.IsPublic(r.Context(), f.Me, id, in)
 	}
-	if err == nil && (v.Get("do") == "preview" || public && v.Get("digits") == "") {
+	if err == nil && (v.Get("do") == "preview" || public && !v.Has("digits")) {
 		p := updatePage{Preview: &updateView{Update: incident.Update{Texts: in.Texts, Name: cmp.Or(in.Audience, "partners"), Corrects: in.Corrects}, Langs: langTexts(f, in.Texts)}}
 		return s.updateForm(w, r, f, http.StatusOK, form{}, in, p)
 	}
 	if err == nil && public { // it cannot be unseen
-		err = confirm(f, v.Get("digits"), id)
+		if err = confirm(f, v.Get("digits"), id); err != nil && strings.TrimSpace(in.Reason) == "" { // both at once
+			var fields problem.InvalidFields
+			fields.Add("reason", "%s", f.T("statement.why.error"))
+			fields.Add("digits", "%s", f.T("confirm.error", "Digits", digits(id)))
+			err = fields.Err()
+		}
 	}
 	var inc incident.Incident
 	if err == nil {

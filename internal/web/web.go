@@ -231,12 +231,7 @@ func (s *Site) serve(rt route) http.Handler {
 			}
 		}
 		if r.Method == http.MethodGet && f.SignedIn() && r.URL.Query().Get("region") == "" && r.URL.Path != "/live" {
-			// How many things are asked stands on every page.
-			if _, _, err := s.concerns(r.Context(), f); err != nil {
-				s.fail(w, r, f, err)
-				return
-			}
-			if f.Around, err = s.o.Partners.Around(r.Context(), f.Me); err != nil {
+			if err := s.around(r, f); err != nil {
 				s.fail(w, r, f, err)
 				return
 			}
@@ -249,6 +244,16 @@ func (s *Site) serve(rt route) http.Handler {
 			s.fail(w, r, f, err)
 		}
 	})
+}
+
+// around finds what every page says besides its content: how many things are
+// asked of the reader, and what their keys and memberships are.
+func (s *Site) around(r *http.Request, f *Frame) (err error) {
+	if _, _, err = s.concerns(r.Context(), f); err != nil {
+		return err
+	}
+	f.Around, err = s.o.Partners.Around(r.Context(), f.Me)
+	return err
 }
 
 // secure sets the headers that every page has, also one that refuses.
@@ -281,6 +286,11 @@ func local(next string) string {
 // render executes a template into a buffer first, so that an error never
 // leaves half a page, and writes the page or only the regions asked for.
 func (s *Site) render(w http.ResponseWriter, r *http.Request, status int, name string, data any) error {
+	if d, ok := data.(interface{ frame() *Frame }); ok && r.Method == http.MethodPost { // a form that comes back
+		if f := d.frame(); f.SignedIn() {
+			_ = s.around(r, f) // the form matters more than what stands around it
+		}
+	}
 	var buf bytes.Buffer
 	if err := s.templates.ExecuteTemplate(&buf, name, data); err != nil {
 		return fmt.Errorf("making the page %s: %w", name, err)
