@@ -32,6 +32,7 @@ const (
 	Activate       Kind = "activate"        // the answers advise a level; nothing runs
 	Answer         Kind = "answer"          // a question of another partner
 	AcceptHandover Kind = "accept_handover" // the lead of Protocol, or without it a colleague's shift
+	TakeLead       Kind = "take_lead"       // of Protocol, whose lead By has left the partnership, or hand it on
 	Vote           Kind = "vote"            // on an activation
 	VoteStandDown  Kind = "vote_stand_down" // on the end of one
 	DoTask         Kind = "task"            // and report it
@@ -46,7 +47,7 @@ const (
 
 // Ask is one thing that is asked.
 type Ask struct {
-	Kind     Kind      `json:"kind" enum:"acknowledge,assess,activate,answer,accept_handover,vote,vote_stand_down,task,conclude,approve_signal,approve_group,vote_version,confirm_request,confirm_statement"`
+	Kind     Kind      `json:"kind" enum:"acknowledge,assess,activate,answer,accept_handover,take_lead,vote,vote_stand_down,task,conclude,approve_signal,approve_group,vote_version,confirm_request,confirm_statement"`
 	Incident string    `json:"incident,omitempty"`
 	Exercise bool      `json:"exercise"`
 	Protocol string    `json:"protocol,omitempty"`
@@ -214,6 +215,10 @@ func (s Services) OfIncident(ctx context.Context, by access.Actor, now time.Time
 			case protocol.VoteStandDown:
 				if run.StandDown != nil && !Voted(run.StandDown.Votes, by.Partner) {
 					add(Ask{Kind: VoteStandDown, Protocol: p, Due: run.StandDown.Closes, Text: run.StandDown.Reason})
+				}
+			case protocol.HandOver:
+				if slices.Contains(inc.Leaderless, p) {
+					add(Ask{Kind: TakeLead, Protocol: p, By: run.Lead})
 				}
 			case protocol.ReportTask:
 				a := Ask{Kind: DoTask, Protocol: p, Object: do.Task}

@@ -10,14 +10,20 @@ import (
 
 // dropLeft leaves the votes of partners that are deactivated out of ballots
 // that are open: who cannot be trusted any more must not help to reach a
-// quorum. Ballots that are decided stay as they were, and the journal keeps
+// quorum. It also notes which activations they still lead. Ballots that are decided stay as they were, and the journal keeps
 // every vote. A partner that is activated again in time counts again.
 func (inc *Incident) dropLeft(r journal.StoreReader) error {
 	for id, a := range inc.Activations {
 		if !a.State.Running() {
 			continue
 		}
-		var err error
+		left, err := partner.Left(r, a.Lead)
+		if err != nil {
+			return err
+		}
+		if left {
+			inc.Leaderless = append(inc.Leaderless, id)
+		}
 		if a.State == protocol.Voting || a.State == protocol.Provisional {
 			if a.Votes, err = standing(r, a.Votes); err != nil {
 				return err

@@ -242,9 +242,12 @@ func (s *Service) List(ctx context.Context, by access.Actor, q Query) ([]Inciden
 				next = last
 				return journal.ErrStop
 			}
+			if err := inc.dropLeft(r); err != nil {
+				return err
+			}
 			inc.Updates = inc.VisibleUpdates(by)
 			out, last = append(out, inc), o.Cursor()
-			return inc.dropLeft(r)
+			return nil
 		})
 	})
 	return out, next, err

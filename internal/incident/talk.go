@@ -184,6 +184,10 @@ func (s *Service) OfferHandover(ctx context.Context, by access.Actor, id, proto,
 			if err := s.mayHandOver(tx, by, inc, proto, to, note); err != nil {
 				return err
 			}
+			if to == by.Partner && slices.Contains(inc.Leaderless, proto) {
+				// Nobody is there to give it: who may hand it on takes it at once.
+				return s.act(tx, by, inc, proto, protocol.Action{Verb: protocol.HandOver, To: to, Reason: note}, now)
+			}
 		}
 		return s.append(tx, by, inc, now, "handover.offered", "", "", inc.Audience, offered{len(inc.Offers) + 1, proto, to, note, string(by.Kind)})
 	})

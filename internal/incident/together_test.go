@@ -11,6 +11,7 @@ import (
 
 	"github.com/siaga-crp/siaga/internal/access"
 	"github.com/siaga-crp/siaga/internal/app"
+	"github.com/siaga-crp/siaga/internal/asks"
 	"github.com/siaga-crp/siaga/internal/incident"
 	"github.com/siaga-crp/siaga/internal/partner"
 	"github.com/siaga-crp/siaga/internal/problem"
@@ -390,5 +391,45 @@ func TestCalledPartnersAreReal(t *testing.T) {
 	ok(t, err)
 	if n := len(inc.Activations["sea-crp"].Partners); n != 2 {
 		t.Errorf("%d partners take part: %+v", n, inc.Activations["sea-crp"].Partners)
+	}
+}
+
+// Where the lead has left, those who may hand the lead on are asked, and one
+// that takes it has it at once.
+func TestLeadThatLeft(t *testing.T) {
+	w := newTogether(t)
+	inc := w.activate(t)
+	if inc.Activations["sea-crp"].Lead != "nusa" || len(inc.Leaderless) != 0 {
+		t.Fatalf("led by %q, %v", inc.Activations["sea-crp"].Lead, inc.Leaderless)
+	}
+	asked := func(by access.Actor) bool {
+		t.Helper()
+		all, _, err := w.Incidents.List(t.Context(), by, incident.Query{}) // as the board reads it
+		ok(t, err)
+		list, err := asks.Services{Partners: w.Partners, Incidents: w.Incidents, Signals: w.Signals}.OfIncident(t.Context(), by, w.now, all[0])
+		ok(t, err)
+		return slices.ContainsFunc(list, func(a asks.Ask) bool { return a.Kind == asks.TakeLead && a.By == "nusa" && a.Protocol == "sea-crp" })
+	}
+	if asked(w.lensa) {
+		t.Error("asked while the lead is there")
+	}
+	_, err := w.Incidents.OfferHandover(t.Context(), w.lensa, w.id, "sea-crp", "lensa", "I lead now")
+	ok(t, err) // an offer to itself: nothing has changed
+	inc, err = w.Incidents.Get(t.Context(), w.lensa, w.id)
+	ok(t, err)
+	if inc.Activations["sea-crp"].Lead != "nusa" {
+		t.Fatal("a lead that is there was taken away")
+	}
+	_, err = w.Incidents.AnswerHandover(t.Context(), w.lensa, w.id, 1, true)
+	ok(t, err)
+	_, err = w.Partners.Disable(t.Context(), partner.Shell(partner.Partner{ID: "secretariat", Kind: access.Intergovernmental, Country: "ID"}), "nusa", true, "it left the partnership")
+	ok(t, err)
+	if !asked(w.lensa) {
+		t.Error("nobody is asked to take the lead")
+	}
+	inc, err = w.Incidents.OfferHandover(t.Context(), w.lensa, w.id, "sea-crp", "lensa", "Nusa has left")
+	ok(t, err)
+	if inc.Activations["sea-crp"].Lead != "lensa" || len(inc.Leaderless) != 0 || asked(w.lensa) {
+		t.Errorf("led by %q, %v", inc.Activations["sea-crp"].Lead, inc.Leaderless)
 	}
 }

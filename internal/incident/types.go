@@ -75,6 +75,8 @@ type Incident struct {
 	Questions   []Question                     `json:"questions,omitempty"`
 	Offers      []Offer                        `json:"offers,omitempty"` // hand-overs
 	Last        Act                            `json:"last"`             // the latest entry about it
+
+	Leaderless []string `json:"-"` // protocols that run and whose lead has left the partnership
 }
 
 // Running returns the protocols whose activation has begun and not ended, in

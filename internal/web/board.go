@@ -99,6 +99,8 @@ func (s *Site) ofIncident(ctx context.Context, f *Frame, inc incident.Incident, 
 	case asks.ConfirmStatement:
 		ask.Title, ask.Detail, ask.Href, ask.Verb = f.T("ask.statement", "Partner", f.Name(a.By)), a.Text, fmt.Sprintf("%s/statements/%d", base, a.Number), f.T("ask.request.do")
 		ask.Primary = a.By == f.Me.Partner
+	case asks.TakeLead:
+		ask.Title, ask.Detail, ask.Href, ask.Verb = f.T("ask.take_lead", "Protocol", a.Protocol), f.T("ask.take_lead.why", "Partner", f.Name(a.By)), base+"/handover", f.T("ask.open")
 	case asks.Vote:
 		def, err := s.o.Incidents.Definition(ctx, inc, a.Protocol)
 		if err != nil {

@@ -61,7 +61,7 @@ func (s *Site) handoverForm(w http.ResponseWriter, r *http.Request, f *Frame, st
 		return err
 	}
 	p.Others = slices.DeleteFunc(all, func(o partner.Partner) bool {
-		return o.ID == f.Me.Partner || (o.Kind != access.Government && o.Kind != access.Intergovernmental && o.Kind != access.Platform)
+		return o.ID == f.Me.Partner && !slices.ContainsFunc(p.Runs, p.orphan) || (o.Kind != access.Government && o.Kind != access.Intergovernmental && o.Kind != access.Platform)
 	})
 	f.Form = true
 	f.mistaken(m)
@@ -70,7 +70,13 @@ func (s *Site) handoverForm(w http.ResponseWriter, r *http.Request, f *Frame, st
 
 // Leads reports whether the reader may hand over the lead of a run.
 func (p handoverPage) Leads(r runView) bool {
-	return r.State.Running() && r.Lead == p.Me.Partner && p.Can(string(access.Activate))
+	return r.State.Running() && (r.Lead == p.Me.Partner || p.orphan(r)) && p.Can(string(access.Activate))
+}
+
+// orphan reports whether the lead has left the partnership, and the reader's
+// partner is of those who may take it or hand it on.
+func (p handoverPage) orphan(r runView) bool {
+	return slices.Contains(p.Inc.Leaderless, r.Name) && slices.Contains(r.Def.Authority.Activate.Kinds, p.Me.Kind)
 }
 
 // Mine reports whether the reader may accept an offer.
