@@ -128,9 +128,13 @@ func (n *Node) keepHistory(ctx context.Context) error {
 			return n.guard.Keep(last)
 		case <-tick.C:
 		}
+		was := n.guard.Reason()
 		if err := n.guard.Keep(ctx); err != nil && ctx.Err() == nil {
 			n.o.Log.WarnContext(ctx, "the last checkpoint was not written down", "err", err)
 			continue
+		}
+		if why := n.guard.Reason(); was == nil && why != nil {
+			n.o.Log.ErrorContext(ctx, "this node only reads", "reason", why.Detail, "fix", why.Fix)
 		}
 		var state history.State
 		if err := n.store.View(ctx, func(r journal.StoreReader) (err error) {

@@ -75,6 +75,80 @@ func (n *running) publish(t *testing.T, do edge.Do, number uint64) error {
 	})
 }
 
+// TestEvidenceOfAnotherNodeStays: of two nodes over one database that share a
+// data folder, the one that found out that the journal went back has written
+// why; the other does not write over it, and stops too. What an earlier epoch
+// found stops nobody.
+func TestEvidenceOfAnotherNodeStays(t *testing.T) {
+	data := filepath.Join(t.TempDir(), "data")
+	if _, err := Init(t.Context(), InitOptions{Data: data}); err != nil {
+		t.Fatal(err)
+	}
+	_, set, store, err := OpenLog(t.Context(), data, "", false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	second := func() *history.Guard {
+		t.Helper()
+		g := history.NewGuard(store, data)
+		log, err := newLog(g, set, time.Now, nil, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := log.Sign(t.Context()); err != nil && problem.KindOf(err) != problem.Unavailable {
+			t.Fatal(err)
+		}
+		if err := g.Begin(t.Context(), log); err != nil {
+			t.Fatal(err)
+		}
+		return g
+	}
+	one, two := second(), second()
+	const why = "this node's journal has 3 entries, and edge e shows that it signed 7"
+	_ = one.Trip(history.Evidence{Epoch: 1, Checkpoint: "signed"}, why) // the error is the reason
+	if err := two.Keep(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if e, ok, err := history.Seen(data); err != nil || !ok || e.Why != why || e.Checkpoint != "signed" {
+		t.Errorf("the other node left %+v, %v", e, err)
+	}
+	if r := two.Reason(); r == nil || r.Detail != why {
+		t.Errorf("the other node goes on: %v", r)
+	}
+	err = two.Update(t.Context(), func(tx journal.StoreTx) error { return tx.SetCounter("n", 1) })
+	if problem.KindOf(err) != problem.Unavailable {
+		t.Errorf("the other node wrote: %v", err)
+	}
+	if err := store.Close(); err != nil {
+		t.Fatal(err)
+	}
+	// "siaga recover" at a node with a folder of its own: this folder still
+	// holds what was found before.
+	found := filepath.Join(t.TempDir(), "seen")
+	if err := os.WriteFile(found, []byte(`{"epoch":1,"checkpoint":"","why":"`+why+`"}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	copyFile(t, found, filepath.Join(data, "seen"))
+	if r, err := Recover(t.Context(), RecoverOptions{Data: data, Why: "a drill"}); err != nil || r.Epoch != 2 {
+		t.Fatalf("%+v, %v", r, err)
+	}
+	copyFile(t, found, filepath.Join(data, "seen"))
+	n, err := New(t.Context(), Options{Data: data, Listen: "127.0.0.1:0"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer n.Close() //nolint:errcheck // a test
+	if r := n.ReadOnly(); r != nil {
+		t.Errorf("after siaga recover the node only reads: %v", r)
+	}
+	if err := n.guard.Keep(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if e, _, err := history.Seen(data); err != nil || e.Why != "" || e.Epoch != 2 {
+		t.Errorf("the node of the new epoch left %+v, %v", e, err)
+	}
+}
+
 func testValue(number uint64) string {
 	sum := sha256.Sum256(fmt.Append(nil, number))
 	return hex.EncodeToString(sum[:])

@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"sync"
 	"time"
@@ -49,8 +50,11 @@ func (g *Guard) Begin(ctx context.Context, log *journal.Log) error {
 	g.log = log
 	var mark Mark
 	var marked bool
+	var state State
 	if err := g.View(ctx, func(r journal.StoreReader) (err error) {
-		mark, marked, err = GetMark(r)
+		if mark, marked, err = GetMark(r); err == nil {
+			state, err = Load(r)
+		}
 		return err
 	}); err != nil {
 		return err
@@ -66,8 +70,8 @@ func (g *Guard) Begin(ctx context.Context, log *journal.Log) error {
 	if err != nil {
 		return err
 	}
-	if ok && seen.Why != "" {
-		g.trip(problem.New(problem.Unavailable, seen.Why, recoverFix).Because(journal.ErrForked))
+	if ok && seen.stops(state.Epoch) {
+		g.trip(seen.reason())
 	}
 	if ok && seen.Checkpoint != "" {
 		if err := g.Show(ctx, seen, "the file "+filepath.Join(g.dir, seenFile)); err != nil && !errors.Is(err, journal.ErrForked) {
@@ -87,6 +91,15 @@ type Evidence struct {
 	Checkpoint string `json:"checkpoint"` // signed note
 	// Why says that this node found out that it went back; "" while all is well.
 	Why string `json:"why,omitempty"`
+}
+
+// stops reports whether the evidence keeps a node in an epoch from writing:
+// "siaga recover", here or at another node of the database, answered what was
+// found in an earlier one.
+func (e Evidence) stops(epoch uint64) bool { return e.Why != "" && e.Epoch >= epoch }
+
+func (e Evidence) reason() *problem.Error {
+	return problem.New(problem.Unavailable, e.Why, recoverFix).Because(journal.ErrForked)
 }
 
 // Seen returns the newest evidence that the data folder holds beside the
@@ -144,9 +157,9 @@ func (g *Guard) Show(ctx context.Context, e Evidence, from string) error {
 // Trip stops all writes for good: the evidence e shows what is wrong, in a
 // sentence. It returns the problem that writes get from now on.
 func (g *Guard) Trip(e Evidence, what string) error {
-	why := problem.New(problem.Unavailable, what, recoverFix).Because(journal.ErrForked)
+	e.Why = what
+	why := e.reason()
 	if g.trip(why) {
-		e.Why = what
 		return errors.Join(why, g.write(e))
 	}
 	return why
@@ -218,7 +231,9 @@ func (g *Guard) Moved(file string) (bool, error) {
 }
 
 // Keep writes down the newest checkpoint beside the database. It does nothing
-// while the guard is tripped: the evidence stays.
+// while the guard is tripped: the evidence stays. If another node with the same
+// folder wrote down that the journal went back, it stays too, and the guard
+// trips.
 func (g *Guard) Keep(ctx context.Context) error {
 	if g.Reason() != nil {
 		return nil
@@ -244,6 +259,17 @@ func (g *Guard) write(e Evidence) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if bytes.Equal(g.kept, b) {
+		return nil
+	}
+	// Nodes of one database may share the folder.
+	old, ok, err := Seen(g.dir)
+	if err != nil {
+		return err
+	}
+	if ok && old.stops(e.Epoch) {
+		if g.tripped == nil {
+			g.tripped = old.reason()
+		}
 		return nil
 	}
 	if err := replace(filepath.Join(g.dir, seenFile), b); err != nil {
@@ -285,8 +311,23 @@ func replace(path string, b []byte) error {
 	}
 	if err != nil {
 		_ = os.Remove(f.Name()) // best effort: the error says more
+		return err
 	}
-	return err
+	return SyncDir(filepath.Dir(path))
+}
+
+// SyncDir makes the names of new files in a folder durable. Windows has no such
+// call; there it does nothing.
+func SyncDir(dir string) error {
+	if runtime.GOOS == "windows" {
+		return nil
+	}
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	err = d.Sync()
+	return errors.Join(err, d.Close())
 }
 
 // Update implements journal.Store. While the guard is tripped, private data
