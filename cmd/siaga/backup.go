@@ -122,7 +122,8 @@ func dataCommand() *cobra.Command {
 		Long: `Copies every entry, object, session and feed operation of a stopped node from one
 place to another and verifies the copy: the same size, the same root, everything
 folded again. A place is the address of a PostgreSQL database or the data folder
-of a node with SQLite. The target must be empty; if a copy is interrupted, run
+of a node with SQLite. Stop every node first; a copy during which one wrote to
+the source is refused. The target must be empty; if a copy is interrupted, run
 the same command again and it goes on. The source is left as it is.`,
 		Example: `  siaga data copy --data /var/lib/siaga --from /var/lib/siaga --to-file /etc/siaga/database
   siaga data copy --data /var/lib/siaga --from-file /etc/siaga/database --to /var/lib/siaga`,

@@ -27,6 +27,9 @@ import (
 // BackupSuffix ends the names of backups.
 const BackupSuffix = ".siaga.age"
 
+// partSuffix ends the names of backups that are being made.
+const partSuffix = ".part"
+
 // BackupOptions say what to back up and where to.
 type BackupOptions struct {
 	Data     string
@@ -118,19 +121,23 @@ func backupStore(ctx context.Context, store journal.Store, set *keys.Set, o Back
 	}); err != nil {
 		return done, err
 	}
-	f, err := os.OpenFile(o.Out, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
-	if errors.Is(err, fs.ErrExist) {
-		return done, problem.Newf(problem.Conflict, "%s exists already", o.Out).WithFix("name a new file with --out")
+	exists := problem.Newf(problem.Conflict, "%s exists already", o.Out).WithFix("name a new file with --out")
+	if _, err := os.Lstat(o.Out); err == nil {
+		return done, exists
 	}
+	// It gets its name when it is whole and was read back: what a killed backup
+	// leaves is no backup to anyone.
+	f, err := os.CreateTemp(filepath.Dir(o.Out), filepath.Base(o.Out)+"-*"+partSuffix)
 	if err != nil {
 		return done, problem.Newf(problem.Invalid, "%s cannot be made: %v", o.Out, err).WithFix("name another file with --out")
 	}
+	at := f.Name()
 	defer func() {
 		if cerr := f.Close(); err == nil {
 			err = cerr
 		}
 		if err != nil {
-			_ = os.Remove(o.Out) // half a backup is none
+			_ = os.Remove(at) // half a backup is none
 		}
 	}()
 	w, err := backup.Write(ctx, store, f, b)
@@ -153,6 +160,16 @@ func backupStore(ctx context.Context, store journal.Store, set *keys.Set, o Back
 	}
 	if c.SHA256 != w.SHA256 || c.Root != w.Root {
 		return done, problem.New(problem.Internal, "what was read back is not what was written", "check the disk that the backup is on, then make another one")
+	}
+	if _, err := os.Lstat(o.Out); err == nil {
+		return done, exists // made meanwhile
+	}
+	if err := os.Rename(at, o.Out); err != nil {
+		return done, fullDisk(o.Out, err)
+	}
+	at = o.Out
+	if err := history.SyncDir(filepath.Dir(o.Out)); err != nil {
+		return done, fullDisk(o.Out, err)
 	}
 	done = history.Done{
 		Backup: c.ID, At: o.Now().UTC(), Written: c.Written, Entries: c.Entries, Root: c.Root.String(), Bytes: size,
@@ -474,23 +491,36 @@ func (n *Node) scheduledBackup(ctx context.Context) {
 		return
 	}
 	o.Log.InfoContext(ctx, "backup made and read back", "place", done.Place, "entries", done.Entries, "bytes", done.Bytes, "took_ms", done.Took)
-	if err := prune(o.BackupDir, max(o.BackupKeep, 1)); err != nil {
+	if err := prune(o.BackupDir, max(o.BackupKeep, 1), name); err != nil {
 		o.Log.WarnContext(ctx, "old backups were not deleted", "err", err)
 	}
 }
 
-// prune deletes scheduled backups besides the newest.
-func prune(dir string, keep int) error {
+// prune deletes scheduled backups besides the newest by name. The one that was
+// just made stays, whatever the clock says; it counts as one of those kept.
+// Parts that a killed backup left go after a day: a younger one may be another
+// node's at work.
+func prune(dir string, keep int, made string) error {
 	list, err := filepath.Glob(filepath.Join(dir, "siaga-*Z"+BackupSuffix))
 	if err != nil {
 		return err
 	}
+	list = slices.DeleteFunc(list, func(path string) bool { return filepath.Base(path) == made })
 	slices.Sort(list) // by time
-	for len(list) > keep {
-		if err := os.Remove(list[0]); err != nil {
+	old := list[:max(len(list)-(keep-1), 0)]
+	parts, err := filepath.Glob(filepath.Join(dir, "siaga-*Z"+BackupSuffix+"-*"+partSuffix))
+	if err != nil {
+		return err
+	}
+	for _, path := range parts {
+		if st, err := os.Lstat(path); err == nil && time.Since(st.ModTime()) > 24*time.Hour {
+			old = append(old, path)
+		}
+	}
+	for _, path := range old {
+		if err := os.Remove(path); err != nil {
 			return err
 		}
-		list = list[1:]
 	}
 	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -61,10 +62,21 @@ func TestBackupAndRestore(t *testing.T) {
 			}
 		}
 	}()
-	done, err := Backup(t.Context(), BackupOptions{Data: data, To: []string{public}, Out: out, WithKeys: true})
+	// What is not whole yet never has the name of a backup.
+	watched, early := false, false
+	done, err := Backup(t.Context(), BackupOptions{Data: data, To: []string{public}, Out: out, WithKeys: true, Progress: func(journal.Progress) {
+		_, err := os.Lstat(out)
+		watched, early = true, early || err == nil
+	}})
 	close(stop)
 	if werr := <-wrote; err != nil || werr != nil {
 		t.Fatal(err, werr)
+	}
+	if !watched || early {
+		t.Errorf("progress was told: %v; the backup had its name before it was whole: %v", watched, early)
+	}
+	if left, err := filepath.Glob(filepath.Join(dir, "*.part")); err != nil || len(left) > 0 {
+		t.Errorf("the backup left %v, %v", left, err)
 	}
 	if done.Entries < 32 || !done.Keys {
 		t.Errorf("%+v", done)
@@ -154,12 +166,32 @@ func TestScheduledBackups(t *testing.T) {
 	if err != nil || len(list) != 2 || list[1].Name() != "siaga-20261129T060000Z"+BackupSuffix {
 		t.Fatalf("%v, %v", list, err)
 	}
+	// A clock that was set back names a backup before the others: it stays all
+	// the same. What a killed backup left is none, and goes after a day.
+	part := filepath.Join(to, "siaga-20261129T070000Z"+BackupSuffix+"-1.part")
+	fresh := filepath.Join(to, "siaga-20261129T070000Z"+BackupSuffix+"-2.part")
+	for _, f := range []string{part, fresh} {
+		if err := os.WriteFile(f, []byte("half"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Chtimes(part, time.Time{}, time.Now().Add(-25*time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	was := now
+	now, n.o.BackupKeep = now.Add(-48*time.Hour), 1
+	n.scheduledBackup(t.Context())
+	left, err := filepath.Glob(filepath.Join(to, "*"))
+	if want := []string{filepath.Join(to, "siaga-20261127T070000Z"+BackupSuffix), fresh}; err != nil || !slices.Equal(left, want) {
+		t.Errorf("after a backup with the clock set back there are %v, %v; want %v", left, err, want)
+	}
+	now, n.o.BackupKeep = was, 2
 	n.o.BackupDir = filepath.Join(dir, "gone")
 	if mine, err := n.claimBackup(t.Context()); err != nil || !mine {
 		t.Fatal(mine, err)
 	}
 	n.scheduledBackup(t.Context())
-	if b, err := n.Backups(t.Context()); err != nil || b.Failure.Error == "" || b.Last.Place != list[1].Name() {
+	if b, err := n.Backups(t.Context()); err != nil || b.Failure.Error == "" || b.Last.Place != "siaga-20261127T070000Z"+BackupSuffix {
 		t.Errorf("%+v, %v", b, err)
 	}
 }
@@ -210,10 +242,52 @@ func TestDataCopy(t *testing.T) {
 	if err := n2.Close(); err != nil {
 		t.Error(err)
 	}
+	// What leaves no entry, as a session of a node that serves on, must not be
+	// lost: the copy is refused, not served, and goes on when asked again.
 	back := filepath.Join(dir, "back")
+	_, _, beside, err := OpenLog(t.Context(), data, url, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	session := journal.Private{Kind: "session", ID: "s1", Owner: "m1", Doc: []byte("{}")}
+	wrote := false
+	_, err = CopyData(t.Context(), CopyOptions{From: url, To: back, Data: data, Progress: func(journal.Progress) {
+		if wrote {
+			return
+		}
+		wrote = true
+		if err := beside.Update(t.Context(), func(tx journal.StoreTx) error { return tx.PutPrivate(session) }); err != nil {
+			t.Error(err)
+		}
+	}})
+	if err := beside.Close(); err != nil {
+		t.Error(err)
+	}
+	if problem.KindOf(err) != problem.Conflict || !strings.Contains(err.Error(), "was written to") || !wrote {
+		t.Errorf("a copy during which a session was written: %v", err)
+	}
+	if err := os.Symlink(filepath.Join(data, "keys"), filepath.Join(back, "keys")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := New(t.Context(), Options{Data: back, Listen: "127.0.0.1:0"}); problem.KindOf(err) != problem.Conflict {
+		t.Errorf("a copy that lacks a session was served: %v", err)
+	}
 	c2, err := CopyData(t.Context(), CopyOptions{From: url, To: back, Data: data})
 	if err != nil || c2.Head.Size != c.Head.Size+1 || !c2.Report.OK() {
 		t.Fatalf("%+v, %v", c2, err)
+	}
+	_, _, copied, err := OpenLog(t.Context(), back, "", true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := copied.View(t.Context(), func(r journal.StoreReader) error {
+		_, err := r.Private(session.Kind, session.ID)
+		return err
+	}); err != nil {
+		t.Errorf("the session after the second copy: %v", err)
+	}
+	if err := copied.Close(); err != nil {
+		t.Error(err)
 	}
 	// PostgreSQL backs up and restores by the same commands.
 	public, secret := ageKey(t)

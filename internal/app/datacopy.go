@@ -37,8 +37,9 @@ func IsAddress(s string) bool {
 
 // CopyData copies a node's data from one store to another, entry by entry, and
 // verifies the copy: same size, same root, everything folded again. The node is
-// stopped first. The target is made; one that holds a journal is refused, and
-// one that an interrupted copy left is not served.
+// stopped first: if anything was committed to a PostgreSQL source meanwhile, the
+// copy is refused. The target is made; one that holds a journal is refused, and
+// one that an interrupted or refused copy left is not served.
 func CopyData(ctx context.Context, o CopyOptions) (out Copied, err error) {
 	if o.From == o.To {
 		return out, problem.New(problem.Invalid, "source and target are the same", "name two places with --from and --to")
@@ -86,19 +87,33 @@ func CopyData(ctx context.Context, o CopyOptions) (out Copied, err error) {
 		return out, err
 	}
 	defer func() { err = errors.Join(err, to.Close()) }()
+	commits, err := commitsOf(ctx, from)
+	if err != nil {
+		return out, err
+	}
 	mark := history.Mark{Backup: "copy", Written: time.Now().UTC(), Entries: out.Head.Size, Incomplete: true}
 	if err := journal.Copy(ctx, from, to, journal.CopyOptions{
 		Progress: o.Progress,
 		Begin:    func(tx journal.StoreTx) error { return history.PutMark(tx, mark) },
-		End:      history.DeleteMark,
-		Skip:     history.IsMark,
+		End: func(tx journal.StoreTx) error {
+			// Before the mark goes: a target that lacks something stays incomplete,
+			// so that no node serves it and the same command goes on.
+			head, err := log.Head(ctx)
+			if err != nil {
+				return err
+			}
+			now, err := commitsOf(ctx, from)
+			if err != nil {
+				return err
+			}
+			if head != out.Head || now != commits {
+				return problem.New(problem.Conflict, "the source was written to while it was copied: a node runs on it", "stop every node, then run the same command again: it goes on")
+			}
+			return history.DeleteMark(tx)
+		},
+		Skip: history.IsMark,
 	}); err != nil {
 		return out, err
-	}
-	if now, err := log.Head(ctx); err != nil {
-		return out, err
-	} else if now != out.Head {
-		return out, problem.New(problem.Conflict, "the source was written to while it was copied: a node runs on it", "stop every node, then run the same command again: it goes on")
 	}
 	target, err := newLog(to, set, time.Now, nil, nil)
 	if err != nil {
@@ -111,6 +126,19 @@ func CopyData(ctx context.Context, o CopyOptions) (out Copied, err error) {
 			WithFix("go on with the source, which is unchanged, and run \"siaga log verify\" on it")
 	}
 	return out, err
+}
+
+// commitsOf counts the commits of a store that several nodes may write to.
+// Sessions, passwords and counts leave no entry, so that the head of the journal
+// alone does not tell. A store that one process has to itself counts as 0.
+func commitsOf(ctx context.Context, s journal.Store) (int64, error) {
+	c, ok := s.(interface {
+		Commits(ctx context.Context) (int64, error)
+	})
+	if !ok {
+		return 0, nil
+	}
+	return c.Commits(ctx)
 }
 
 // reopenIncomplete opens a target that an interrupted copy left, or returns the

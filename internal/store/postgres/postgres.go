@@ -412,8 +412,8 @@ func (db *DB) poll(ctx context.Context) error {
 	defer tick.Stop()
 	last := int64(-1)
 	for {
-		var commits int64
-		if err := db.pool.QueryRow(ctx, `SELECT commits FROM journal_head WHERE id = 1`).Scan(&commits); err != nil {
+		commits, err := db.Commits(ctx)
+		if err != nil {
 			return err
 		}
 		if commits != last {
@@ -426,6 +426,15 @@ func (db *DB) poll(ctx context.Context) error {
 			return ctx.Err()
 		}
 	}
+}
+
+// Commits returns the number of commits of all nodes, with or without entries.
+// It grows with each.
+func (db *DB) Commits(ctx context.Context) (n int64, err error) {
+	if err := db.pool.QueryRow(ctx, `SELECT commits FROM journal_head WHERE id = 1`).Scan(&n); err != nil {
+		return 0, db.problem(fmt.Errorf("counting commits: %w", err))
+	}
+	return n, nil
 }
 
 // Close implements journal.Store.
