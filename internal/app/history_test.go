@@ -179,8 +179,11 @@ func copyFile(t *testing.T, from, to string) {
 	t.Helper()
 	b, err := os.ReadFile(from)
 	if err == nil {
-		_ = os.Remove(to) // a copy is another file
-		err = os.WriteFile(to, b, 0o600)
+		// A copy is another file: the old one is there until the new one is, or
+		// the disk might give the new one its number.
+		if err = os.WriteFile(to+".copy", b, 0o600); err == nil {
+			err = os.Rename(to+".copy", to)
+		}
 	}
 	if err != nil {
 		t.Fatal(err)

@@ -212,7 +212,9 @@ func (g *Guard) release(seen, have int64) {
 
 // Moved reports whether the database file is another one than when the node
 // ran last, and notes where it is now. A file that was replaced by a copy has
-// another inode; a snapshot of the whole disk is not noticed.
+// another inode; a snapshot of the whole disk is not noticed, nor a copy that
+// the disk gave the number of the file that was deleted just before. What edges
+// show still stops the node then.
 func (g *Guard) Moved(file string) (bool, error) {
 	id, ok := identity(file)
 	if !ok {
