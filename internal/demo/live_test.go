@@ -3,12 +3,26 @@ package demo
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"net/smtp"
+	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
+
+	"github.com/siaga-crp/siaga/internal/media"
 )
+
+// TestMain is the confined worker as well, which is this program again.
+func TestMain(m *testing.M) {
+	if media.IsWorker() {
+		media.WorkerMain()
+	}
+	os.Exit(m.Run())
+}
 
 // TestUpload wants every edge to meet every copy and every benign picture, and
 // at any time three copies to one benign picture.
@@ -84,5 +98,34 @@ func TestMailbox(t *testing.T) {
 		}
 	case <-time.After(10 * time.Second):
 		t.Error("it does not end")
+	}
+}
+
+// cut ends a run when it has written a line.
+type cut struct {
+	strings.Builder
+	at  string
+	end context.CancelFunc
+}
+
+func (c *cut) Write(p []byte) (int, error) {
+	n, err := c.Builder.Write(p)
+	if strings.Contains(c.String(), c.at) {
+		c.end()
+	}
+	return n, err
+}
+
+// TestActivationIsAcknowledged plays the story until three of the partners that
+// the activation calls have acknowledged it, as the node itself counts them.
+func TestActivationIsAcknowledged(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	out := &cut{at: "know that it is active", end: cancel}
+	if err := Run(ctx, Options{Data: filepath.Join(t.TempDir(), "data"), Once: true, Edges: 1, Out: out, Log: slog.New(slog.DiscardHandler)}); err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(out.String(), " 3 of 7 partners know that it is active") {
+		t.Errorf("the story is %s", out)
 	}
 }

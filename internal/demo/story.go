@@ -202,7 +202,24 @@ func (d *demo) opening(ctx context.Context, f *figures) (string, error) {
 				return "", err
 			}
 		}
-		return "the secretariat, Nusa and Lensa know that it is active", nil
+		var all struct {
+			Items []struct {
+				Acknowledged bool `json:"acknowledged"`
+			} `json:"items"`
+		}
+		if err := d.call(ctx, d.person("Ayu"), http.MethodGet, base+"/acknowledgements", nil, &all); err != nil {
+			return "", err
+		}
+		n := 0
+		for _, p := range all.Items {
+			if p.Acknowledged {
+				n++
+			}
+		}
+		if n != 3 {
+			return "", fmt.Errorf("%d of %d partners have acknowledged the activation, not 3", n, len(all.Items))
+		}
+		return fmt.Sprintf("%d of %d partners know that it is active", n, len(all.Items)), nil
 	})
 	if err != nil {
 		return "", err

@@ -263,8 +263,8 @@ func timelineChart(f *Frame, inc incident.Incident, runs []runView) Timeline {
 				continue
 			}
 			def, _ := r.Def.Clock(c.ID)
-			name := cmp.Or(f.InWords(def.Title), c.ID) + ": "
-			t.Rows = append(t.Rows, TimelineRow{c.Due.UTC().Format("15:04"), name + f.T(stateOf(c)), who(f, c.Partner, c.By)})
+			name := cmp.Or(f.InWords(def.Title), c.ID)
+			t.Rows = append(t.Rows, TimelineRow{c.Due.UTC().Format("15:04"), name + ": " + f.T(stateOf(c)), who(f, c.Partner, c.By)})
 			if len(brackets) == 4 || slices.ContainsFunc(spans, func(s [2]time.Time) bool { return s[0].Equal(c.Started) && s[1].Equal(c.Due) }) {
 				continue
 			}
@@ -276,7 +276,7 @@ func timelineChart(f *Frame, inc incident.Incident, runs []runView) Timeline {
 				}
 			}
 			spans = append(spans, [2]time.Time{c.Started, c.Due})
-			brackets = append(brackets, Bracket{Text: name + f.T(state), Missed: state == "tl.missed"})
+			brackets = append(brackets, Bracket{Text: short(name, widest-len([]rune(f.T(state)))-2) + ": " + f.T(state), Missed: state == "tl.missed"})
 		}
 	}
 	t.Wide = draw(f, 1100, 260, 5, start, end, lanes, acks, names, brackets, spans, false)
@@ -296,6 +296,17 @@ func stateOf(c protocol.ClockState) string {
 		return ""
 	}
 	return "tl.open"
+}
+
+// widest is how many characters stand at a lane of the drawing.
+const widest = 34
+
+// short cuts a text to n characters.
+func short(text string, n int) string {
+	if r := []rune(text); len(r) > n {
+		return string(r[:max(n-1, 0)]) + "…"
+	}
+	return text
 }
 
 func worse(a, b string) bool {
@@ -350,9 +361,7 @@ func draw(f *Frame, width, inset, maxTicks float64, start, end time.Time, lanes 
 	y := 34.0
 	const row = 40.0
 	label := func(text string) {
-		if r := []rune(text); len(r) > 34 {
-			text = string(r[:33]) + "…"
-		}
+		text = short(text, widest)
 		if narrow {
 			d.Labels = append(d.Labels, TickAt{X: 2, Y: y + 12, Text: text, Class: "b", Anchor: "start"})
 			y += 20

@@ -3,6 +3,7 @@ package web_test
 import (
 	"net/http"
 	"net/url"
+	"regexp"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -47,6 +48,19 @@ func (w *world) statement(t *testing.T) {
 	checkPage(t, "a public statement before it is sent", p)
 	if !strings.Contains(p.body, "second person must confirm it within 30 minutes") {
 		t.Errorf("the page does not say that two people are needed: %s", text(p.all("main", "")[0]))
+	}
+	form = p.fields(room + "/updates/new")
+	form.Set("digits", "")
+	form.Set("do", "send")
+	p = w.post("officer", room+"/updates/new?lang=en", form) // both mistakes at once
+	for _, link := range []string{`href="#reason"`, `href="#digits"`} {
+		if p.status != http.StatusUnprocessableEntity || !strings.Contains(p.body, link) {
+			t.Errorf("without a reason and digits it answers %d, and %s is not there", p.status, link)
+		}
+	}
+	_, dock, _ := strings.Cut(w.get("officer", "/help").body, `class="dock"`)
+	if asked := regexp.MustCompile(`<span class="n[^"]*">\d+</span>`).FindString(dock); asked == "" || strings.Contains(asked, ">0<") || !strings.Contains(p.body, asked) {
+		t.Errorf("a form that comes back does not say that %s is asked", asked)
 	}
 	form = p.fields(room + "/updates/new")
 	form.Set("digits", digits)
@@ -203,6 +217,11 @@ func TestActivationAsksAnew(t *testing.T) {
 	}
 	w.post("officer", room+"/acknowledge", w.get("officer", room).fields(room+"/acknowledge"))
 	counts("1")
+	// The chart's one bracket for all is met when all have met it; its table
+	// names each.
+	if body := w.get("officer", room+"?lang=en").body; !strings.Contains(body, ">Say that you have seen it: open</text>") || strings.Contains(body, ">Say that you have seen it: met</text>") || !strings.Contains(body, "Say that you have seen it: met<") {
+		t.Error("with two of three missing, the room's chart does not say that the clock is open")
+	}
 	for _, path := range []string{"/", room, room + "/acknowledgements"} {
 		if button(w.get("officer", path)) {
 			t.Errorf("%s still asks", path)
