@@ -368,6 +368,9 @@ func (h *Hub) poll(ctx context.Context) error {
 		h.observe(note)
 		some := false
 		for _, n := range all {
+			if h.chains[n.c.name] != n.c {
+				continue // disowned meanwhile; one of that name may be open anew
+			}
 			fs, st, ok := n.c.confirm(n.fs, n.st)
 			if !ok {
 				h.disown(ctx, n.c)
@@ -387,6 +390,11 @@ func (h *Hub) poll(ctx context.Context) error {
 		if some {
 			for s := range h.subs {
 				s.notify()
+			}
+		}
+		for i := len(open) - 1; i >= 0; i-- {
+			if h.chains[open[i].name] != open[i] { // its rows are not asked for again
+				open, heads = slices.Delete(open, i, i+1), slices.Delete(heads, i, i+1)
 			}
 		}
 		h.mu.Unlock()

@@ -210,7 +210,9 @@ func (c *chain) confirm(fs []*frame, st []opStat) ([]*frame, []opStat, bool) {
 // again; the edges then find out by themselves. The caller holds h.mu.
 func (h *Hub) disown(ctx context.Context, c *chain) {
 	h.o.Log.ErrorContext(ctx, "the line between nodes brought an operation that the database does not have; its chain is read anew", "chain", c.name, "seq", c.early[0].Seq)
-	delete(h.chains, c.name)
+	if h.chains[c.name] == c { // not one that was opened since
+		delete(h.chains, c.name)
+	}
 	for s := range h.subs {
 		for i := range s.follows {
 			if s.follows[i].chain == c {
