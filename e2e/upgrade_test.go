@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"net/http"
+	neturl "net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -184,7 +185,7 @@ func upgrade(t *testing.T, old string) {
 
 	// Writers go on during all of it, as people do.
 	var mu sync.Mutex
-	acked := 0
+	acked := map[string]string{} // title by ID, of each incident that was answered
 	var failed []string
 	nodes := []string{oldNode.url}
 	stop := make(chan struct{})
@@ -201,13 +202,17 @@ func upgrade(t *testing.T, old string) {
 				to := nodes[(i+w)%len(nodes)]
 				mu.Unlock()
 				var o object
-				_, err := call(t.Context(), http.MethodPost, to+"/api/v1/incidents", nusa, fmt.Sprintf("w%d-%d", w, i), map[string]any{
-					"title": fmt.Sprintf("w%d-%d", w, i), "description": "An attack on a market.", "where": "Kota Seroja", "country": "ID", "exercise": true}, &o)
+				title := fmt.Sprintf("w%d-%d", w, i)
+				_, err := call(t.Context(), http.MethodPost, to+"/api/v1/incidents", nusa, title, map[string]any{
+					"title": title, "description": "An attack on a market.", "where": "Kota Seroja", "country": "ID", "exercise": true}, &o)
 				mu.Lock()
-				if err != nil {
+				switch {
+				case err != nil:
 					failed = append(failed, err.Error())
-				} else {
-					acked++
+				case acked[o.ID] != "":
+					failed = append(failed, fmt.Sprintf("%s was given to %s and to %s", o.ID, acked[o.ID], title))
+				default:
+					acked[o.ID] = title
 				}
 				mu.Unlock()
 			}
@@ -262,9 +267,33 @@ func upgrade(t *testing.T, old string) {
 	if out := run(t, "log", "verify", "--data", data2, "--database", url); !strings.Contains(out, "verified=true") {
 		t.Errorf("the journal does not verify: %s", out)
 	}
-	page := must[struct{ Items []object }](t, http.MethodGet, newNode.url+"/api/v1/incidents?limit=200", nusa, nil)
-	if len(page.Items) < min(acked, 200) {
-		t.Errorf("%d requests were answered, and %d incidents are there", acked, len(page.Items))
+	// Each one that was answered is there, as it was sent, once.
+	stored := map[string]string{}
+	for cursor := ""; ; {
+		page := must[struct {
+			Items []struct{ ID, Title string }
+			Next  string
+		}](t, http.MethodGet, newNode.url+"/api/v1/incidents?limit=50&cursor="+neturl.QueryEscape(cursor), nusa, nil)
+		for _, o := range page.Items {
+			if _, twice := stored[o.ID]; twice {
+				t.Errorf("%s is listed twice", o.ID)
+			}
+			stored[o.ID] = o.Title
+		}
+		if cursor = page.Next; cursor == "" {
+			break
+		}
 	}
-	t.Logf("fault=upgrade acknowledged=%d failed=%d", acked, len(failed))
+	if len(acked) == 0 {
+		t.Error("no request was answered")
+	}
+	for id, title := range acked {
+		if stored[id] != title {
+			t.Errorf("%s %q was answered, and %q is there", id, title, stored[id])
+		}
+	}
+	if len(stored) != len(acked)+1 && len(failed) == 0 { // and the one that was activated
+		t.Errorf("%d requests were answered, and %d incidents are there", len(acked), len(stored)-1)
+	}
+	t.Logf("fault=upgrade acknowledged=%d failed=%d", len(acked), len(failed))
 }
