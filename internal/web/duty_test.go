@@ -26,6 +26,8 @@ type called struct {
 	nusa  access.Actor
 	duty  access.Actor
 	texts chan string
+
+	session string // of who uses the browser; "": nobody is signed in
 }
 
 func newCalled(t *testing.T) *called {
@@ -74,6 +76,9 @@ func newCalled(t *testing.T) *called {
 func (c *called) do(method, path string, form url.Values) (int, string) {
 	c.t.Helper()
 	req := httptest.NewRequest(method, "http://localhost"+path, strings.NewReader(form.Encode()))
+	if c.session != "" {
+		req.AddCookie(&http.Cookie{Name: "siaga_session", Value: c.session})
+	}
 	if method == http.MethodPost {
 		req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	}
@@ -132,8 +137,28 @@ func TestFromNotifyToTheFirstMessage(t *testing.T) {
 	if got, err := c.node.Incidents.Get(ctx, c.nusa, inc.ID); err != nil || len(got.Missing()) != 1 {
 		t.Errorf("after two looks %v are missing, %v", got.Missing(), err)
 	}
-	if status, _ := c.do(http.MethodPost, path, url.Values{"_key": {"k1"}, "seen": {"1"}}); status != http.StatusSeeOther {
-		t.Errorf("pressing: %d", status)
+	// In the browser of another person it is told to be theirs, and does nothing.
+	open, err := c.node.Partners.IssueOpen(ctx, c.nusa.Member, time.Hour)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.session, err = c.node.Partners.Open(ctx, open); err != nil {
+		t.Fatal(err)
+	}
+	if _, page := c.do(http.MethodGet, path, nil); !strings.Contains(page, "This link is another person") || strings.Contains(page, "I have seen it") {
+		t.Error("another person is not told whose link it is")
+	}
+	if status, page := c.do(http.MethodPost, path, url.Values{"_key": {"k0"}, "seen": {"1"}}); status != http.StatusForbidden || !strings.Contains(page, "another person") {
+		t.Errorf("another person presses: %d", status)
+	}
+	c.session = ""
+	if got, err := c.node.Incidents.Get(ctx, c.nusa, inc.ID); err != nil || len(got.Missing()) != 1 {
+		t.Errorf("after another person pressed %v are missing, %v", got.Missing(), err)
+	}
+	for _, key := range []string{"k1", "k2"} { // twice, from two pages
+		if status, _ := c.do(http.MethodPost, path, url.Values{"_key": {key}, "seen": {"1"}}); status != http.StatusSeeOther {
+			t.Errorf("pressing: %d", status)
+		}
 	}
 	if got, err := c.node.Incidents.Get(ctx, c.nusa, inc.ID); err != nil || len(got.Missing()) != 0 {
 		t.Errorf("afterwards %v are missing, %v", got.Missing(), err)
