@@ -42,6 +42,13 @@ func (w *world) statement(t *testing.T) {
 	w.enter(w.shell, "colleague", partner.NewMember{Partner: "nusa", Name: "Rani", Roles: []access.Role{access.Officer}})
 	form := w.get("officer", room+"/updates/new?lang=en").fields(room + "/updates/new")
 	form.Set("en", "Stay away from the market")
+	form.Set("audience", "observers")
+	form.Set("tlp", "clear")
+	form.Set("do", "change")
+	if main := text(w.post("officer", room+"/updates/new?lang=en", form).all("main", "")[0]); !strings.Contains(main, "Observers too: everyone") {
+		t.Errorf("at TLP:CLEAR observers are not everyone: %s", main)
+	}
+	form.Del("tlp")
 	form.Set("audience", "public")
 	form.Set("do", "send")
 	p := w.post("officer", room+"/updates/new?lang=en", form)

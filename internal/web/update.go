@@ -40,6 +40,7 @@ type audienceChoice struct {
 	Name    string
 	TLP     access.TLP
 	Readers []string
+	Public  bool // everyone reads it, partner or not
 }
 
 // mainLanguages are those in which an update always can be written at once.
@@ -97,8 +98,9 @@ func (s *Site) updateForm(w http.ResponseWriter, r *http.Request, f *Frame, stat
 			}
 		}
 		aud := inc.Addressed(c.TLP, f.Me.Partner)
+		c.Public = aud.Sees(access.Actor{})
 		if c.Name == p.In.Audience {
-			p.Public = aud.Sees(access.Actor{})
+			p.Public = c.Public
 		}
 		for _, o := range all {
 			if aud.SeenBy(o.ID, o.Kind) {
