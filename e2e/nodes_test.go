@@ -166,7 +166,9 @@ func TestNodes(t *testing.T) {
 	}
 	if at := of(e).Node; at == a.url {
 		took := within(t, 15*time.Second, "the edge turns to the other node", func() bool { return of(e).Node == b.url })
-		t.Logf("edge at the other node after %s", took.Round(10*time.Millisecond)) // 2.2 s on an idle machine; a busy one proves nothing
+		// 2.2 s on an idle machine; how busy this one is nobody knows. The bound of
+		// 3 s is held in a clock of its own: TestFailover of internal/feed.
+		t.Logf("edge at the other node after %s", took.Round(10*time.Millisecond))
 	}
 	time.Sleep(7 * time.Second) // longer than the server lets a silent node hold the journal
 	m, err := put(b.url, b.url)

@@ -3,6 +3,7 @@ package feed_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"math/rand/v2"
 	"net/http"
@@ -244,6 +245,63 @@ func TestFreeze(t *testing.T) {
 		b.down()
 	})
 }
+
+// An edge is at another node within 3 s after its own was stopped in its tracks
+// or died, and has what was published meanwhile. The bubble's clock stands still
+// while anything works, so this bounds what the edge waits for and no machine is
+// too slow for it; the time of the work is for measurements (docs/design/0050).
+func TestFailover(t *testing.T) {
+	for _, died := range []bool{false, true} {
+		t.Run(fmt.Sprintf("died=%v", died), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := newBubble(t, nil)
+				hub, stop := bubbleNode(t, b.store, nil) // over the same store
+				other := &direct{}
+				other.set(hub.Handler())
+				line := &freezer{to: b.way}
+				e := follow(t, edge.FollowerOptions{
+					Upstream: []string{"http://one", "http://two"}, Token: b.token,
+					HTTP: &http.Client{Transport: byHost{"one": line, "two": other}},
+				})
+				settle(20 * time.Second)
+				if at := e.Connected(); at != "http://one" {
+					t.Fatalf("the edge began at %q", at)
+				}
+				begin := time.Now()
+				if died {
+					b.down()
+				} else {
+					line.freeze()
+				}
+				h := b.add(1)
+				for e.Connected() != "http://two" || action(e.m, h) != "block" {
+					if time.Since(begin) > time.Minute {
+						t.Fatal("after a minute the edge is not at the other node")
+					}
+					settle(10 * time.Millisecond)
+				}
+				took := time.Since(begin)
+				t.Log(took)
+				if took > 3*time.Second {
+					t.Errorf("the edge was at the other node, up to date, after %s; the goal is 3 s", took)
+				}
+				if died {
+					b.up(nil)
+				} else {
+					line.thaw()
+				}
+				e.stop()
+				stop()
+				b.down()
+			})
+		})
+	}
+}
+
+// byHost is a network of several hosts.
+type byHost map[string]http.RoundTripper
+
+func (b byHost) RoundTrip(r *http.Request) (*http.Response, error) { return b[r.URL.Host].RoundTrip(r) }
 
 // freezer is a line that swallows everything while frozen.
 type freezer struct {
