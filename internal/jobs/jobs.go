@@ -111,8 +111,9 @@ type Options struct {
 
 // Jobs runs the jobs of one node.
 type Jobs struct {
-	runner Runner
-	log    *slog.Logger
+	runner  Runner
+	log     *slog.Logger
+	started chan struct{} // closed by Run, once
 }
 
 // New returns the runner of a node's jobs. It runs nothing yet.
@@ -161,14 +162,16 @@ func New(o Options) (*Jobs, error) {
 	if err != nil {
 		return nil, fmt.Errorf("jobs: preparing River: %w", err)
 	}
-	return &Jobs{runner: runner, log: o.Log}, nil
+	return &Jobs{runner: runner, log: o.Log, started: make(chan struct{})}, nil
 }
 
 // stopTime is how long jobs that run may go on when the node stops.
 const stopTime = 4 * time.Second
 
 // Run runs jobs until ctx ends, then lets those that run finish in bounded
-// time. What did not finish runs again later.
+// time. What did not finish runs again later. A store that is away while Run
+// starts ends it with an error; one that goes away later does not. It is called
+// once.
 func (j *Jobs) Run(ctx context.Context) error {
 	// River ends at once when its own context ends; ours says when to stop.
 	running, cancel := context.WithCancel(context.WithoutCancel(ctx))
@@ -176,6 +179,7 @@ func (j *Jobs) Run(ctx context.Context) error {
 	if err := j.runner.Start(running); err != nil {
 		return fmt.Errorf("jobs: starting: %w", err)
 	}
+	close(j.started)
 	<-ctx.Done()
 	soft, end := context.WithTimeout(running, stopTime)
 	defer end()
@@ -190,6 +194,9 @@ func (j *Jobs) Run(ctx context.Context) error {
 	}
 	return nil
 }
+
+// Started is closed when Run has started: from then on the store may go away.
+func (j *Jobs) Started() <-chan struct{} { return j.started }
 
 // Counts are how many jobs do not go as they should.
 type Counts struct {
