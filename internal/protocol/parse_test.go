@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -195,8 +196,7 @@ func TestHostileFiles(t *testing.T) {
 		"merge":           "<<: {id: x}\n",
 	} {
 		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			began := time.Now()
+			began := processor(t)
 			d, mistakes := protocol.Parse([]byte(text))
 			if d != nil || len(mistakes) == 0 {
 				t.Fatal("was believed")
@@ -209,11 +209,23 @@ func TestHostileFiles(t *testing.T) {
 					t.Errorf("incomplete or too long: %q", m.String())
 				}
 			}
-			if took := time.Since(began); took > 5*time.Second {
+			if took := processor(t) - began; took > 5*time.Second {
 				t.Errorf("took %v", took)
 			}
 		})
 	}
+}
+
+// processor is the time that processors have worked for this process. It is what
+// a hostile file costs, however many others want them. Tests that are not
+// parallel run alone, so it is theirs.
+func processor(t *testing.T) time.Duration {
+	t.Helper()
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		t.Fatal(err)
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
 // TestRecall: a running activation is not stopped by a stricter release.
