@@ -22,20 +22,18 @@ func Seen(ctx context.Context, entry int64) context.Context {
 	return context.WithValue(ctx, seenKey{}, entry)
 }
 
-// matters reports whether an entry changes what a person decides by: votes and
-// what came of them, answers, updates, hand-overs. That others have
-// acknowledged, a clock rang or a task was done does not.
-func matters(typ string) bool {
-	switch {
-	case typ == protocol.EvAcknowledged, typ == protocol.EvUpdated:
-		return false
-	case strings.HasPrefix(typ, "activation."), typ == "update.posted", typ == "handover.accepted":
-		return true
-	case typ == "incident.assessed", typ == "incident.closed", typ == "incident.reopened":
-		return true
+// mattering are the entries that change what a person decides by: votes and what
+// came of them, answers, updates, hand-overs. That others have acknowledged, a
+// clock rang or a task was done does not.
+var mattering = func() []string {
+	out := []string{"update.posted", "handover.accepted", "incident.assessed", "incident.closed", "incident.reopened"}
+	for _, typ := range protocol.EventTypes() {
+		if strings.HasPrefix(typ, "activation.") && typ != protocol.EvAcknowledged && typ != protocol.EvUpdated {
+			out = append(out, typ)
+		}
 	}
-	return false
-}
+	return out
+}()
 
 // Since returns the entries that matter after the given one, oldest first, as
 // far as the actor may see them.
@@ -56,17 +54,23 @@ func (s *Service) Since(ctx context.Context, by access.Actor, id string, entry i
 }
 
 func (s *Service) since(r journal.StoreReader, by access.Actor, id string, entry int64) ([]journal.Entry, error) {
-	page, err := s.o.Log.Entries(r, journal.RowQuery{About: journal.Ref{Kind: KindIncident, ID: id}, From: entry + 1, Limit: 200})
-	if err != nil {
-		return nil, err
-	}
+	q := journal.RowQuery{About: journal.Ref{Kind: KindIncident, ID: id}, Types: mattering, From: entry + 1, Limit: 200}
 	var out []journal.Entry
-	for _, e := range page {
-		if matters(e.Type) && e.Audience.Sees(by) {
-			out = append(out, e)
+	for {
+		page, err := s.o.Log.Entries(r, q)
+		if err != nil {
+			return nil, err
+		}
+		for _, e := range page {
+			if e.Audience.Sees(by) {
+				out = append(out, e)
+			}
+			q.From = e.Number + 1
+		}
+		if len(page) < q.Limit {
+			return out, nil
 		}
 	}
-	return out, nil
 }
 
 // unchanged refuses a change if somebody was faster.
