@@ -152,11 +152,19 @@ func (s *Service) Reach(ctx context.Context, by access.Actor, tlp access.TLP, na
 	return call, readers, err
 }
 
-// directory returns all partners.
-func (s *Service) directory(r journal.StoreReader) ([]partner.Partner, error) { return partner.All(r) }
-
 func acts(k access.PartnerKind) bool {
 	return k == access.Government || k == access.Intergovernmental || k == access.Platform
+}
+
+// shortReason is a reason without what surrounds it, or an error if it is too
+// long to be one.
+func shortReason(reason string) (string, error) {
+	reason = strip(reason)
+	var f problem.InvalidFields
+	if c := len([]rune(reason)); c > signal.MaxReason {
+		f.Add("reason", "the reason has %d characters, the limit is %d", c, signal.MaxReason)
+	}
+	return reason, f.Err()
 }
 
 func fieldError(name, detail string) error {
@@ -338,12 +346,16 @@ func (s *Service) verb(ctx context.Context, by access.Actor, id string, v protoc
 	if err := access.Allow(by, access.Assess, now); err != nil {
 		return Incident{}, err
 	}
+	reason, err := shortReason(reason)
+	if err != nil {
+		return Incident{}, err
+	}
 	return s.change(ctx, by, id, "incident."+string(v), now, func(tx *journal.Tx, inc *Incident) error {
 		def, err := s.defs.current(tx, s.o.Protocol)
 		if err != nil {
 			return err
 		}
-		events, err := protocol.StepIncident(def, inc.Status, protocol.IncidentAction{Verb: v, Reason: strip(reason), Running: inc.Running()}, by, now)
+		events, err := protocol.StepIncident(def, inc.Status, protocol.IncidentAction{Verb: v, Reason: reason, Running: inc.Running()}, by, now)
 		if err != nil {
 			return err
 		}
@@ -451,9 +463,9 @@ func (s *Service) Act(ctx context.Context, by access.Actor, id, proto string, do
 	if err := access.Allow(by, right, now); err != nil {
 		return Incident{}, err
 	}
-	do.Reason = strip(do.Reason)
-	if len([]rune(do.Reason)) > signal.MaxReason {
-		return Incident{}, fieldError("reason", fmt.Sprintf("the reason has %d characters, the limit is %d", len([]rune(do.Reason)), signal.MaxReason))
+	var err error
+	if do.Reason, err = shortReason(do.Reason); err != nil {
+		return Incident{}, err
 	}
 	return s.change(ctx, by, id, "activation."+string(do.Verb)+" "+proto, now, func(tx *journal.Tx, inc *Incident) error {
 		return s.act(tx, by, inc, proto, do, now)

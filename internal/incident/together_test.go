@@ -13,6 +13,7 @@ import (
 	"github.com/siaga-crp/siaga/internal/app"
 	"github.com/siaga-crp/siaga/internal/asks"
 	"github.com/siaga-crp/siaga/internal/incident"
+	"github.com/siaga-crp/siaga/internal/journal"
 	"github.com/siaga-crp/siaga/internal/partner"
 	"github.com/siaga-crp/siaga/internal/problem"
 	"github.com/siaga-crp/siaga/internal/protocol"
@@ -312,6 +313,86 @@ func TestVersionsAreAdopted(t *testing.T) {
 	if view.Versions[0].State != incident.Lapsed || view.Current.Version != "1.1.0" {
 		t.Fatalf("after the time it is %s, current %s", view.Versions[0].State, view.Current.Version)
 	}
+}
+
+// An adopted version ends the votes on others, which were proposed in place of
+// what is no longer current and counted by its rule: none of them can bring the
+// protocol back. A higher one is proposed anew.
+func TestVersionsLapseWithAnAdoption(t *testing.T) {
+	w := newTogether(t)
+	ctx := t.Context()
+	hash := map[string]string{}
+	for _, version := range []string{"1.8.0", "1.9.0", "2.0.0"} {
+		v, err := w.Incidents.ProposeVersion(ctx, w.nusa, edited(t, version), "better")
+		ok(t, err)
+		hash[version] = v.Hash
+	}
+	_, err := w.Incidents.VoteVersion(ctx, w.lensa, hash["1.9.0"], protocol.VoteYes, "agreed")
+	ok(t, err)
+	for _, version := range []string{"1.8.0", "2.0.0"} {
+		_, err := w.Incidents.VoteVersion(ctx, w.lensa, hash[version], protocol.VoteYes, "late")
+		want(t, err, problem.Conflict)
+	}
+	view, err := w.Incidents.Protocol(ctx, w.lensa, "sea-crp")
+	ok(t, err)
+	states := map[string]incident.VersionState{}
+	for _, v := range view.Versions {
+		states[v.Version] = v.State
+	}
+	if view.Current.Version != "1.9.0" || states["1.9.0"] != incident.Adopted || states["1.8.0"] != incident.Lapsed || states["2.0.0"] != incident.Lapsed {
+		t.Fatalf("current is %s, states %v", view.Current.Version, states)
+	}
+	v, err := w.Incidents.ProposeVersion(ctx, w.nusa, edited(t, "2.0.0"), "better still")
+	ok(t, err)
+	if v.State != incident.Voted || v.Replaces != "1.9.0" || len(v.Votes) != 1 {
+		t.Errorf("proposed anew: %+v", v)
+	}
+}
+
+// No reason is longer than people read, wherever it is entered.
+func TestReasonsAreShort(t *testing.T) {
+	w := newTogether(t)
+	ctx := t.Context()
+	v, err := w.Incidents.ProposeVersion(ctx, w.nusa, edited(t, "1.1.0"), strings.Repeat("é", signal.MaxReason))
+	ok(t, err)
+	long := strings.Repeat("x", signal.MaxReason+1)
+	for name, do := range map[string]func() error{
+		"close":   func() error { _, err := w.Incidents.Close(ctx, w.nusa, w.id, long); return err },
+		"reopen":  func() error { _, err := w.Incidents.Reopen(ctx, w.nusa, w.id, long); return err },
+		"propose": func() error { _, err := w.Incidents.ProposeVersion(ctx, w.nusa, edited(t, "1.2.0"), long); return err },
+		"vote": func() error {
+			_, err := w.Incidents.VoteVersion(ctx, w.lensa, v.Hash, protocol.VoteNo, long)
+			return err
+		},
+		"withdraw": func() error { _, err := w.Incidents.WithdrawVersion(ctx, w.nusa, v.Hash, long); return err },
+	} {
+		if err := do(); problem.KindOf(err) != problem.Invalid || len(err.Error()) > 500 {
+			t.Errorf("%s: %.200v", name, err)
+		}
+	}
+}
+
+// What matters is found behind however many entries that do not.
+func TestSeenOnABusyIncident(t *testing.T) {
+	w := newTogether(t)
+	inc, err := w.Incidents.Get(t.Context(), w.nusa, w.id)
+	ok(t, err)
+	read := inc.Last.Entry
+	ok(t, w.Log.Update(t.Context(), func(tx *journal.Tx) error {
+		for range 210 {
+			e := journal.New("asset.added", w.nusa, w.now, incident.NewAsset{Kind: "video", Text: "A copy"}, journal.Ref{Kind: incident.KindIncident, ID: w.id})
+			e.Audience = inc.Audience
+			if _, err := tx.Append(e); err != nil {
+				return err
+			}
+		}
+		return nil
+	}))
+	n := incident.NewUpdate{Texts: map[string]string{"en": "It is over"}}
+	_, err = w.Incidents.PostUpdate(incident.Seen(t.Context(), read), w.nusa, w.id, n) // assets are in nobody's way
+	ok(t, err)
+	_, err = w.Incidents.PostUpdate(incident.Seen(t.Context(), read), w.lensa, w.id, n)
+	want(t, err, problem.Conflict)
 }
 
 // What was renewed outlives the conclusion, for review at most; what was not

@@ -12,6 +12,7 @@ import (
 	"github.com/siaga-crp/siaga/internal/journal"
 	"github.com/siaga-crp/siaga/internal/problem"
 	"github.com/siaga-crp/siaga/internal/protocol"
+	"github.com/siaga-crp/siaga/internal/signal"
 )
 
 // KindVersion is a proposal to adopt a version of a protocol. Its ID is the
@@ -26,7 +27,7 @@ const (
 	Voted     VersionState = "voting"
 	Adopted   VersionState = "adopted"
 	Replaced  VersionState = "replaced" // another version was adopted after it
-	Lapsed    VersionState = "lapsed"   // the vote closed without a quorum
+	Lapsed    VersionState = "lapsed"   // the vote closed without a quorum, or another version was adopted meanwhile
 	Retracted VersionState = "withdrawn"
 )
 
@@ -236,8 +237,11 @@ func (s *Service) ProposeVersion(ctx context.Context, by access.Actor, source []
 	}
 	var f problem.InvalidFields
 	reason = strip(reason)
-	if reason == "" {
+	switch c := len([]rune(reason)); {
+	case c == 0:
 		f.Add("reason", "enter why, in one sentence. It is kept in the journal and shown in the review")
+	case c > signal.MaxReason:
+		f.Add("reason", "the reason has %d characters, the limit is %d", c, signal.MaxReason)
 	}
 	if len(source) > MaxDefinition {
 		f.Add("source", "the file has %d bytes, the limit is %d", len(source), MaxDefinition)
@@ -321,8 +325,12 @@ func (s *Service) VoteVersion(ctx context.Context, by access.Actor, hash string,
 	if !slices.Contains(protocol.VoteValues(), vote) {
 		return Version{}, fieldError("vote", "choose yes, no or abstain")
 	}
+	reason, err := shortReason(reason)
+	if err != nil {
+		return Version{}, err
+	}
 	return journal.Do(ctx, s.o.Log, by, "protocol.vote "+hash, now, func(tx *journal.Tx) (Version, error) {
-		return s.voteVersion(tx, by, hash, vote, strip(reason), now)
+		return s.voteVersion(tx, by, hash, vote, reason, now)
 	})
 }
 
@@ -340,6 +348,12 @@ func (s *Service) voteVersion(tx *journal.Tx, by access.Actor, hash string, vote
 			when = v.Closes
 		}
 		return v, problem.Newf(problem.Conflict, "voting on %s@%s ended %s", v.Protocol, v.Version, when.UTC().Format("2 January 2006, 15:04 UTC")).WithFix("propose the text anew with a higher version")
+	}
+	switch cur, err := s.defs.current(tx, v.Protocol); {
+	case err != nil && problem.KindOf(err) != problem.NotFound:
+		return v, err
+	case err == nil && cur.Version != v.Replaces:
+		return v, problem.Newf(problem.Conflict, "%s is current now, and %s was proposed in place of another version", cur.Ref(), v.Version).WithFix("propose the text anew with a higher version")
 	}
 	e := versionEntry("protocol.voted", by, now, versionVoted{protocol.Vote{Partner: by.Partner, Kind: by.Kind, Member: by.Member, Vote: vote, Reason: reason, At: now.UTC().Truncate(time.Millisecond)}}, hash)
 	e.Why = reason
@@ -364,13 +378,41 @@ func (s *Service) voteVersion(tx *journal.Tx, by access.Actor, hash string, vote
 	if _, err := tx.Append(done); err != nil {
 		return v, err
 	}
+	if err := lapseOthers(tx, v, now); err != nil {
+		return v, err
+	}
 	return loadVersion(tx, hash)
+}
+
+// lapseOthers ends the votes on other versions of a protocol of which one was
+// adopted: they were proposed in place of what is no longer current, and counted
+// by its rule.
+func lapseOthers(tx *journal.Tx, adopted Version, now time.Time) error {
+	var open []string
+	err := journal.Each(tx, journal.ObjectQuery{Kind: KindVersion, Parent: adopted.Protocol, States: []string{string(Voted)}}, func(v Version, _ journal.Object) error {
+		open = append(open, v.Hash)
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	for _, hash := range open {
+		e := versionEntry("protocol.lapsed", access.Actor{System: true}, now, map[string]string{"adopted": adopted.Version}, hash)
+		if _, err := tx.Append(e); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // WithdrawVersion takes a proposal back; only the partner that made it may.
 func (s *Service) WithdrawVersion(ctx context.Context, by access.Actor, hash, reason string) (Version, error) {
 	now := s.o.Now()
 	if err := access.Allow(by, access.Vote, now); err != nil {
+		return Version{}, err
+	}
+	reason, err := shortReason(reason)
+	if err != nil {
 		return Version{}, err
 	}
 	return journal.Do(ctx, s.o.Log, by, "protocol.withdraw "+hash, now, func(tx *journal.Tx) (Version, error) {
@@ -385,7 +427,7 @@ func (s *Service) WithdrawVersion(ctx context.Context, by access.Actor, hash, re
 			return v, problem.Newf(problem.Conflict, "the proposal is %s", v.State).WithFix("nothing is left to withdraw")
 		}
 		e := versionEntry("protocol.withdrawn", by, now, nil, hash)
-		e.Why = strip(reason)
+		e.Why = reason
 		if _, err := tx.Append(e); err != nil {
 			return v, err
 		}
@@ -409,8 +451,11 @@ func (s *Service) tickVersions(ctx context.Context, now time.Time) error {
 	return s.o.Log.Update(ctx, func(tx *journal.Tx) error {
 		for _, hash := range due {
 			v, err := loadVersion(tx, hash)
-			if err != nil || v.State != Voted || now.Before(v.Closes) {
+			if err != nil {
 				return err
+			}
+			if v.State != Voted || now.Before(v.Closes) {
+				continue // decided meanwhile
 			}
 			e := versionEntry("protocol.lapsed", access.Actor{System: true}, now, nil, hash)
 			if _, err := tx.Append(e); err != nil {
