@@ -18,18 +18,19 @@ import (
 // reads is what the first one wrote, with the reason. Without a second person
 // within partner.RequestLife it lapses, and the journal says so.
 type Statement struct {
-	Number   int                `json:"number"` // from 1 in the incident
-	By       Act                `json:"by"`     // who wrote it
-	Kind     access.PartnerKind `json:"kind"`   // of the partner in whose name it speaks
-	Name     string             `json:"audience_name"`
-	Audience access.Audience    `json:"audience"` // who will read it
-	Texts    map[string]string  `json:"texts"`    // by language
-	Corrects int                `json:"corrects,omitempty"`
-	Why      string             `json:"why"`
-	Until    time.Time          `json:"until"`
-	Settled  string             `json:"settled,omitempty"` // confirmed, refused, lapsed or erased
-	Ended    Act                `json:"ended,omitzero"`
-	Update   int                `json:"update,omitempty"` // number of the update that it became
+	Number   int                  `json:"number"` // from 1 in the incident
+	By       Act                  `json:"by"`     // who wrote it
+	Kind     access.PartnerKind   `json:"kind"`   // of the partner in whose name it speaks
+	Name     string               `json:"audience_name"`
+	Audience access.Audience      `json:"audience"` // who will read it
+	Texts    map[string]string    `json:"texts"`    // by language
+	Corrects int                  `json:"corrects,omitempty"`
+	Why      string               `json:"why"`
+	Kinds    []access.PartnerKind `json:"kinds"` // which may confirm it: those that decide under the protocol
+	Until    time.Time            `json:"until"`
+	Settled  string               `json:"settled,omitempty"` // confirmed, refused, lapsed or erased
+	Ended    Act                  `json:"ended,omitzero"`
+	Update   int                  `json:"update,omitempty"` // number of the update that it became
 }
 
 // StatementErased is how a statement stands whose text was erased while it
@@ -48,10 +49,11 @@ func (st Statement) State(now time.Time) string {
 }
 
 // MayConfirm reports whether the actor may be the second person, as far as the
-// statement itself says: anyone but its writer who may post updates and sees
-// the incident. At night that may be another partner's duty officer.
+// statement itself says: anyone but its writer who may post updates, sees the
+// incident and is of a partner that may decide under its protocol. At night that
+// may be another partner's duty officer.
 func (st Statement) MayConfirm(by access.Actor) bool {
-	return by.Member != "" && by.Member != st.By.Member
+	return by.Member != "" && by.Member != st.By.Member && slices.Contains(st.Kinds, by.Kind)
 }
 
 // MayRefuse reports whether the actor may end it: its writer takes it back, a
@@ -59,13 +61,14 @@ func (st Statement) MayConfirm(by access.Actor) bool {
 func (st Statement) MayRefuse(by access.Actor) bool { return by.Partner == st.By.Partner }
 
 type stated struct {
-	Number   int                `json:"number"`
-	Kind     access.PartnerKind `json:"kind"`
-	Name     string             `json:"audience"`
-	Readers  access.Audience    `json:"readers"`
-	Texts    map[string]string  `json:"texts"`
-	Corrects int                `json:"corrects,omitempty"`
-	Until    time.Time          `json:"until"`
+	Number   int                  `json:"number"`
+	Kind     access.PartnerKind   `json:"kind"`
+	Name     string               `json:"audience"`
+	Readers  access.Audience      `json:"readers"`
+	Texts    map[string]string    `json:"texts"`
+	Corrects int                  `json:"corrects,omitempty"`
+	Kinds    []access.PartnerKind `json:"kinds"`
+	Until    time.Time            `json:"until"`
 }
 
 type settled struct {
@@ -133,7 +136,11 @@ func (s *Service) askStatement(tx *journal.Tx, by access.Actor, inc *Incident, n
 			return problem.Newf(problem.Conflict, "public statement %d of your partner waits for its second person", st.Number).WithFix("let it be confirmed, or take it back first")
 		}
 	}
-	b := stated{Number: len(inc.Statements) + 1, Kind: by.Kind, Name: n.Audience, Readers: aud, Texts: texts, Corrects: n.Corrects, Until: now.UTC().Truncate(time.Millisecond).Add(partner.RequestLife)}
+	def, err := s.leading(tx, inc)
+	if err != nil {
+		return err
+	}
+	b := stated{Number: len(inc.Statements) + 1, Kind: by.Kind, Name: n.Audience, Readers: aud, Texts: texts, Corrects: n.Corrects, Kinds: def.Authority.Activate.Kinds, Until: now.UTC().Truncate(time.Millisecond).Add(partner.RequestLife)}
 	return s.append(tx, by, inc, now, "statement.asked", "", why, inc.room(by.Partner), b, inc.statementRef(b.Number))
 }
 
@@ -142,6 +149,9 @@ func (s *Service) ConfirmStatement(ctx context.Context, by access.Actor, id stri
 	return s.settleStatement(ctx, by, id, number, "confirm", func(tx *journal.Tx, inc *Incident, st Statement, now time.Time) error {
 		if by.Member == "" {
 			return problem.New(problem.Denied, "this takes two people, and a token that stands for nobody is none", "sign in as yourself, or use a token of your own")
+		}
+		if !slices.Contains(st.Kinds, by.Kind) {
+			return problem.Newf(problem.Denied, "a partner of kind %s makes nothing public", by.Kind).WithFix("leave it to a partner that may decide under the protocol")
 		}
 		if err := partner.Two(tx, st.By.Member, by, access.Officer); err != nil {
 			return err
@@ -159,9 +169,9 @@ func (s *Service) ConfirmStatement(ctx context.Context, by access.Actor, id stri
 // RefuseStatement ends a statement that waits, without publishing it. Its writer
 // takes it back by this.
 func (s *Service) RefuseStatement(ctx context.Context, by access.Actor, id string, number int, reason string) (Incident, error) {
-	reason = strip(reason)
-	if c := len([]rune(reason)); c > signal.MaxReason {
-		return Incident{}, fieldError("reason", fmt.Sprintf("the reason has %d characters, the limit is %d", c, signal.MaxReason))
+	reason, err := shortReason(reason)
+	if err != nil {
+		return Incident{}, err
 	}
 	return s.settleStatement(ctx, by, id, number, "refuse", func(tx *journal.Tx, inc *Incident, st Statement, now time.Time) error {
 		if !st.MayRefuse(by) {
@@ -215,7 +225,7 @@ func (i *Incident) applyStatement(e journal.Entry, act Act) error {
 		if err := e.Decode(&b); err != nil {
 			return err
 		}
-		st := Statement{Number: b.Number, By: act, Kind: b.Kind, Name: b.Name, Audience: b.Readers, Texts: b.Texts, Corrects: b.Corrects, Why: e.Why, Until: b.Until}
+		st := Statement{Number: b.Number, By: act, Kind: b.Kind, Name: b.Name, Audience: b.Readers, Texts: b.Texts, Corrects: b.Corrects, Why: e.Why, Kinds: b.Kinds, Until: b.Until}
 		if e.Erased {
 			st.Texts, st.Settled, st.Ended = map[string]string{}, StatementErased, act
 		}

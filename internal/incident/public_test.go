@@ -154,3 +154,40 @@ func TestPublicWithoutASecond(t *testing.T) {
 		t.Fatalf("%d updates are public", n)
 	}
 }
+
+// What everyone could read is said and confirmed by those who decide under the
+// protocol, by whatever name it is addressed; others who see the incident speak
+// to partners. Who notified an incident with named readers reads the others.
+func TestPublicByThoseWhoDecide(t *testing.T) {
+	w := newTogether(t)
+	ctx := t.Context()
+	no := false
+	inc, err := w.Incidents.Notify(ctx, w.lensa, incident.Notice{Description: "Named readers", Country: "ID", Exercise: &no, TLP: "red", Partners: []string{"nusa", "warga"}})
+	ok(t, err)
+	w.id = inc.ID
+	ayu, _ := w.member(t, w.nusa, "ayu")
+	dewi, _ := w.member(t, w.warga, "dewi")
+	clear := statement("People ask")
+	clear.Audience, clear.TLP = "observers", "clear"
+	for _, n := range []incident.NewUpdate{statement("People ask"), clear} {
+		_, err = w.Incidents.PostUpdate(ctx, dewi, w.id, n)
+		want(t, err, problem.Invalid)
+	}
+	_, err = w.Incidents.PostUpdate(ctx, dewi, w.id, incident.NewUpdate{Texts: map[string]string{"en": "We saw it"}})
+	ok(t, err)
+	inc, err = w.Incidents.PostUpdate(ctx, ayu, w.id, statement("People ask"))
+	ok(t, err)
+	if st := inc.Statements[0]; st.MayConfirm(dewi) || !st.MayConfirm(w.lensa) {
+		t.Errorf("it may be confirmed by %v", st.Kinds)
+	}
+	_, err = w.Incidents.ConfirmStatement(ctx, dewi, w.id, 1)
+	want(t, err, problem.Denied)
+	if n := len(w.public(t)); n != 0 {
+		t.Fatalf("%d updates are public", n)
+	}
+	inc, err = w.Incidents.Get(ctx, w.lensa, w.id)
+	ok(t, err)
+	if len(inc.Updates) != 1 || inc.Updates[0].By.Partner != "warga" {
+		t.Errorf("who notified reads %+v", inc.Updates)
+	}
+}

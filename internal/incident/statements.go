@@ -103,7 +103,14 @@ func (s *Service) PostUpdate(ctx context.Context, by access.Actor, id string, n 
 	})
 }
 
-// addressed is who would read the update.
+// MayPublish reports whether the actor's partner may say something to everyone
+// under a protocol: those may who decide on its activation.
+func MayPublish(def *protocol.Definition, by access.Actor) bool {
+	return slices.Contains(def.Authority.Activate.Kinds, by.Kind)
+}
+
+// addressed is who would read the update. What everyone would read is refused to
+// partners that may not decide.
 func (s *Service) addressed(r journal.StoreReader, by access.Actor, inc *Incident, n NewUpdate) (access.Audience, error) {
 	def, err := s.leading(r, inc)
 	if err != nil {
@@ -121,6 +128,11 @@ func (s *Service) addressed(r journal.StoreReader, by access.Actor, inc *Inciden
 		if n.TLP != "" {
 			return aud, fieldError("tlp", fmt.Sprintf("the incident is TLP:%s; choose that or a narrower label, or address observers or the public", strings.ToUpper(string(inc.Audience.TLP))))
 		}
+	}
+	if isPublic(aud) && !MayPublish(def, by) {
+		var f problem.InvalidFields
+		f.Add("audience", "a partner of kind %s makes nothing public under %s; address partners or observers, without TLP:CLEAR", by.Kind, def.ID)
+		return aud, f.Err()
 	}
 	return aud, nil
 }

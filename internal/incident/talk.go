@@ -7,6 +7,7 @@ import (
 
 	"github.com/siaga-crp/siaga/internal/access"
 	"github.com/siaga-crp/siaga/internal/journal"
+	"github.com/siaga-crp/siaga/internal/partner"
 	"github.com/siaga-crp/siaga/internal/problem"
 	"github.com/siaga-crp/siaga/internal/protocol"
 )
@@ -111,8 +112,10 @@ func (s *Service) Answer(ctx context.Context, by access.Actor, id string, number
 	})
 }
 
+// readers are the partners that see what has the audience. Who is deactivated
+// reads nothing.
 func (s *Service) readers(r journal.StoreReader, aud access.Audience) ([]string, error) {
-	all, err := s.directory(r)
+	all, err := partner.Acting(r)
 	if err != nil {
 		return nil, err
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/siaga-crp/siaga/internal/app"
 	"github.com/siaga-crp/siaga/internal/incident"
 	"github.com/siaga-crp/siaga/internal/partner"
+	"github.com/siaga-crp/siaga/internal/problem"
 	"github.com/siaga-crp/siaga/internal/protocol"
 	"github.com/siaga-crp/siaga/internal/signal"
 )
@@ -153,6 +154,21 @@ func TestPartnerLeaves(t *testing.T) {
 	w.ok(err)
 	if slices.Contains(inc.Called, "lensa") || !slices.Contains(inc.Called, "nusa") {
 		t.Errorf("called: %v", inc.Called)
+	}
+	for _, page := range []string{"/incidents/new", "/incidents/" + inc.ID + "/updates/new"} { // it is not among those that will be told
+		told := ""
+		for _, n := range w.get("officer", page).all("section", "class") {
+			if strings.Contains(attr(n, "class"), "told") {
+				told += text(n)
+			}
+		}
+		if strings.Contains(told, "Lensa") || !strings.Contains(told, "Nusa") {
+			t.Errorf("%s says that it will tell %q", page, told)
+		}
+	}
+	_, err = w.node.Incidents.Ask(ctx, w.actor["officer"], inc.ID, []string{"lensa"}, "Do you see it?")
+	if problem.KindOf(err) != problem.Invalid {
+		t.Errorf("it is asked: %v", err)
 	}
 	sig, err := w.node.Signals.Get(ctx, w.actor["officer"], w.signal)
 	w.ok(err)

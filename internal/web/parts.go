@@ -327,13 +327,14 @@ func (s *Site) questionsDo(w http.ResponseWriter, r *http.Request, f *Frame) err
 	return sent(w, r, "/incidents/"+id+"/questions", what)
 }
 
-// readers lists the partners that see what has the audience.
+// readers lists the partners that see what has the audience. Who is deactivated
+// reads nothing and is not called.
 func (s *Site) readers(ctx context.Context, f *Frame, aud access.Audience) ([]partner.Partner, error) {
 	all, err := s.o.Partners.List(ctx, f.Me)
 	if err != nil {
 		return nil, err
 	}
-	return slices.DeleteFunc(all, func(p partner.Partner) bool { return !aud.SeenBy(p.ID, p.Kind) }), nil
+	return slices.DeleteFunc(all, func(p partner.Partner) bool { return p.Disabled || !aud.SeenBy(p.ID, p.Kind) }), nil
 }
 
 type matchesPage struct {

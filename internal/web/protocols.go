@@ -305,7 +305,7 @@ func (s *Site) versionForm(w http.ResponseWriter, r *http.Request, f *Frame, sta
 		return err
 	}
 	for _, o := range all {
-		if v.State == incident.Voted && slices.Contains(v.Rule.Kinds, o.Kind) && !asks.Voted(v.Votes, o.ID) {
+		if v.State == incident.Voted && !o.Disabled && slices.Contains(v.Rule.Kinds, o.Kind) && !asks.Voted(v.Votes, o.ID) {
 			p.Waiting = append(p.Waiting, o)
 		}
 	}

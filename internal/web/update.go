@@ -92,6 +92,9 @@ func (s *Site) updateForm(w http.ResponseWriter, r *http.Request, f *Frame, stat
 		if c.Name == "partners" && c.TLP.Wider(inc.Audience.TLP) {
 			c.TLP = inc.Audience.TLP
 		}
+		if c.Name == "public" && c.Name != p.In.Audience && !incident.MayPublish(def, f.Me) {
+			continue
+		}
 		if c.Name == p.In.Audience && in.TLP != "" {
 			if t, err := access.ParseTLP(in.TLP); err == nil {
 				c.TLP = t
@@ -103,7 +106,7 @@ func (s *Site) updateForm(w http.ResponseWriter, r *http.Request, f *Frame, stat
 			p.Public = c.Public
 		}
 		for _, o := range all {
-			if aud.SeenBy(o.ID, o.Kind) {
+			if !o.Disabled && aud.SeenBy(o.ID, o.Kind) {
 				c.Readers = append(c.Readers, o.Name)
 				if c.Name == p.In.Audience {
 					p.Sees = append(p.Sees, o)
