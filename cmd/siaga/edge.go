@@ -96,7 +96,7 @@ it is. Content never leaves the machine: only fingerprints travel.`,
 	f.StringSliceVar(&upstream, "upstream", nil, "address of the node; several, separated by commas, are tried in turn")
 	f.StringVar(&tokenFile, "token-file", "", "file with the edge's token")
 	f.StringVar(&listen, "listen", defaultEdgeListen, "address to answer on")
-	f.StringVar(&socket, "socket", "", "also answer on this Unix socket")
+	f.StringVar(&socket, "socket", "", "also answer on this Unix socket, which the edge's user and group may use")
 	f.StringVar(&data, "data", "edge-data", "folder for the edge's own snapshot")
 	f.Int64Var(&few, "few", 0, "report counts under this as \"few\"")
 	f.BoolVar(&look.On, "lookback", false, "keep fingerprints of uploads that have a reference, and tell which match later signals")
@@ -153,7 +153,10 @@ func serveEdge(ctx context.Context, e *app.Edge, listeners []net.Listener) error
 	return errors.Join(err, e.Close())
 }
 
-// listenUnix listens on a Unix socket. One that a program left behind gives way;
+// socketMode lets the edge's user and group connect to its socket, and nobody else.
+const socketMode = 0o660
+
+// listenUnix listens on a Unix socket, of mode socketMode. One that a program left behind gives way;
 // one that is answered, and a file that is no socket, do not.
 func listenUnix(path string) (net.Listener, error) {
 	refuse := func(err error) error {
@@ -177,6 +180,11 @@ func listenUnix(path string) (net.Listener, error) {
 	l, err := net.Listen("unix", path)
 	if err != nil {
 		return nil, refuse(err)
+	}
+	// Who connects can ask what is blocked, and report about it: the umask of
+	// whoever started the edge does not decide about that.
+	if err := os.Chmod(path, socketMode); err != nil {
+		return nil, errors.Join(refuse(err), l.Close())
 	}
 	return l, nil
 }

@@ -17,6 +17,9 @@ func TestListenUnix(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if info, err := os.Stat(path); err != nil || info.Mode() != os.ModeSocket|0o660 {
+		t.Errorf("the socket has the mode %v, want rw for its user and group alone: %v", info.Mode(), err)
+	}
 	if _, err := listenUnix(path); err == nil || !strings.Contains(err.Error(), "another program answers") {
 		t.Errorf("a socket that is answered: %v", err)
 	}
