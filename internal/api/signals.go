@@ -29,8 +29,8 @@ type Signal struct {
 	Action      signal.Action     `json:"action" enum:"block,review,monitor" doc:"What it does now: for an active signal the effective action, else the one proposed"`
 	Wanted      signal.Action     `json:"wanted" enum:"block,review,monitor" doc:"The action proposed"`
 	Confidence  signal.Confidence `json:"confidence"`
-	Quality     *int              `json:"quality,omitempty" doc:"PDQ's quality of the picture, for kinds pdq, vpdq and local, 0 to 100; under 50 it never blocks"`
-	Weak        string            `json:"weak,omitempty" doc:"Why it may not block"`
+	Quality     *int              `json:"quality,omitempty" doc:"PDQ's quality of the picture, for kinds pdq, vpdq and local, 0 to 100; under 50 it never blocks, nor does one of kind pdq that was proposed without it"`
+	Weak        string            `json:"weak,omitempty" doc:"Why it may not block, and what to do"`
 	TLP         access.TLP        `json:"tlp"`
 	Partners    []string          `json:"partners,omitempty" doc:"The readers, where only some may read"`
 	Note        string            `json:"note"`
@@ -93,7 +93,7 @@ func signalView(s signal.Signal, by access.Actor) Signal {
 	v := Signal{
 		ID: s.ID, Number: s.Number, State: s.State, Incident: s.Incident, List: s.List, Group: s.Group,
 		Kind: s.Fingerprint.Kind, Value: s.Fingerprint.Shown(), MaxDistance: s.MaxDistance, Labels: s.Labels, Producer: s.Producer,
-		Action: s.Wanted, Wanted: s.Wanted, Confidence: s.Confidence, Quality: s.Provenance.Quality, Weak: s.Weak(),
+		Action: s.Wanted, Wanted: s.Wanted, Confidence: s.Confidence, Quality: s.Provenance.Quality, Weak: s.Weak().String(),
 		TLP: s.Audience.TLP, Partners: s.Audience.Partners, Note: s.Note, Exercise: s.Exercise,
 		ProposedBy: s.Proposed.Partner, ProposedAt: s.Proposed.At, ApprovedBy: []string{}, Under: s.Under,
 		ActiveAt: s.Active, EndedAt: s.Ended, ExpiresAt: s.ExpiresAt.Truncate(time.Millisecond), Mine: s.Own[by.Partner].State, Version: s.Last.Entry,

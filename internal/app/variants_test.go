@@ -248,7 +248,7 @@ func TestVariantReachesAllEdges(t *testing.T) {
 		t.Fatal(err)
 	}
 	i := slices.IndexFunc(known.Results, func(x struct{ Kind, Value string }) bool { return x.Kind == "pdq" })
-	sig := r.post("lensa", "/signals", fmt.Sprintf(`{"incident":%q,"kind":"pdq","value":%q,"labels":["propaganda"],"producer":"perpetrator","action":"block","confidence":"high","group":"G-12"}`, incident, known.Results[i].Value))
+	sig := r.post("lensa", "/signals", fmt.Sprintf(`{"incident":%q,"kind":"pdq","value":%q,"labels":["propaganda"],"producer":"perpetrator","action":"block","confidence":"high","group":"G-12","provenance":{"quality":100}}`, incident, known.Results[i].Value))
 	r.post("nusa", "/signals/"+sig.ID+"/approve", `{}`)
 	r.until(whole, "block")
 
@@ -346,8 +346,12 @@ func TestLookbackFindsStoredCopies(t *testing.T) {
 		slices.Sort(out)
 		return out
 	}
-	approve := func(kind, value string) string {
-		sig := r.post("gema", "/signals", fmt.Sprintf(`{"incident":%q,"kind":%q,"value":%q,"labels":["propaganda"],"producer":"perpetrator","action":"block","confidence":"high","group":"G-1"}`, incident, kind, value))
+	approve := func(kind, value string, quality *int) string {
+		provenance := "{}"
+		if quality != nil {
+			provenance = fmt.Sprintf(`{"quality":%d}`, *quality)
+		}
+		sig := r.post("gema", "/signals", fmt.Sprintf(`{"incident":%q,"kind":%q,"value":%q,"labels":["propaganda"],"producer":"perpetrator","action":"block","confidence":"high","group":"G-1","provenance":%s}`, incident, kind, value, provenance))
 		r.post("nusa", "/signals/"+sig.ID+"/approve", `{}`)
 		return sig.ID
 	}
@@ -355,7 +359,7 @@ func TestLookbackFindsStoredCopies(t *testing.T) {
 		if p.Value.Kind == "sha256" {
 			continue
 		}
-		approve(string(p.Value.Kind), p.Value.Text)
+		approve(string(p.Value.Kind), p.Value.Text, p.Quality)
 	}
 	// The keypoints find the whole picture, too, under a signal of their own.
 	want := []string{"match video/17 local", "match video/17 pdq", "match video/18 local"}

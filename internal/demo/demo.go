@@ -168,8 +168,9 @@ type demo struct {
 	logo   []byte          // of the market: benign, proposed by mistake
 	step   int
 
-	logoHash string          // PDQ of logo
-	first    partner.Partner // whose node this is
+	logoHash    string          // PDQ of logo
+	logoQuality int             // its PDQ quality
+	first       partner.Partner // whose node this is
 }
 
 func (d *demo) person(name string) *person {

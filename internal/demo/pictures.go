@@ -178,13 +178,13 @@ func logo() image.Image {
 
 // stills are cuts out of the picture, each of which is a fingerprint of its
 // own: what a perpetrator's video gives in frames.
-func (d *demo) stills(ctx context.Context) ([]string, error) {
+func (d *demo) stills(ctx context.Context) ([]pdq.Result, error) {
 	img, _, err := image.Decode(bytes.NewReader(d.image))
 	if err != nil {
 		return nil, fmt.Errorf("reading the picture: %w", err)
 	}
 	b := img.Bounds()
-	var out []string
+	var out []pdq.Result
 	for i := range 12 {
 		x, y := i%4, i/4
 		w, h := b.Dx()*2/5, b.Dy()*2/5
@@ -196,7 +196,7 @@ func (d *demo) stills(ctx context.Context) ([]string, error) {
 			return nil, err
 		}
 		if p := set.Picture; p != nil && p.PDQ.Quality >= pdq.MinQuality && !pdq.Degenerate(p.PDQ.Hash) {
-			out = append(out, p.PDQ.Hash.String())
+			out = append(out, p.PDQ)
 		}
 	}
 	return out, nil

@@ -232,15 +232,15 @@ func (d *demo) opening(ctx context.Context, f *figures) (string, error) {
 		for i, still := range stills {
 			var sig object
 			if err := d.post(ctx, "Sari", "/signals", map[string]any{
-				"incident": inc.ID, "kind": "pdq", "value": still, "producer": "perpetrator", "action": "block", "labels": []string{"propaganda"},
-				"confidence": "high", "group": "G-1", "note": fmt.Sprintf("still %d of the stream", i+1),
+				"incident": inc.ID, "kind": "pdq", "value": still.Hash.String(), "producer": "perpetrator", "action": "block", "labels": []string{"propaganda"},
+				"confidence": "high", "group": "G-1", "note": fmt.Sprintf("still %d of the stream", i+1), "provenance": map[string]any{"tool": "siaga hash", "quality": still.Quality},
 			}, &sig); err != nil {
 				if strings.Contains(err.Error(), "already") {
 					continue // two stills of a plain picture can have one hash
 				}
 				return "", err
 			}
-			wait := d.watch(ctx, still, sig.ID, "block")
+			wait := d.watch(ctx, still.Hash.String(), sig.ID, "block")
 			if err := d.post(ctx, "Dewi", "/signals/"+sig.ID+"/approve", map[string]any{}, nil); err != nil {
 				return "", err
 			}
@@ -429,7 +429,7 @@ func (d *demo) mistake(ctx context.Context, incident string, f *figures) error {
 	if pdq.Degenerate(set.Picture.PDQ.Hash) {
 		return errors.New("the logo's hash is degenerate")
 	}
-	d.logoHash = logo
+	d.logoHash, d.logoQuality = logo, set.Picture.PDQ.Quality
 	for round := range 3 { // a mistake made, and undone, three times: enough to say how fast
 		protect, withdraw, err := d.haste(ctx, incident, logo, 0)
 		if err != nil {
@@ -450,7 +450,7 @@ func (d *demo) haste(ctx context.Context, incident, logo string, while time.Dura
 	err = d.told("mistake", func() (string, error) {
 		if err := d.post(ctx, "Farid", "/signals", map[string]any{
 			"incident": incident, "kind": "pdq", "value": logo, "producer": "perpetrator", "action": "block",
-			"labels": []string{"propaganda"}, "note": "logo that is seen in the stream",
+			"labels": []string{"propaganda"}, "note": "logo that is seen in the stream", "provenance": map[string]any{"tool": "siaga hash", "quality": d.logoQuality},
 		}, &sig); err != nil {
 			return "", err
 		}

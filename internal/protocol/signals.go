@@ -15,6 +15,7 @@ const MinPDQQuality = 50
 // SignalCase is what decides how far a signal may go.
 type SignalCase struct {
 	PDQQuality *int // of a fingerprint of kind pdq, vpdq or local, 0 to 100; nil for other kinds
+	Unmeasured bool // of kind pdq, and its proposer states no quality: it counts as one of no detail
 	Approved   bool // by whom the definition asks (see Definition.Approved)
 	Exercise   bool // practice
 	// Since is when the signal became active; zero for one that is not yet.
@@ -39,6 +40,7 @@ const (
 	WhyProtocol     = "protocol"      // the active protocol does not allow blocking
 	WhyNotApproved  = "not_approved"  // no other partner has approved it yet
 	WhyQuality      = "quality"       // too little detail to block safely
+	WhyUnmeasured   = "unmeasured"    // its proposer states no quality, so nobody knows whether it may
 	WhyExercise     = "exercise"      // practice never blocks
 )
 
@@ -89,6 +91,9 @@ func MaxAction(runs []Run, c SignalCase, at time.Time) Ceiling {
 	}
 	if c.PDQQuality != nil && *c.PDQQuality < MinPDQQuality {
 		down(WhyQuality, true)
+	}
+	if c.Unmeasured {
+		down(WhyUnmeasured, true)
 	}
 	if c.Exercise {
 		down(WhyExercise, true)

@@ -51,6 +51,7 @@ func TestMaxAction(t *testing.T) {
 		{"active", []protocol.Run{state(sea, active)}, approved, 5, protocol.Ceiling{Own: "block", Others: "block", Why: "active", Under: "sea-crp@1.0.0 authority.activate"}},
 		{"active, not approved", []protocol.Run{state(sea, active)}, protocol.SignalCase{}, 5, protocol.Ceiling{Own: "block", Others: "review", Why: "not_approved", Under: "sea-crp@1.0.0 authority.activate"}},
 		{"active, poor picture", []protocol.Run{state(sea, active)}, protocol.SignalCase{Approved: true, PDQQuality: &poor}, 5, protocol.Ceiling{Own: "review", Others: "review", Why: "quality", Under: "sea-crp@1.0.0 authority.activate"}},
+		{"active, a picture of unknown quality", []protocol.Run{state(sea, active)}, protocol.SignalCase{Approved: true, Unmeasured: true}, 5, protocol.Ceiling{Own: "review", Others: "review", Why: "unmeasured", Under: "sea-crp@1.0.0 authority.activate"}},
 		{"active, good picture", []protocol.Run{state(sea, active)}, protocol.SignalCase{Approved: true, PDQQuality: &good}, 5, protocol.Ceiling{Own: "block", Others: "block", Why: "active", Under: "sea-crp@1.0.0 authority.activate"}},
 		{"exercise", []protocol.Run{state(sea, active)}, protocol.SignalCase{Approved: true, Exercise: true}, 5, protocol.Ceiling{Own: "review", Others: "review", Why: "exercise", Under: "sea-crp@1.0.0 authority.activate"}},
 		{"past the sunset, no tick yet", []protocol.Run{state(sea, active)}, approved, 1441, protocol.Ceiling{Own: "block", Others: "review", Why: "standing_down", Under: "sea-crp@1.0.0 stand_down"}},

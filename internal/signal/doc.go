@@ -21,7 +21,7 @@
 // edges alone, or suspend there what is active everywhere.
 //
 // What an active signal does is the least of: the action that was approved,
-// what its quality allows (PDQ under 50: review), and what the incident's
+// what its quality allows (PDQ under 50 or not stated: review), and what the incident's
 // protocols allow at this moment (without an active activation: review). It is
 // computed in one place, Signal.effective, and every change of it is an entry
 // and an operation of the edge feed in the same transaction.

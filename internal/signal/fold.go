@@ -46,7 +46,7 @@ func apply(s *Signal, e journal.Entry) error {
 		*s = Signal{
 			Number: p.Number, ID: e.About[0].ID, Incident: p.Incident, List: p.List, Group: p.Group, Fingerprint: p.Fingerprint,
 			MaxDistance: p.MaxDistance, Labels: p.Labels, Producer: p.Producer, Wanted: p.Wanted, Confidence: p.Confidence,
-			Note: p.Note, Provenance: p.Provenance, Variant: p.Variant, Audience: e.Audience, Exercise: e.Exercise,
+			Note: p.Note, Provenance: p.Provenance, Unmeasured: p.Unmeasured, Variant: p.Variant, Audience: e.Audience, Exercise: e.Exercise,
 			State: Proposed, Proposed: act, Last: act,
 		}
 		return nil
@@ -73,6 +73,7 @@ func apply(s *Signal, e journal.Entry) error {
 			break
 		}
 		act.Kind = d.Kind
+		s.Unmeasured = s.Unmeasured || d.Unmeasured
 		s.Approved = append(s.Approved, act)
 		if d.Count {
 			return nil

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/siaga-crp/siaga/fingerprint"
 	"github.com/siaga-crp/siaga/internal/access"
 	"github.com/siaga-crp/siaga/internal/journal"
 	"github.com/siaga-crp/siaga/internal/problem"
@@ -209,7 +210,7 @@ func (s *Service) Group(ctx context.Context, by access.Actor, id string) (g Grou
 type VariantValue struct {
 	Kind        string `json:"kind"`
 	Value       string `json:"value"`
-	Quality     *int   `json:"quality,omitempty"` // PDQ's, of the picture that the value is of
+	Quality     *int   `json:"quality,omitempty" doc:"PDQ's quality of the picture that the value is of, 0 to 100; a value of kind pdq without it is for review at most"`
 	MaxDistance *int   `json:"max_distance,omitempty"`
 }
 
@@ -316,7 +317,7 @@ func (s *Service) variant(original Signal, x VariantValue, v VariantProposal) (p
 		Confidence: original.Confidence, TLP: string(original.Audience.TLP), Note: cmp.Or(v.Note, original.Note), Group: original.Group, List: original.List,
 		MaxDistance: x.MaxDistance, Provenance: Provenance{Quality: x.Quality},
 	}
-	if x.Quality != nil && *x.Quality < protocol.MinPDQQuality {
+	if x.Quality != nil && *x.Quality < protocol.MinPDQQuality || x.Quality == nil && strings.EqualFold(strings.TrimSpace(x.Kind), string(fingerprint.PDQ)) {
 		p.Action = protocol.Least(p.Action, Review)
 	}
 	body, _, err := s.check(p)

@@ -112,6 +112,7 @@ type proposed struct {
 	Confidence  Confidence        `json:"confidence"`
 	Note        string            `json:"note,omitempty"`
 	Provenance  Provenance        `json:"provenance"`
+	Unmeasured  bool              `json:"unmeasured,omitempty"` // see Signal
 	Variant     *Variant          `json:"variant,omitempty"`
 }
 
@@ -182,6 +183,9 @@ func (s *Service) check(p Proposal) (proposed, access.TLP, error) {
 	}
 	if q := p.Provenance.Quality; q != nil && *q < protocol.MinPDQQuality && p.Action == Block && pictured(v.Kind) {
 		f.Add("action", "this picture has too little detail to block safely (%d, needs %d). Use another frame, or choose review", *q, protocol.MinPDQQuality)
+	}
+	if out.Unmeasured = unmeasured(v.Kind, p.Provenance); out.Unmeasured && p.Action == Block {
+		f.Add("provenance.quality", "state the picture's quality, as siaga hash prints it: a flat picture's PDQ fingerprint matches unrelated pictures, so one without it may not block. Or choose review")
 	}
 	if len(v.Text) > edge.MaxValue {
 		f.Add("value", "the value has %d bytes, the limit is %d", len(v.Text), edge.MaxValue)
@@ -435,12 +439,14 @@ type Decision struct {
 }
 
 type decided struct {
-	Reach  Reach              `json:"reach"`
-	Kind   access.PartnerKind `json:"kind,omitempty"` // of the partner that approved
-	Does   Action             `json:"does,omitempty"`
-	Count  bool               `json:"count,omitempty"` // an approval that does not complete the quorum; a renewal that outlives the conclusion
-	Cause  string             `json:"cause,omitempty"`
-	Expire time.Time          `json:"expire,omitzero"`
+	Reach Reach              `json:"reach"`
+	Kind  access.PartnerKind `json:"kind,omitempty"` // of the partner that approved
+	Does  Action             `json:"does,omitempty"`
+	Count bool               `json:"count,omitempty"` // an approval that does not complete the quorum; a renewal that outlives the conclusion
+	Cause string             `json:"cause,omitempty"`
+	// Unmeasured is set by an approval; one from before has none, and leaves the signal as it was.
+	Unmeasured bool      `json:"unmeasured,omitempty"`
+	Expire     time.Time `json:"expire,omitzero"`
 }
 
 // MaxReason is the greatest number of characters of a reason.
@@ -572,6 +578,9 @@ func (s *Service) activate(ctx context.Context, by access.Actor, typ, id string,
 func (s *Service) activation(tx *journal.Tx, by access.Actor, sig Signal, d Decision, from State, now time.Time) (decided, string, error) {
 	verb := map[State]string{Proposed: "approve", Suspended: "resume"}[from]
 	none := decided{}
+	if from == Proposed && unmeasured(sig.Fingerprint.Kind, sig.Provenance) {
+		sig.Unmeasured = true
+	}
 	st, err := s.standing(tx, sig, now)
 	if err != nil {
 		return none, "", err
@@ -628,7 +637,7 @@ func (s *Service) activation(tx *journal.Tx, by access.Actor, sig Signal, d Deci
 		approvals = append(approvals, protocol.Participant{ID: a.Partner, Kind: a.Kind})
 	}
 	top := protocol.MaxAction(st.Runs, sig.ruleCase(), now)
-	body := decided{Reach: Everywhere, Kind: by.Kind, Does: sig.effective(top), Expire: s.expiry(tx, sig, st, now)}
+	body := decided{Reach: Everywhere, Kind: by.Kind, Does: sig.effective(top), Expire: s.expiry(tx, sig, st, now), Unmeasured: from == Proposed && sig.Unmeasured}
 	body.Count = st.Definition != nil && !st.Definition.Approved(sig.Proposed.Partner, approvals)
 	return body, top.Under, nil
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/siaga-crp/siaga/fingerprint"
 	"github.com/siaga-crp/siaga/internal/access"
+	"github.com/siaga-crp/siaga/internal/problem"
 	"github.com/siaga-crp/siaga/internal/protocol"
 )
 
@@ -84,9 +85,9 @@ const (
 
 // Provenance says how the fingerprint was computed, as far as the proposer says.
 type Provenance struct {
-	Tool    string `json:"tool,omitempty"`    // for example "siaga hash 1.0.0"
-	SHA256  string `json:"sha256,omitempty"`  // of the file it was computed from
-	Quality *int   `json:"quality,omitempty"` // PDQ's, of the picture that it was computed from, 0 to 100
+	Tool    string `json:"tool,omitempty"`   // for example "siaga hash 1.0.0"
+	SHA256  string `json:"sha256,omitempty"` // of the file it was computed from
+	Quality *int   `json:"quality,omitempty" doc:"PDQ's quality of the picture that it was computed from, 0 to 100, as siaga hash prints it. Under 50 a signal of kind pdq, vpdq or local is review at most; so is one of kind pdq that states none: with the action block both are refused"`
 }
 
 // Act is one person's decision about a signal.
@@ -128,6 +129,7 @@ type Signal struct {
 	Confidence  Confidence        `json:"confidence"`
 	Note        string            `json:"note,omitempty"`
 	Provenance  Provenance        `json:"provenance"`
+	Unmeasured  bool              `json:"unmeasured,omitempty"` // of kind pdq, proposed or approved without a quality: review at most
 	Audience    access.Audience   `json:"audience"`
 	Exercise    bool              `json:"exercise,omitempty"`
 
@@ -175,7 +177,16 @@ func (s Signal) ruleCase() protocol.SignalCase {
 	if pictured(s.Fingerprint.Kind) {
 		c.PDQQuality = s.Provenance.Quality
 	}
+	c.Unmeasured = s.Unmeasured || (s.State == Proposed || s.AtOnce) && unmeasured(s.Fingerprint.Kind, s.Provenance)
 	return c
+}
+
+// unmeasured reports whether nobody says how much detail the picture has that a
+// PDQ hash is of: the hash itself does not tell. A signal that was approved
+// before this was asked for does what it did (Signal.Unmeasured is not set);
+// what is proposed or approved now is review at most.
+func unmeasured(k fingerprint.Kind, p Provenance) bool {
+	return k == fingerprint.PDQ && p.Quality == nil
 }
 
 // pictured reports whether fingerprints of the kind match what looks alike, so
@@ -184,12 +195,17 @@ func pictured(k fingerprint.Kind) bool {
 	return k == fingerprint.PDQ || k == fingerprint.VPDQ || k == fingerprint.Local
 }
 
-// Weak says why the signal may not block whatever is decided, or "".
-func (s Signal) Weak() string {
-	if q := s.ruleCase().PDQQuality; q != nil && *q < protocol.MinPDQQuality {
-		return fmt.Sprintf("this picture has too little detail to block safely (%d, needs %d)", *q, protocol.MinPDQQuality)
+// Weak says why the signal may not block whatever is decided, and what to do;
+// no words if it may.
+func (s Signal) Weak() problem.Words {
+	c := s.ruleCase()
+	if q := c.PDQQuality; q != nil && *q < protocol.MinPDQQuality {
+		return problem.Say("this picture has too little detail to block safely (%d, needs %d)", *q, protocol.MinPDQQuality)
 	}
-	return ""
+	if c.Unmeasured {
+		return problem.Say("its proposer states no quality, so it may match unrelated pictures. To block, propose it anew with the quality that siaga hash prints (provenance.quality, %d at least)", protocol.MinPDQQuality)
+	}
+	return problem.Words{}
 }
 
 // effective is what the signal does for others when it is active, given how

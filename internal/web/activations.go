@@ -68,7 +68,7 @@ func (s *Site) activateForm(w http.ResponseWriter, r *http.Request, f *Frame, st
 	sigs, _, err := s.o.Signals.List(r.Context(), f.Me, signal.Query{Incident: inc.ID, States: []signal.State{signal.Active}, Limit: 200})
 	if err == nil {
 		for _, sig := range sigs {
-			if sig.Does != signal.Block && sig.Wanted == signal.Block {
+			if sig.Does != signal.Block && sig.Wanted == signal.Block && sig.Weak().String() == "" {
 				p.SignalsN++
 			}
 		}
@@ -172,7 +172,7 @@ func (s *Site) whatStarts(r *http.Request, f *Frame, p *activationPage) error {
 	}
 	for _, sig := range p.Signals {
 		switch {
-		case sig.State == signal.Active && sig.Does != signal.Block && sig.Wanted == signal.Block && run.Def.MayBlock() && sig.Weak() == "" && !sig.Exercise:
+		case sig.State == signal.Active && sig.Does != signal.Block && sig.Wanted == signal.Block && run.Def.MayBlock() && sig.Weak == "" && !sig.Exercise:
 			p.Starts.Turn++
 		case sig.State == signal.Active:
 			p.Starts.Stay++

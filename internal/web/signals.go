@@ -21,11 +21,12 @@ type SignalRow struct {
 	signal.Signal
 	Chip    Chip
 	Shown   string // the fingerprint, masked where it must be
+	Weak    string // why it may not block, in the reader's language
 	Reached string
 }
 
 func (s *Site) signalRow(f *Frame, sig signal.Signal) SignalRow {
-	row := SignalRow{Signal: sig, Chip: f.Chip(string(sig.State)), Shown: sig.Fingerprint.Shown(), Reached: "–"}
+	row := SignalRow{Signal: sig, Chip: f.Chip(string(sig.State)), Shown: sig.Fingerprint.Shown(), Weak: f.Say(sig.Weak()), Reached: "–"}
 	if sig.Tripped != "" {
 		row.Chip = Chip{"warn", "late", f.T("signal.tripped")}
 	}
