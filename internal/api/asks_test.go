@@ -1,6 +1,7 @@
 package api_test
 
 import (
+	"fmt"
 	"net/http"
 	"strconv"
 	"strings"
@@ -120,5 +121,27 @@ func TestAsksAndJournal(t *testing.T) {
 	n.send(t, "nusa", http.MethodGet, "/api/v1/journal?type=incident.notified", "").into(t, &l)
 	if len(l.Items) != 1 {
 		t.Errorf("nusa sees %d notices, want 1", len(l.Items))
+	}
+}
+
+// What an old incident asks is asked too, however many newer ones are open.
+func TestAsksOfManyIncidents(t *testing.T) {
+	n := newNode(t)
+	for i := range 230 {
+		a := n.send(t, "nusa", http.MethodPost, "/api/v1/incidents", fmt.Sprintf(`{"title":"Number %d","description":"A man streams an attack on a market.","where":"Kota Seroja","country":"ID","live":"no","exercise":true}`, i))
+		if a.status != http.StatusCreated {
+			t.Fatalf("%d: %d %s", i, a.status, a.body)
+		}
+	}
+	var l struct {
+		Items []struct{ Kind, Incident string }
+	}
+	n.send(t, "gema", http.MethodGet, "/api/v1/asks", "").into(t, &l)
+	of := map[string]bool{}
+	for _, a := range l.Items {
+		of[a.Incident] = true
+	}
+	if len(of) != 230 {
+		t.Errorf("asked of %d incidents, want 230", len(of))
 	}
 }

@@ -84,10 +84,20 @@ func Voted(votes []protocol.Vote, partner string) bool {
 }
 
 // Open returns the incidents that are not closed and that the actor may read,
-// newest first, up to 100.
+// newest first. All of them: what an old one asks is asked too.
 func (s Services) Open(ctx context.Context, by access.Actor) ([]incident.Incident, error) {
-	list, _, err := s.Incidents.List(ctx, by, incident.Query{States: []string{string(protocol.Notified), string(protocol.Assessing), string(protocol.Open)}, Limit: 100})
-	return list, err
+	q := incident.Query{States: []string{string(protocol.Notified), string(protocol.Assessing), string(protocol.Open)}, Limit: 200}
+	var out []incident.Incident
+	for {
+		list, next, err := s.Incidents.List(ctx, by, q)
+		if err != nil {
+			return nil, err
+		}
+		if out = append(out, list...); next == "" {
+			return out, nil
+		}
+		q.Cursor = next
+	}
 }
 
 // All returns everything that is asked of the actor: what ends within half an

@@ -3,6 +3,7 @@ package incident
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -111,7 +112,7 @@ func (s *Service) Tick(ctx context.Context) error {
 	}
 	var soon []string
 	err := s.o.Log.View(ctx, func(r journal.StoreReader) error {
-		watched, err := r.Objects(journal.ObjectQuery{Kind: KindIncident, DueBy: now.UnixMilli(), Limit: 1000})
+		watched, err := r.Objects(journal.ObjectQuery{Kind: KindIncident, DueBy: now.UnixMilli(), Limit: 10_000})
 		for _, o := range watched {
 			var inc Incident
 			if err := json.Unmarshal(o.Doc, &inc); err != nil {
@@ -126,10 +127,11 @@ func (s *Service) Tick(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	for _, id := range soon {
+	var errs []error
+	for _, id := range soon { // one that cannot be brought up to date holds up no other
 		if err := s.Clock(ctx, ClockArgs{Incident: id}); err != nil && problem.KindOf(err) != problem.NotFound {
-			return err
+			errs = append(errs, err)
 		}
 	}
-	return nil
+	return errors.Join(errs...)
 }

@@ -65,7 +65,7 @@ func (s *Site) activateForm(w http.ResponseWriter, r *http.Request, f *Frame, st
 			p.Advised = f.InWords(l.Title)
 		}
 	}
-	sigs, _, err := s.o.Signals.List(r.Context(), f.Me, signal.Query{Incident: inc.ID, States: []signal.State{signal.Active}, Limit: 200})
+	sigs, err := s.allSignals(r.Context(), f.Me, signal.Query{Incident: inc.ID, States: []signal.State{signal.Active}})
 	if err == nil {
 		for _, sig := range sigs {
 			if sig.Does != signal.Block && sig.Wanted == signal.Block && sig.Weak().String() == "" {
@@ -253,7 +253,7 @@ func (s *Site) activationForm(w http.ResponseWriter, r *http.Request, f *Frame, 
 		}
 		return 0
 	})
-	sigs, _, err := s.o.Signals.List(r.Context(), f.Me, signal.Query{Incident: inc.ID, States: []signal.State{signal.Active, signal.Suspended}, Limit: 200})
+	sigs, err := s.allSignals(r.Context(), f.Me, signal.Query{Incident: inc.ID, States: []signal.State{signal.Active, signal.Suspended}})
 	if err == nil {
 		for _, sig := range sigs {
 			p.Signals = append(p.Signals, s.signalRow(f, sig))

@@ -155,7 +155,7 @@ func (s *Site) brief(w http.ResponseWriter, r *http.Request, f *Frame) error {
 }
 
 func (s *Site) briefWork(r *http.Request, f *Frame, p *briefPage) error {
-	sigs, _, err := s.o.Signals.List(r.Context(), f.Me, signal.Query{Incident: p.Inc.ID, Limit: 500})
+	sigs, err := s.allSignals(r.Context(), f.Me, signal.Query{Incident: p.Inc.ID})
 	if err != nil && !denied(err) {
 		return err
 	}

@@ -181,6 +181,22 @@ type stateCount struct {
 	N    int
 }
 
+// allSignals lists all signals that are asked for, however many pages they have.
+func (s *Site) allSignals(ctx context.Context, me access.Actor, q signal.Query) ([]signal.Signal, error) {
+	q.Limit = 500
+	var out []signal.Signal
+	for {
+		list, next, err := s.o.Signals.List(ctx, me, q)
+		if err != nil {
+			return nil, err
+		}
+		if out = append(out, list...); next == "" {
+			return out, nil
+		}
+		q.Cursor = next
+	}
+}
+
 func (s *Site) incidentSignals(w http.ResponseWriter, r *http.Request, f *Frame) error {
 	inc, err := s.part(r, f, "signals.of")
 	if err != nil {
@@ -188,7 +204,7 @@ func (s *Site) incidentSignals(w http.ResponseWriter, r *http.Request, f *Frame)
 	}
 	f.Live = append(f.Live, "signal", "edges")
 	p := incidentSignalsPage{Frame: f, Inc: inc}
-	sigs, _, err := s.o.Signals.List(r.Context(), f.Me, signal.Query{Incident: inc.ID, Limit: 500})
+	sigs, err := s.allSignals(r.Context(), f.Me, signal.Query{Incident: inc.ID})
 	if err != nil {
 		return err
 	}

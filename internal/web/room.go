@@ -183,7 +183,7 @@ func (s *Site) room(w http.ResponseWriter, r *http.Request, f *Frame) error {
 	}
 	p.Unknown = s.unknowns(r.Context(), f, inc, p.Missing)
 	if asked(r, "") { // the links to the parts stand in no region
-		if p.Signals, _, err = s.o.Signals.List(r.Context(), f.Me, signal.Query{Incident: inc.ID, Limit: 500}); err != nil && !denied(err) {
+		if p.Signals, err = s.allSignals(r.Context(), f.Me, signal.Query{Incident: inc.ID}); err != nil && !denied(err) {
 			return err
 		}
 	}
