@@ -621,15 +621,11 @@ func (s *Service) Acknowledge(ctx context.Context, by access.Actor, id string) (
 	})
 }
 
-// leading returns the definition that leads the incident: of the gravest
-// running activation, else the default one.
+// leading returns the definition that leads the incident: of the activation
+// that does (Incident.Leading), else the default one.
 func (s *Service) leading(r journal.StoreReader, inc *Incident) (*protocol.Definition, error) {
-	for _, st := range []protocol.State{protocol.Active, protocol.Provisional, protocol.StandingDown, protocol.Voting} {
-		for _, p := range inc.Running() {
-			if inc.Activations[p].State == st {
-				return s.defs.of(r, inc.Activations[p])
-			}
-		}
+	if p := inc.Leading(); p != "" {
+		return s.defs.of(r, inc.Activations[p])
 	}
 	return s.defs.current(r, s.o.Protocol)
 }
@@ -650,8 +646,8 @@ func (s *Service) Definition(ctx context.Context, inc Incident, proto string) (*
 	return def, err
 }
 
-// Leading returns the definition that leads the incident: of the gravest
-// running activation, else the default one.
+// Leading returns the definition that leads the incident: of the activation
+// that does (Incident.Leading), else the default one.
 func (s *Service) Leading(ctx context.Context, inc Incident) (*protocol.Definition, error) {
 	var def *protocol.Definition
 	err := s.o.Log.View(ctx, func(r journal.StoreReader) (err error) {

@@ -514,3 +514,42 @@ func TestLeadThatLeft(t *testing.T) {
 		t.Errorf("led by %q, %v", inc.Activations["sea-crp"].Lead, inc.Leaderless)
 	}
 }
+
+// What is active leads, whoever proposes what beside it and whatever its name;
+// of several the one that began first.
+func TestActiveLeads(t *testing.T) {
+	w := newTogether(t)
+	w.activate(t)
+	inc, err := w.Incidents.Act(t.Context(), w.lensa, w.id, "cc-crp", protocol.Action{Verb: protocol.Propose, Level: "online_crisis", Reason: "copies spread"})
+	ok(t, err)
+	if vote := inc.Activations["cc-crp"]; vote.State != protocol.Voting || vote.Lead == "nusa" {
+		t.Fatalf("cc-crp is %s, led by %q", vote.State, vote.Lead)
+	}
+	def, err := w.Incidents.Leading(t.Context(), inc)
+	ok(t, err)
+	if inc.Lead() != "nusa" || def.ID != "sea-crp" || inc.Phase() != "active" {
+		t.Errorf("%s leads by %s, the incident is %s", inc.Lead(), def.ID, inc.Phase())
+	}
+	run := func(st protocol.State, lead string, hour int) protocol.Activation {
+		a := protocol.Activation{State: st, Lead: lead, Proposed: w.now.Add(time.Duration(hour) * time.Hour)}
+		if st != protocol.Voting {
+			a.ActiveSince = a.Proposed
+		}
+		return a
+	}
+	for _, c := range []struct {
+		runs map[string]protocol.Activation
+		want string
+	}{
+		{nil, "warga"},
+		{map[string]protocol.Activation{"a": run(protocol.Concluded, "x", 0)}, "warga"},
+		{map[string]protocol.Activation{"a": run(protocol.Voting, "x", 2), "b": run(protocol.Voting, "y", 1)}, "y"},
+		{map[string]protocol.Activation{"a": run(protocol.Active, "x", 2), "b": run(protocol.Active, "y", 1)}, "y"},
+		{map[string]protocol.Activation{"a": run(protocol.StandingDown, "x", 1), "b": run(protocol.Active, "y", 2)}, "y"},
+		{map[string]protocol.Activation{"a": run(protocol.Voting, "x", 0), "b": run(protocol.StandingDown, "y", 2)}, "y"},
+	} {
+		if got := (incident.Incident{Notified: incident.Act{Partner: "warga"}, Activations: c.runs}).Lead(); got != c.want {
+			t.Errorf("%v: %s leads, want %s", c.runs, got, c.want)
+		}
+	}
+}

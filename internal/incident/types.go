@@ -1,6 +1,7 @@
 package incident
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"time"
@@ -92,28 +93,47 @@ func (i Incident) Running() []string {
 	return out
 }
 
+// gravity lists the states of an activation that runs, the gravest first.
+var gravity = []protocol.State{protocol.Active, protocol.Provisional, protocol.StandingDown, protocol.Voting}
+
 // Phase is the gravest state among the activations, or the incident's own:
 // what the board shows.
 func (i Incident) Phase() string {
-	for _, st := range []protocol.State{protocol.Active, protocol.Provisional, protocol.StandingDown, protocol.Voting} {
-		for _, a := range i.Activations {
-			if a.State == st {
-				return string(st)
-			}
-		}
+	if a, ok := i.Activations[i.Leading()]; ok {
+		return string(a.State)
 	}
 	return string(i.Status.Phase)
 }
 
-// Lead is the partner that leads: of the first running activation, or the one
-// that notified.
-func (i Incident) Lead() string {
+// Leading is the protocol that leads: the one in the gravest state, so that an
+// active one stands before one that is voted on, and of several the one that
+// began first; "" while none runs.
+func (i Incident) Leading() string {
+	first := ""
 	for _, p := range i.Running() {
-		if l := i.Activations[p].Lead; l != "" {
-			return l
+		if first == "" || before(i.Activations[p], i.Activations[first]) {
+			first = p
 		}
 	}
-	return i.Notified.Partner
+	return first
+}
+
+func before(a, b protocol.Activation) bool {
+	began := func(a protocol.Activation) time.Time {
+		for _, t := range []time.Time{a.ActiveSince, a.ProvisionalSince} {
+			if a.State != protocol.Voting && !t.IsZero() {
+				return t
+			}
+		}
+		return a.Proposed
+	}
+	return cmp.Or(cmp.Compare(slices.Index(gravity, a.State), slices.Index(gravity, b.State)), began(a).Compare(began(b))) < 0
+}
+
+// Lead is the partner that leads: under the protocol that leads, or the one
+// that notified.
+func (i Incident) Lead() string {
+	return cmp.Or(i.Activations[i.Leading()].Lead, i.Notified.Partner)
 }
 
 // Corrected returns the numbers of the updates that a later one corrects, with
