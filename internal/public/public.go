@@ -52,7 +52,7 @@ type Document struct {
 type Incident struct {
 	ID        string    `json:"id"`
 	State     string    `json:"state"`           // of the incident or its gravest activation
-	Protocols []Run     `json:"protocols"`       // that run
+	Protocols []Run     `json:"protocols"`       // in force or standing down, no votes
 	Since     time.Time `json:"since"`           // of the state
 	Closed    time.Time `json:"closed,omitzero"` //
 	Updates   []Update  `json:"updates"`         // newest first
@@ -275,8 +275,14 @@ func publicOf(inc incident.Incident, names map[string]string) (Incident, bool) {
 	if p.Since.IsZero() {
 		p.Since = inc.Notified.At
 	}
+	if p.State == string(protocol.Voting) { // a vote is the partners' own: nobody published it
+		p.State = string(inc.Status.Phase)
+	}
 	for _, name := range inc.Running() {
 		a := inc.Activations[name]
+		if a.State == protocol.Voting {
+			continue
+		}
 		run := Run{Protocol: name, Version: a.Version, State: string(a.State), Since: a.ActiveSince, Until: a.Sunset}
 		if a.State == protocol.Active {
 			p.Since = a.ActiveSince

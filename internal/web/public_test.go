@@ -38,6 +38,9 @@ func TestPublicPage(t *testing.T) {
 		if strings.Contains(p.body, "lensa.example") || strings.Contains(p.body, w.exercise) {
 			t.Errorf("%s tells what is not public", path)
 		}
+		if low := strings.ToLower(p.body); strings.Contains(low, "sea-crp") || strings.Contains(low, "voting") {
+			t.Errorf("%s tells of a vote that goes on", path)
+		}
 		if !strings.HasPrefix(path, "/public/status") && !strings.HasSuffix(path, ".atom") && len(p.all("script", "")) > 0 {
 			t.Errorf("%s has a script", path)
 		}
