@@ -315,6 +315,51 @@ func TestTypedTextIsKept(t *testing.T) {
 	}
 }
 
+// Label and readers come back with the text, so that what was meant for few
+// never goes to more; who reads it is shown before it goes. A text of the node
+// that is not the one typed over stays.
+func TestKeptReadersAreShownFirst(t *testing.T) {
+	needBrowser(t)
+	w := newWorld(t)
+	b := w.tab(t, "officer")
+	last := func() incident.Incident {
+		list, _, err := w.node.Incidents.List(t.Context(), w.actor["officer"], incident.Query{Limit: 1})
+		w.ok(err)
+		return list[0]
+	}
+	before := last().ID
+	press := func(sel, then string) {
+		t.Helper()
+		eval[bool](b, fmt.Sprintf(`document.documentElement.dataset.old = 1, setTimeout(() => document.querySelector(%q).click(), 0), true`, sel))
+		b.until("the answer to "+sel, `document.documentElement?.dataset.old === undefined && document.readyState === "complete" && !!(`+then+`)`, 10*time.Second)
+	}
+	const form = `["#what", "#country", "#tlp"].map((s) => document.querySelector(s).value).concat([...document.querySelectorAll("[name=reader]:checked")].map((i) => i.value), document.querySelector("#readers").open).join("|")`
+	const want = "Only for few|SG|red|warga|true"
+	b.open("/incidents/new?lang=en")
+	eval[bool](b, `document.querySelector("input[value=exercise]").click(), document.querySelector("[name=reader][value=warga]").click(),
+		Object.entries({what: "Only for few", country: "SG", tlp: "red"}).forEach(([id, v]) => { const i = document.getElementById(id); i.value = v; i.dispatchEvent(new Event("input", {bubbles: true})); }), true`)
+	press("button[value=show]", `document.querySelector(".told .tlp").innerText === "TLP:RED"`)
+	b.open("/?lang=en")
+	b.open("/incidents/new?lang=en")
+	if got := eval[string](b, form); got != want {
+		t.Fatalf("the form came back as %q, want %q", got, want)
+	}
+	press("form.form button.primary", `document.querySelector(".told .tlp").innerText === "TLP:RED"`)
+	if got := eval[string](b, form); got != want || last().ID != before {
+		t.Fatalf("after one press the form has %q, the newest incident is %s", got, last().ID)
+	}
+	press("form.form button.primary", `location.search.includes("sent=notified")`)
+	if a := last().Audience; last().ID == before || a.TLP != "red" || len(a.Partners) != 1 || a.Partners[0] != "warga" {
+		t.Errorf("it went to %+v", a)
+	}
+	b.open("/incidents/new?lang=en")
+	eval[bool](b, `sessionStorage.setItem("siaga:notify", JSON.stringify({country: "SG", "=country": "another"})), true`)
+	b.open("/incidents/new?lang=en")
+	if got := eval[bool](b, `(({value, defaultValue}) => value !== "" && value === defaultValue)(document.querySelector("#country"))`); !got {
+		t.Error("what was typed over another text replaced that of the node")
+	}
+}
+
 // From notice to receipt without scripts.
 func TestPagesWorkWithoutScripts(t *testing.T) {
 	needBrowser(t)
@@ -329,6 +374,12 @@ func TestPagesWorkWithoutScripts(t *testing.T) {
 		if !strings.Contains(main, want) {
 			t.Errorf("the board without scripts does not say %q", want)
 		}
+	}
+	b.open("/incidents/new?lang=en")
+	_, err = chromedp.RunResponse(b.ctx, chromedp.Click(chromedp.CSS("button.primary")))
+	b.ok(err)
+	if got := eval[string](b, `document.activeElement.className`); got != "summary errors" {
+		t.Errorf("after mistakes the focus is on %q", got)
 	}
 	b.open("/incidents/new?lang=en")
 	b.ok(chromedp.Do(b.ctx, chromedp.Click(chromedp.CSS("input[value=exercise]")), chromedp.SendKeys(chromedp.CSS("#what"), "A stream")))
@@ -406,8 +457,8 @@ func TestNotifyOnAPhone(t *testing.T) {
 	taps := 6
 	send := func() {
 		t.Helper()
-		eval[bool](b, `setTimeout(() => document.querySelector("form.form button.primary").click(), 0), window.old = 1, true`)
-		b.until("the answer", `!window.old && document.readyState === "complete"`, 20*time.Second)
+		eval[bool](b, `setTimeout(() => document.querySelector("form.form button.primary").click(), 0), document.documentElement.dataset.old = 1, true`)
+		b.until("the answer", `document.documentElement?.dataset.old === undefined && document.readyState === "complete"`, 20*time.Second)
 	}
 	send()
 	taps++

@@ -23,6 +23,7 @@ type line struct {
 	cut    bool
 	mute   bool // what is sent arrives, no answer comes back
 	lost   int  // answers lost
+	wrong  int  // answers that refuse what was sent (422)
 	conns  map[net.Conn]bool
 	accept net.Listener
 }
@@ -75,6 +76,9 @@ func (l *line) carry(c net.Conn) {
 		k, err := n.Read(buf)
 		l.mu.Lock()
 		mute := l.mute
+		if bytes.HasPrefix(buf[:k], []byte("HTTP/1.1 422")) {
+			l.wrong++
+		}
 		if mute && bytes.HasPrefix(buf[:k], []byte("HTTP/1.1 303")) {
 			l.lost++
 			l.mu.Unlock()
@@ -213,4 +217,46 @@ func TestSentOnceOnABadLine(t *testing.T) {
 	b.open("/incidents/" + w.exercise + "?lang=en")
 	eval[bool](b, `{ const x = document.querySelector("#asks form button"); x.click(); x.click(); } true`)
 	b.until("the acknowledgement", `location.search.includes("sent=acknowledged")`, 10*time.Second)
+}
+
+// One press is one post: a refusal is the answer to what was sent, also where
+// the form was changed while it was sent, and the focus is on what is wrong.
+func TestRefusedOnce(t *testing.T) {
+	needBrowser(t)
+	w := newWorld(t)
+	b := w.tab(t, "platform")
+	l := b.through()
+	notices := func() int {
+		list, _, err := w.node.Incidents.List(t.Context(), w.actor["platform"], incident.Query{Text: "corrected too late"})
+		w.ok(err)
+		return len(list)
+	}
+	b.open("/incidents/new?lang=en")
+	eval[bool](b, `document.querySelector("input[name=real][value=exercise]").click(), document.querySelector("form.form button.primary").click(), document.querySelector("#what").value = "Corrected too late", true`)
+	b.until("the refusal", `document.readyState === "complete" && !!document.querySelector(".summary.errors")`, 10*time.Second)
+	if got := eval[string](b, `[document.activeElement.className, location.pathname, document.title.replace(/^\(\d+\) /, ""), document.querySelector("#what").value, document.querySelector("form.form button.primary").getAttribute("aria-disabled")].join("|")`); got != "summary errors|/incidents/new|Error: Notify an incident – Siaga||" {
+		t.Errorf("the refusal is %q", got)
+	}
+	time.Sleep(200 * time.Millisecond) // a second post would be under way
+	l.mu.Lock()
+	wrong := l.wrong
+	l.mu.Unlock()
+	if n := notices(); n != 0 || wrong != 1 {
+		t.Errorf("one press made %d incidents and %d refusals, want none and one", n, wrong)
+	}
+	// The page that took its place works as any other.
+	eval[bool](b, `document.querySelector("#what").value = "Corrected too late, sent again", setTimeout(() => document.querySelector("form.form button.primary").click(), 0), true`)
+	b.until("the receipt", `location.search.includes("sent=notified")`, 10*time.Second)
+	if n := notices(); n != 1 {
+		t.Errorf("%d incidents, want one", n)
+	}
+	// Also one that is live, at its own time.
+	b.open("/incidents/" + w.incident + "/questions?lang=en")
+	eval[bool](b, `document.querySelector("#h-ask").closest("section").querySelector("button.primary").click(), true`)
+	b.until("the refusal", `document.readyState === "complete" && !!document.querySelector(".summary.errors")`, 10*time.Second)
+	eval[bool](b, `document.querySelector("#live [data-live-text]").textContent = "", true`)
+	b.until("the stream of the answer", `/^Live/.test(document.querySelector("#live").innerText)`, 5*time.Second)
+	_, err := w.node.Incidents.Ask(t.Context(), w.actor["officer"], w.incident, []string{"nusa"}, "Is it still live?")
+	w.ok(err)
+	b.until("what another one asked", `document.querySelector("[data-region=questions]").innerText.includes("Is it still live?")`, 5*time.Second)
 }

@@ -50,6 +50,7 @@ type Frame struct {
 	Exercise string   // number and name of the exercise that the page is about; "" for real
 	Live     []string // topics to listen to; empty: the page is not live
 	Form     bool     // the page is a form, which is never live
+	Posted   bool     // the page answers a form and has what was sent
 	Watch    string   // of what a form says that it changed meanwhile: "incident:ID"
 	Sent     string   // what was just done, shown on top
 	Dock     []Ask    // the phone's actions on this page
@@ -66,7 +67,8 @@ func (f *Frame) frame() *Frame { return f }
 func (s *Site) frame(r *http.Request, a access.Actor, m partner.Member) *Frame {
 	f := &Frame{
 		site: s, Me: a, Member: m, Node: s.o.Node, Path: r.URL.RequestURI(), Now: s.o.Now().UTC(), Zone: time.UTC,
-		names: map[string]string{},
+		Posted: r.Method == http.MethodPost,
+		names:  map[string]string{},
 	}
 	f.word = s.words.pick(s.language(r, m), r.Header.Get("Accept-Language"))
 	if f.Notice = s.o.Notice; f.word.has("notice." + f.Notice) {

@@ -78,8 +78,8 @@ func (w *world) rare(t *testing.T) []view {
 	w.ok(err)
 	waits := "/incidents/" + w.incident + "/statements/" + strconv.Itoa(len(inc.Statements))
 	press := func(b *tab, sel string) {
-		eval[bool](b, fmt.Sprintf(`setTimeout(() => document.querySelector(%q).click(), 0), window.old = 1, true`, sel))
-		b.until("the answer to "+sel, `window.old === undefined && document.readyState === "complete"`, 20*time.Second)
+		eval[bool](b, fmt.Sprintf(`setTimeout(() => document.querySelector(%q).click(), 0), document.documentElement.dataset.old = 1, true`, sel))
+		b.until("the answer to "+sel, `document.documentElement?.dataset.old === undefined && document.readyState === "complete"`, 20*time.Second)
 	}
 	preview := func(b *tab) {
 		eval[bool](b, `document.querySelector("input[value=public]").click(), document.querySelector("textarea[name=en]").value = "Stay away", true`)

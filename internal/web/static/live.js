@@ -18,27 +18,28 @@
       b.style.minInlineSize = b.offsetWidth + "px";
       b.dataset.was ||= b.textContent; b.textContent = text.liveSending; b.setAttribute("aria-disabled", "true");
     }
-    if (e.defaultPrevented || f.dataset.native || !text.liveUnsent || !/^\/(incidents|signals|groups|asks)\b/.test(f.getAttribute("action") || "")) return;
+    if (e.defaultPrevented || !text.liveUnsent || !/^\/(incidents|signals|groups|asks)\b/.test(f.getAttribute("action") || "")) return;
     e.preventDefault();
     send(f, b);
   });
   const rest = (f) => {
-    delete f.dataset.sending; delete f.dataset.native;
+    delete f.dataset.sending;
     for (const b of [...f.elements]) if (b.dataset.was) { b.textContent = b.dataset.was; b.removeAttribute("aria-disabled"); }
   };
   addEventListener("pageshow", () => $$("form[data-sending]").forEach(rest));
 
   // What acts in a crisis is sent from here, so that without an answer the page
   // stays as it is, with its text and its key: trying again never acts twice.
-  // Where it was done the answer leads on; whatever else the answer is, the
-  // browser asks for it itself.
+  // Where it was done the answer leads on; whatever else the answer is, it is
+  // shown, and nothing is sent again. What is no page is no answer.
   const send = async (f, b) => {
     const body = new URLSearchParams(new FormData(f));
     if (b && b.name) body.append(b.name, b.value);
-    let answer;
+    let answer, page;
     try {
       answer = await fetch(f.getAttribute("action"), { method: "POST", body, headers: { Accept: "text/html" }, signal: AbortSignal.timeout(20000) });
-      await answer.text();
+      page = await answer.text();
+      if (!answer.redirected && !/^text\/html\b/.test(answer.headers.get("Content-Type"))) throw new Error(answer.status);
     } catch {
       rest(f);
       let p = $(".unsent", f);
@@ -53,27 +54,48 @@
       p.scrollIntoView({ block: "nearest" });
       return;
     }
-    if (!answer.redirected) { delete f.dataset.sending; f.dataset.native = "1"; f.requestSubmit(b && b.form === f ? b : undefined); return; }
+    if (!answer.redirected) { show(answer.url, page); return; }
     if (answer.url === location.href) location.reload(); else location.assign(answer.url);
   };
 
-  // What is typed into a form marked data-keep stays in this tab until sent.
+  // The answer takes the page's place, at the address that was sent to: its own
+  // scripts run, what this page listened to ends.
+  const ends = [];
+  const show = (url, page) => {
+    ends.forEach((end) => end());
+    history.replaceState(null, "", url);
+    window.siagaShown = performance.now();
+    document.open(); document.write(page); document.close();
+    scrollTo(0, 0);
+  };
+  $(".summary.errors")?.focus();
+
+  // What is typed into a form marked data-keep stays in this tab until sent. All
+  // that was chosen comes back, the label and the readers too: the hidden field
+  // that says which readers the page shows does not, so that others are shown
+  // before it is sent. A text that the node filled in gives way only if it is the
+  // one that was there before; the answer to a form has what was sent already.
   $$("form[data-keep]").forEach((f) => {
     const key = "siaga:" + f.dataset.keep;
     const fields = () => $$("input,textarea,select", f).filter((i) => i.name && i.type !== "hidden" && i.type !== "password");
+    const ticked = (i) => i.type === "radio" || i.type === "checkbox";
     try {
       const kept = JSON.parse(sessionStorage.getItem(key) || "{}");
-      if (!$(".errors")) fields().forEach((i) => {
+      if (!("posted" in text)) fields().forEach((i) => {
         if (!(i.name in kept)) return;
-        if (i.type === "radio" || i.type === "checkbox") i.checked = kept[i.name].includes(i.value);
-        else if (!i.value) i.value = kept[i.name];
+        const was = ticked(i) ? i.checked : i.value, now = kept[i.name];
+        if (ticked(i)) i.checked = now.includes(i.value);
+        else if (i.type === "select-one") { if ([...i.options].some((o) => o.value === now)) i.value = now; }
+        else if (!i.value || kept["=" + i.name] === i.defaultValue) i.value = now;
+        const shut = i.closest("details:not([open])");
+        if (shut && was !== (ticked(i) ? i.checked : i.value)) shut.open = true;
       });
     } catch { /* storage may be off */ }
     f.addEventListener("input", () => {
       const kept = {};
       fields().forEach((i) => {
-        if (i.type === "radio" || i.type === "checkbox") { if (i.checked) (kept[i.name] ||= []).push(i.value); }
-        else kept[i.name] = i.value;
+        if (ticked(i)) { kept[i.name] ||= []; if (i.checked) kept[i.name].push(i.value); }
+        else { kept[i.name] = i.value; kept["=" + i.name] = i.defaultValue; }
       });
       try { sessionStorage.setItem(key, JSON.stringify(kept)); } catch { /* storage may be off */ }
     });
@@ -146,6 +168,7 @@
     };
     document.addEventListener("visibilitychange", () => { if (document.hidden) { stream.close(); clearTimeout(wait); } else listen(); });
     if (!document.hidden) listen();
+    ends.push(() => { stream?.close(); clearTimeout(wait); });
   }
 
   const status = $("#live");
@@ -154,7 +177,7 @@
   const topics = text.live.split(" ");
   let seq = Number(text.liveSeq || 0), heard = Date.now(), refreshed = Date.now(), skew = 0, lost = 0, retry = 1, source, timer, again = 0, paused = false, ended = false, told = false;
   // Until the stream tells the time, it is what it was when the page was made; a page from the browser's own store knows none.
-  if (performance.getEntriesByType("navigation")[0]?.type === "navigate") { const made = Number(text.liveAt || 0), since = Math.round(performance.now()); if (made) skew = Date.now() - since - made; if (Math.abs(skew) < 2000) skew = 0; }
+  if (performance.getEntriesByType("navigation")[0]?.type === "navigate") { const made = Number(text.liveAt || 0), since = Math.round(performance.now() - (window.siagaShown || 0)); if (made) skew = Date.now() - since - made; if (Math.abs(skew) < 2000) skew = 0; }
   const title = document.title;
   const dirty = new Set(), waiting = new Map(), last = new Map();
 
@@ -279,7 +302,8 @@
     if (c) c.textContent = server.toISOString().slice(11, 19);
     if (dirty.size) refresh();
   };
-  setInterval(tick, 1000);
+  const ticking = setInterval(tick, 1000);
+  ends.push(() => { ended = true; source?.close(); clearInterval(ticking); clearTimeout(timer); clearTimeout(held); });
   const pause = $("#pause");
   if (pause) {
     pause.hidden = false;
