@@ -378,9 +378,7 @@ func TestPagesWorkWithoutScripts(t *testing.T) {
 	b.open("/incidents/new?lang=en")
 	_, err = chromedp.RunResponse(b.ctx, chromedp.Click(chromedp.CSS("button.primary")))
 	b.ok(err)
-	if got := eval[string](b, `document.activeElement.className`); got != "summary errors" {
-		t.Errorf("after mistakes the focus is on %q", got)
-	}
+	b.until("the focus on the mistakes", `document.activeElement.className === "summary errors"`, 5*time.Second)
 	b.open("/incidents/new?lang=en")
 	b.ok(chromedp.Do(b.ctx, chromedp.Click(chromedp.CSS("input[value=exercise]")), chromedp.SendKeys(chromedp.CSS("#what"), "A stream")))
 	_, err = chromedp.RunResponse(b.ctx, chromedp.Click(chromedp.CSS("button.primary")))
