@@ -58,7 +58,14 @@ twice: a folder that holds a node is left as it is.`,
 			fmt.Fprintf(out, "partner: %s (%s, %s)\n", done.Partner.ID, done.Partner.Kind, done.Partner.Country)
 			fmt.Fprintf(out, "journal: %s\n", done.Origin)
 			fmt.Fprintf(out, "first: %s/first/%s\n", listen, done.Code)
-			fmt.Fprintf(cmd.ErrOrStderr(), "Start the node with: siaga serve --data %s\nThen open the link after \"first:\" within 72 hours to make a passkey or choose a password.\n", o.Data)
+			database := ""
+			switch {
+			case node.DatabaseFile != "":
+				database = " --database-file " + node.DatabaseFile
+			case node.Database != "":
+				database = " --database " + node.Database
+			}
+			fmt.Fprintf(cmd.ErrOrStderr(), "Start the node with: siaga serve --data %s%s\nThen open the link after \"first:\" within 72 hours to make a passkey or choose a password.\n", o.Data, database)
 			return nil
 		},
 	}

@@ -29,6 +29,7 @@ import (
 	"github.com/siaga-crp/siaga/fingerprint/variant"
 	"github.com/siaga-crp/siaga/index"
 	"github.com/siaga-crp/siaga/internal/edits"
+	"github.com/siaga-crp/siaga/internal/media"
 )
 
 // CopiesOptions say what Copies measures.
@@ -302,7 +303,7 @@ func tooFew(dir string, n int, left []string) error {
 }
 
 func readPhoto(path string, pixels int) (*image.RGBA, error) {
-	f, err := os.Open(path)
+	f, err := media.Open(path)
 	if err != nil {
 		return nil, err
 	}

@@ -10,13 +10,14 @@ import (
 	_ "image/jpeg" // formats that are measured
 	_ "image/png"  // formats that are measured
 	"io"
-	"os"
 	"slices"
 	"time"
 
 	_ "golang.org/x/image/webp" // a format that is measured
 
 	"github.com/siaga-crp/siaga/fingerprint/pdq"
+	"github.com/siaga-crp/siaga/internal/media"
+	"github.com/siaga-crp/siaga/internal/problem"
 )
 
 // PDQOptions say what PDQ measures.
@@ -55,7 +56,7 @@ func PDQ(ctx context.Context, w io.Writer, o PDQOptions) error {
 			if err := ctx.Err(); err != nil {
 				return err
 			}
-			file, err := os.Open(name)
+			file, err := media.Open(name) // no FIFO, folder or device
 			if err != nil {
 				return err
 			}
@@ -64,7 +65,7 @@ func PDQ(ctx context.Context, w io.Writer, o PDQOptions) error {
 			decode = append(decode, ms(time.Since(start)))
 			_ = file.Close() // read only
 			if err != nil {
-				return fmt.Errorf("decoding %s: %w", name, err)
+				return problem.Newf(problem.Invalid, "%s is no picture that can be read: %v", name, err).WithFix("name pictures: JPEG, PNG, GIF or WebP")
 			}
 			pixels = img.Bounds().Dx() * img.Bounds().Dy()
 			start = time.Now()

@@ -3,13 +3,18 @@ package bench_test
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
+	"io"
 	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/siaga-crp/siaga/internal/bench"
+	"github.com/siaga-crp/siaga/internal/media"
+	"github.com/siaga-crp/siaga/internal/problem"
 )
 
 // The line is a contract with the programs that read it.
@@ -51,6 +56,27 @@ func TestPDQ(t *testing.T) {
 	for says, files := range map[string][]string{"name at least one": nil, "broken.jpg": {broken}, "none.jpg": {"none.jpg"}} {
 		if err := bench.PDQ(t.Context(), &out, bench.PDQOptions{Files: files}); err == nil || !strings.Contains(err.Error(), says) {
 			t.Errorf("of %v: %v, want an error that says %q", files, err, says)
+		}
+	}
+}
+
+// What is no picture is refused at once, with what to do.
+func TestPDQRefuses(t *testing.T) {
+	dir := t.TempDir()
+	fifo := filepath.Join(dir, "fifo.jpg")
+	if err := syscall.Mkfifo(fifo, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	text := filepath.Join(dir, "text.jpg")
+	if err := os.WriteFile(text, []byte("not a picture"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{fifo, text, dir, filepath.Join(dir, "nowhere.jpg")} {
+		err := bench.PDQ(t.Context(), io.Discard, bench.PDQOptions{Files: []string{name}, Rounds: 1})
+		p, ok := errors.AsType[*problem.Error](err)
+		m, opened := errors.AsType[*media.Error](err)
+		if (!ok || p.Fix == "") && (!opened || m.Fix == "") {
+			t.Errorf("%s: %v, want what to do", name, err)
 		}
 	}
 }

@@ -454,8 +454,12 @@ func (t *tx) Objects(q journal.ObjectQuery) ([]journal.Object, error) {
 		c.add("state = ANY($)", q.States)
 	}
 	for _, eq := range []struct{ column, value string }{{"partner", q.Partner}, {"parent", q.Parent}, {"uniq", q.Unique}} {
-		if eq.value != "" {
-			c.add(eq.column+" = $", eq.value)
+		if eq.value == "" {
+			continue
+		}
+		c.add(eq.column+" = $", eq.value)
+		if eq.column == "uniq" { // by the index, which has the beginning
+			c.add("left(uniq, 200) = left($, 200)", eq.value)
 		}
 	}
 	if q.Text != "" {
