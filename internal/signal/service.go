@@ -663,11 +663,11 @@ func laterOf(a, b time.Time) time.Time {
 	return b
 }
 
-func (s *Service) standing(tx *journal.Tx, sig Signal, now time.Time) (Standing, error) {
+func (s *Service) standing(r journal.StoreReader, sig Signal, now time.Time) (Standing, error) {
 	if sig.Incident == "" {
 		return Standing{}, nil
 	}
-	return s.o.Incidents.Standing(tx, access.Actor{System: true}, sig.Incident, now)
+	return s.o.Incidents.Standing(r, access.Actor{System: true}, sig.Incident, now)
 }
 
 // Refuse ends a proposal.

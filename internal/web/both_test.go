@@ -152,7 +152,7 @@ var pageOnly = map[string]string{
 	"Notify.Failing": "those of list-channels that fail", "Duty.Gaps": "those of get-roster",
 	"Incidents.Check": "mistakes of a form; notify-incident tells them", "Incidents.Since": "what changed while a form was filled in; incident-timeline tells it",
 	"Incidents.Allowed": "buttons that are shown; list-asks has what is asked, and a refusal names what is allowed", "Incidents.Leading": "the protocol that leads, of get-incident", "Incidents.Reach": "whom the form shows before it is sent; notify-incident takes label and readers", "Incidents.IsPublic": "whether the page asks for digits and a reason; post-update says so itself", "Incidents.Definition": "of an activation; get-protocol-file has it by its hash",
-	"Incidents.Protocols": "get-protocol, of all", "Signals.Counts": "incident-matches, of all incidents", "Signals.FeedbackOf": "get-signal-verdicts, of all signals of an incident",
+	"Incidents.Protocols": "get-protocol, of all", "Signals.Counts": "incident-matches, of all incidents", "Signals.Outlook": "approve-signal and resume-signal, which answer what it does then", "Signals.FeedbackOf": "get-signal-verdicts, of all signals of an incident",
 	"Edges.Reach": "how far one signal has come; list-edges has each edge", "Edges.Version": "when a page must be made anew",
 }
 

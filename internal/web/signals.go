@@ -2,6 +2,7 @@ package web
 
 import (
 	"cmp"
+	"context"
 	"net/http"
 	"slices"
 	"strconv"
@@ -231,6 +232,9 @@ type decidePage struct {
 	Digits  string // asked for; "" where one tap is enough
 	Reason  string
 	Reach   string
+	Does    string // what it will do, an action; "" where the decision stops it
+	Own     string // the same at the reader's platform, where that differs
+	Less    string // why that is not what was proposed
 	Edges   int
 	Silent  []string
 	Reasons []string
@@ -268,6 +272,11 @@ func (s *Site) decideForm(w http.ResponseWriter, r *http.Request, f *Frame, stat
 		p.Reasons = []string{"benign", "not_this", "label", "too_many", "partner"}
 		p.Only = !f.Me.Has(access.Approver)
 	}
+	if verb == "approve" || verb == "resume" {
+		if err := s.outlook(r.Context(), &p, sig); err != nil {
+			return err
+		}
+	}
 	list, err := s.o.Edges.EdgesFor(r.Context(), f.Me)
 	if err != nil && problem.KindOf(err) != problem.Denied {
 		return err
@@ -279,6 +288,28 @@ func (s *Site) decideForm(w http.ResponseWriter, r *http.Request, f *Frame, stat
 		}
 	}
 	return s.render(w, r, status, "decide", p)
+}
+
+// outlook says on the page what the signal will do once it is approved or
+// resumed, and why that is less than was proposed.
+func (s *Site) outlook(ctx context.Context, p *decidePage, sig signal.Signal) error {
+	out, err := s.o.Signals.Outlook(ctx, p.Me, sig.ID)
+	if err != nil {
+		return err
+	}
+	word := func(a signal.Action) string { return p.T("action." + string(a)) }
+	does := out.Everywhere
+	if p.Only {
+		does = out.Own
+	}
+	p.Does = word(does)
+	if p.Mine && !p.Only && out.Own != does {
+		p.Own = word(out.Own)
+	}
+	if does != sig.Wanted {
+		p.Less = p.T("decide.less", "Proposed", word(sig.Wanted), "Action", p.Does, "Why", p.T("decide.why."+out.Why))
+	}
+	return nil
 }
 
 func (s *Site) decideDo(w http.ResponseWriter, r *http.Request, f *Frame) error {
