@@ -244,7 +244,13 @@ func TestRefusedOnce(t *testing.T) {
 	if n := notices(); n != 0 || wrong != 1 {
 		t.Errorf("one press made %d incidents and %d refusals, want none and one", n, wrong)
 	}
-	// The page that took its place works as any other.
+	// Back leads to the form, a link to a mistake stays; the answer works as any other page.
+	eval[bool](b, `history.back(), true`)
+	b.until("the form again", `document.readyState === "complete" && !window.siagaShown && !document.querySelector(".summary.errors") && !!document.querySelector("#what")`, 10*time.Second)
+	eval[bool](b, `document.querySelector("input[name=real][value=exercise]").click(), document.querySelector("form.form button.primary").click(), true`)
+	b.until("the refusal", `document.readyState === "complete" && !!document.querySelector(".summary.errors")`, 10*time.Second)
+	eval[bool](b, `document.querySelector(".summary a").click(), true`)
+	b.until("the mistake", `location.hash === "#what" && !!document.querySelector(".summary.errors")`, 5*time.Second)
 	eval[bool](b, `document.querySelector("#what").value = "Corrected too late, sent again", setTimeout(() => document.querySelector("form.form button.primary").click(), 0), true`)
 	b.until("the receipt", `location.search.includes("sent=notified")`, 10*time.Second)
 	if n := notices(); n != 1 {

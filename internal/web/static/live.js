@@ -59,15 +59,16 @@
   };
 
   // The answer takes the page's place, at the address that was sent to: its own
-  // scripts run, what this page listened to ends.
+  // scripts run, what this page listened to ends. Back leads to the form again.
   const ends = [];
   const show = (url, page) => {
     ends.forEach((end) => end());
-    history.replaceState(null, "", url);
+    if (!window.siagaShown) { history.replaceState({ siagaForm: true }, ""); history.pushState(null, "", url); } else history.replaceState(null, "", url);
     window.siagaShown = performance.now();
     document.open(); document.write(page); document.close();
     scrollTo(0, 0);
   };
+  addEventListener("popstate", (e) => { if (window.siagaShown && e.state?.siagaForm) location.reload(); });
   $(".summary.errors")?.focus();
 
   // What is typed into a form marked data-keep stays in this tab until sent. All
