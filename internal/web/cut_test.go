@@ -159,7 +159,7 @@ func TestTypingIsLeftAlone(t *testing.T) {
 		w.ok(err)
 		b.until("the change", fmt.Sprintf(`/^%d changes/.test(document.querySelector("#news").innerText)`, i+1), 5*time.Second)
 	}
-	if got := eval[string](b, `document.querySelector("#news").innerText + "|" + document.activeElement.value`); got != "3 changes – show|We know that " {
+	if got := eval[string](b, `document.querySelector("#news").innerText + "|" + document.activeElement.value`); got != "Changes: 3 – show|We know that " {
 		t.Errorf("the page has %q", got)
 	}
 }

@@ -52,3 +52,30 @@ func TestApprovalSaysWhatItDoes(t *testing.T) {
 	w.get("officer", "/signals?lang=en")
 	says("officer", sig.ID, "approve", "You approve: block", "starts to match")
 }
+
+// The page that closes an incident offers no form that must fail: it says what
+// ends first.
+func TestClosingWaitsForWhatRuns(t *testing.T) {
+	w := newWorld(t)
+	page := func(id, want string, forms int) {
+		t.Helper()
+		p := w.get("officer", "/incidents/"+id+"/close")
+		n := 0
+		for _, f := range p.all("form", "action") {
+			if attr(f, "action") == "/incidents/"+id+"/close" {
+				n++
+			}
+		}
+		if main := text(p.all("main", "")[0]); n != forms || !strings.Contains(main, want) {
+			t.Errorf("%s: %d forms, want %d and %q in %q", id, n, forms, want, main)
+		}
+	}
+	page(w.exercise, "Nothing may run on it", 1)
+	page(w.incident, "Still running on it: sea-crp (Voting).", 0)
+	_, err := w.node.Incidents.Act(context.Background(), w.actor["platform"], w.incident, "sea-crp", protocol.Action{Verb: protocol.CastVote, Vote: protocol.VoteYes, Reason: "agreed"})
+	w.ok(err)
+	page(w.incident, "Still running on it: sea-crp (Active).", 0)
+	if p := w.get("officer", "/incidents/"+w.incident+"/close"); !strings.Contains(p.body, `class="btn primary" href="/incidents/`+w.incident+`/stand-down"`) {
+		t.Error("it does not lead to the stand-down")
+	}
+}

@@ -470,6 +470,9 @@ type closingPage struct {
 	Reopen bool
 	Reason string
 	Digits string
+
+	Running string // what must end before it can be closed
+	Down    bool   // some of that stands down, it is no vote
 }
 
 func (s *Site) closing(w http.ResponseWriter, r *http.Request, f *Frame) error {
@@ -481,7 +484,14 @@ func (s *Site) closingForm(w http.ResponseWriter, r *http.Request, f *Frame, sta
 	if err != nil {
 		return err
 	}
-	p := closingPage{f, m, inc, inc.Status.Phase == protocol.Closed, reason, digits(inc.ID)}
+	p := closingPage{Frame: f, form: m, Inc: inc, Reopen: inc.Status.Phase == protocol.Closed, Reason: reason, Digits: digits(inc.ID)}
+	var running []string
+	for _, name := range inc.Running() {
+		st := inc.Activations[name].State
+		running = append(running, name+" ("+f.T("state."+string(st))+")")
+		p.Down = p.Down || st != protocol.Voting
+	}
+	p.Running = strings.Join(running, f.Sep())
 	f.Form, f.Title = true, f.T("close.title", "Incident", inc.ID)
 	if p.Reopen {
 		f.Title = f.T("reopen.title", "Incident", inc.ID)
