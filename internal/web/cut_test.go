@@ -157,7 +157,7 @@ func TestTypingIsLeftAlone(t *testing.T) {
 	for i := range 3 {
 		_, err := w.node.Incidents.Ask(t.Context(), w.actor["platform"], w.incident, []string{"nusa"}, fmt.Sprint("Is it ", i, "?"))
 		w.ok(err)
-		b.until("the change", fmt.Sprintf(`/^%d changes/.test(document.querySelector("#news").innerText)`, i+1), 5*time.Second)
+		b.until("the change", fmt.Sprintf(`/^Changes: %d /.test(document.querySelector("#news").innerText)`, i+1), 5*time.Second)
 	}
 	if got := eval[string](b, `document.querySelector("#news").innerText + "|" + document.activeElement.value`); got != "Changes: 3 – show|We know that " {
 		t.Errorf("the page has %q", got)
