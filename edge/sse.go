@@ -80,8 +80,26 @@ func (e *EventReader) line() ([]byte, error) {
 	return bytes.TrimRight(line, "\r\n"), nil
 }
 
-// More reports whether another whole event has arrived already.
+// More reports whether another whole event has arrived already, so that Next
+// returns without waiting. A comment is none: the node sends them as signs of
+// life, and what came before one must not wait for what comes after it.
 func (e *EventReader) More() bool {
 	b, err := e.r.Peek(e.r.Buffered())
-	return err == nil && bytes.Contains(b, []byte("\n\n"))
+	if err != nil {
+		return false
+	}
+	some := false
+	for {
+		line, rest, whole := bytes.Cut(b, []byte("\n"))
+		if !whole {
+			return false
+		}
+		switch line = bytes.TrimRight(line, "\r"); {
+		case len(line) == 0 && some:
+			return true
+		case bytes.HasPrefix(line, []byte("data:")):
+			some = true
+		}
+		b = rest
+	}
 }

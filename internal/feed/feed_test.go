@@ -1,8 +1,10 @@
 package feed_test
 
 import (
+	"fmt"
 	"math/rand/v2"
 	"testing"
+	"time"
 
 	"github.com/siaga-crp/siaga/edge"
 	"github.com/siaga-crp/siaga/internal/feed"
@@ -45,5 +47,16 @@ func TestASignalReachesAnEdgeAndLeavesIt(t *testing.T) {
 	}
 	if a := e.Alarms(); len(a) != 0 {
 		t.Errorf("alarms: %+v", a)
+	}
+}
+
+// A sign of life that arrives together with an operation does not hold it up
+// until the next event.
+func TestSignsOfLifeHoldNothingUp(t *testing.T) {
+	n := newNode(t, func(o *feed.Options) { o.Ping, o.Heartbeat = time.Millisecond, 20*time.Second })
+	f := follow(t, edge.FollowerOptions{Upstream: []string{n.srv.URL}, Token: n.token("lensa-1"), Dir: memoryDir(t)})
+	for i := range uint64(150) {
+		n.add(i + 1)
+		eventually(t, fmt.Sprintf("operation %d arrives", i+1), func() bool { return f.m.Len() == int(i)+1 }) //nolint:gosec // small
 	}
 }

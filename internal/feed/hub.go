@@ -246,10 +246,13 @@ func (h *Hub) Run(ctx context.Context) error {
 	ping := time.NewTicker(h.o.Ping)
 	defer ping.Stop()
 	var later <-chan time.Time // a look at the store that was put off
+	var commit <-chan struct{} // closed by the next commit that was not heeded yet
 	look := true
 	for {
-		commit := h.o.Store.Committed()
 		if look {
+			// Asked for before the look, and kept until it fires: a commit during
+			// whatever else is done here is not missed.
+			commit = h.o.Store.Committed()
 			later, look = nil, false
 			if err := h.poll(ctx); err != nil && ctx.Err() == nil {
 				h.o.Log.ErrorContext(ctx, "feed stands still: reading operations", "err", err)
@@ -264,6 +267,7 @@ func (h *Hub) Run(ctx context.Context) error {
 		case <-commit:
 			// What this node wrote is wanted at once; what others wrote comes by
 			// the line, and the store is looked at a little later to be sure.
+			commit = h.o.Store.Committed()
 			if h.o.Line == nil || !h.o.Line.Up() || h.o.Drafts.waiting() {
 				look = true
 			} else if later == nil {
